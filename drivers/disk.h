@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The class "disk": what every disk driver offers, polled, under the same verbs.
+ * Several requests may be under way; they finish in any order. Every request
+ * finishes: with data, with an error and the range that failed, or by time-out
+ * and reset of the device. Removal is an error like any other.
+ *
+ * One processor runs everything: no driver is re-entered.
+ */
+#ifndef DRIVERS_DISK_H
+#define DRIVERS_DISK_H
+
+#include "include/bits.h"
+#include "kernel/pci.h"
+
+#define DISK_DEVICE_MAX 8 /* of each driver */
+#define DISK_SEGMENT_MAX 32
+#define DISK_TRANSFER_MAX (128 * KIB) /* bytes of one request, at least this much in every driver */
+#define DISK_QUEUE_DEPTH_MAX 64
+#define DISK_TEXT_SIZE 48
+#define DISK_TIMEOUT_MS 5000 /* a request unanswered so long means the device hangs */
+
+enum disk_operation {
+	DISK_READ,
+	DISK_WRITE,
+	DISK_FLUSH, /* all writes finished before it was submitted become durable */
+};
+
+/* Memory of one request: from dma_allocate(), a multiple of the sector size. */
+struct disk_segment {
+	uint64_t physical;
+	uint32_t size; /* bytes */
+};
+
+struct disk_request {
+	/* Filled by the caller; not touched between submit and its return by poll. */
+	enum disk_operation operation;
+	bool write_through; /* a write is durable when it completes (FUA, or write + flush inside) */
+	uint64_t sector;    /* first, in the disk's sector size */
+	uint32_t sector_count;
+	uint32_t segment_count;
+	struct disk_segment segments[DISK_SEGMENT_MAX];
+
+	/*
+	 * Filled by the driver when poll hands the request back. status: 0, -EIO (the
+	 * medium), -ETIMEDOUT (hung; the device was reset), -ENODEV (gone), -ECANCELED
+	 * (another request's reset swept it away; it may or may not have happened).
+	 */
+	int status;
+	uint64_t failed_sector; /* when status is not 0: the range that is in doubt */
+	uint32_t failed_sector_count;
+
+	/* The driver's own while it is under way. */
+	uint32_t tag;
+	uint64_t deadline_ns;
+	uint32_t phase;
+};
+
+struct disk_identity {
+	char serial[DISK_TEXT_SIZE]; /* trimmed, NUL-terminated; "" when the disk has none */
+	char model[DISK_TEXT_SIZE];
+	uint64_t sector_count;
+	uint32_t sector_size; /* bytes: 512 or 4096 */
+	uint32_t physical_sector_size;
+	uint32_t queue_depth; /* requests that may be under way */
+	bool has_write_cache; /* flush matters */
+	bool has_write_through;
+	bool read_only;
+};
+
+struct disk_statistics {
+	uint64_t reads;
+	uint64_t writes;
+	uint64_t flushes;
+	uint64_t read_bytes;
+	uint64_t write_bytes;
+	uint64_t errors;
+	uint64_t timeouts;
+	uint64_t resets;
+	uint64_t device_faults; /* answers that make no sense */
+};
+
+struct disk_device;
+
+struct disk_ops {
+	const char *name; /* "ahci", "nvme", "virtio-blk" */
+
+	/*
+	 * Is `pci` one of ours? Then set up what is behind it and return how many
+	 * disks there are (an AHCI controller has several), at most `device_max`,
+	 * each entry of `devices` with identity filled. -ENODEV: not ours. Other
+	 * errors: ours, but it does not work. Start-up only.
+	 */
+	int (*probe)(struct disk_device *devices, uint32_t device_max, const struct pci_device *pci);
+
+	/*
+	 * Brings a hung or failed disk back: every request under way ends with
+	 * -ECANCELED through poll. Returns 0, -ETIMEDOUT or -ENODEV.
+	 */
+	int (*reset)(struct disk_device *device);
+
+	/* Stops the disk: nothing touches memory afterwards. */
+	void (*close)(struct disk_device *device);
+
+	/*
+	 * Starts a request, which stays with the driver until poll hands it back.
+	 * Returns 0; -EAGAIN when queue_depth requests are under way; -EINVAL for a
+	 * range outside the disk or memory that is not DMA memory; -ENODEV when the
+	 * disk is gone.
+	 */
+	int (*submit)(struct disk_device *device, struct disk_request *request);
+
+	/*
+	 * One finished request, or NULL. Also finds the ones out of time: call it
+	 * often. One slow device never makes it wait.
+	 */
+	struct disk_request *(*poll)(struct disk_device *device);
+};
+
+struct disk_device {
+	const struct disk_ops *ops;
+	const struct pci_device *pci;
+	uint32_t unit; /* AHCI port, NVMe namespace */
+	void *driver;  /* the driver's own state */
+	struct disk_identity identity;
+	bool gone; /* removed, or a reset failed: everything answers -ENODEV */
+	struct disk_statistics statistics;
+};
+
+/*
+ * Every disk found, in bus order. disk_probe_all() runs once at start-up, after
+ * pci_init(), and tries each driver on each PCI device.
+ */
+uint32_t disk_probe_all(void);
+uint32_t disk_device_count(void);
+struct disk_device *disk_device_at(uint32_t index);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The class "network port": what every NIC driver offers, polled, under the same
+ * verbs. A driver owns its rings and its DMA buffers; frames are copied in and
+ * handed out in place, so nobody else's memory is ever within a device's reach.
+ *
+ * One processor runs everything: no driver is re-entered.
+ */
+#ifndef DRIVERS_NET_H
+#define DRIVERS_NET_H
+
+#include "include/bits.h"
+#include "kernel/pci.h"
+
+#define NET_DEVICE_MAX 8	/* of each driver */
+#define NET_MAC_SIZE 6
+#define NET_FRAME_SIZE_MIN 14	/* an Ethernet header */
+#define NET_FRAME_SIZE_STANDARD 1514 /* 1500 + header, without checksum */
+#define NET_FRAME_SIZE_JUMBO 9014
+#define NET_PIECE_MAX 4		/* pieces that make up one frame to send */
+
+struct net_piece {
+	const void *data;
+	uint32_t size; /* bytes */
+};
+
+struct net_frame {
+	const uint8_t *data; /* in the driver's ring; good until the next poll_rx on the port */
+	uint32_t size;	     /* bytes, without the frame check sequence */
+};
+
+struct net_statistics {
+	uint64_t tx_frames;
+	uint64_t tx_bytes;
+	uint64_t tx_errors;	 /* the device reported a failure */
+	uint64_t tx_ring_full;	 /* transmit() answered -EAGAIN */
+	uint64_t rx_frames;
+	uint64_t rx_bytes;
+	uint64_t rx_errors;	 /* bad checksum, too long, cut off */
+	uint64_t rx_missed;	 /* no buffer was free in the ring */
+	uint64_t device_faults;	 /* answers that make no sense: bad index, bad length */
+	uint64_t resets;
+};
+
+struct net_open {
+	uint32_t frame_size_max; /* largest frame to receive or send; -EINVAL when above the device's */
+	bool promiscuous;	 /* all unicast; multicast stays off but for broadcast */
+};
+
+struct net_link {
+	bool up;
+	bool full_duplex;
+	uint32_t speed_mbit; /* 0: not known */
+};
+
+struct net_device;
+
+struct net_ops {
+	const char *name; /* "e1000", "virtio-net" */
+
+	/*
+	 * Is `pci` one of ours? Then set the device up as far as reading its MAC
+	 * address and limits, fill `device` and return 0. -ENODEV: not ours. Other
+	 * errors: ours, but it does not work. Start-up only.
+	 */
+	int (*probe)(struct net_device *device, const struct pci_device *pci);
+
+	/* Brings the device to its power-on state, quiet. Returns 0 or -ETIMEDOUT. */
+	int (*reset)(struct net_device *device);
+
+	/* Builds the rings (first time) and starts the port. After reset. */
+	int (*open)(struct net_device *device, const struct net_open *options);
+
+	/* Stops the port; the device no longer touches memory when it returns. */
+	void (*close)(struct net_device *device);
+
+	/*
+	 * Copies a frame of 1..NET_PIECE_MAX pieces into the ring. The device may
+	 * not see it before transmit_flush(). Returns 0, -EAGAIN when the ring is
+	 * full (poll_tx and try again), -EMSGSIZE, -ENETDOWN when not open or failed.
+	 */
+	int (*transmit)(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count);
+
+	/* One doorbell for all frames put in since the last one. */
+	void (*transmit_flush)(struct net_device *device);
+
+	/* Takes back finished transmit slots; returns how many. */
+	uint32_t (*poll_tx)(struct net_device *device);
+
+	/*
+	 * Next received frame: 1 with `frame` filled, 0 when there is none, -EIO
+	 * when the device broke its contract and needs reset + open.
+	 */
+	int (*poll_rx)(struct net_device *device, struct net_frame *frame);
+
+	/* The link as it is now. */
+	void (*link)(struct net_device *device, struct net_link *link);
+};
+
+struct net_device {
+	const struct net_ops *ops;
+	const struct pci_device *pci;
+	void *driver;		 /* the driver's own state */
+	uint8_t mac[NET_MAC_SIZE];
+	uint32_t frame_size_max; /* what the device can do, header included */
+	bool opened;
+	bool failed;		 /* broke its contract; nothing works until reset */
+	struct net_statistics statistics;
+};
+
+/*
+ * Every port found, in bus order. net_probe_all() runs once at start-up, after
+ * pci_init(), and tries each driver on each PCI device.
+ */
+uint32_t net_probe_all(void);
+uint32_t net_device_count(void);
+struct net_device *net_device_at(uint32_t index);
+
+#endif

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+# The hypervisor: one ELF64 file out of every .c and .S of its folders.
+
+KERNEL_FLAGS := -ffreestanding -fno-pie -fno-pic -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+		-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables \
+		-fno-omit-frame-pointer -fno-optimize-sibling-calls -fno-strict-aliasing -fno-common
+KERNEL_CFLAGS := -std=gnu11 -O2 -g $(KERNEL_FLAGS) $(WARNINGS) -I. -nostdinc \
+		 -isystem $(shell $(CC) -print-file-name=include) -isystem $(B)/newlib/include
+
+KERNEL_SOURCES := $(wildcard include/*.c kernel/*.c kernel/svm/*.c drivers/*.c machine/*.c lockstep/*.c mirror/*.c nic/*.c manage/*.c) \
+		  boot/multiboot.c
+KERNEL_ASSEMBLY := $(wildcard kernel/*.S kernel/svm/*.S) boot/start.S
+KERNEL_OBJECTS := $(KERNEL_ASSEMBLY:%.S=$(B)/kernel/%.S.o) $(KERNEL_SOURCES:%.c=$(B)/kernel/%.o)
+
+.PHONY: kernel
+kernel: $(B)/yoke.elf $(B)/yoke.elf32 ## build the hypervisor: build/yoke.elf
+
+$(B)/kernel/%.o: %.c $(B)/newlib/libc.a
+	@mkdir -p $(@D)
+	$(CC) $(KERNEL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/kernel/%.S.o: %.S
+	@mkdir -p $(@D)
+	$(CC) -g $(KERNEL_FLAGS) -I. -MMD -MP -c -o $@ $<
+
+# The version is compiled alone, so that a commit rebuilds one small file.
+$(B)/kernel/version.o: FORCE
+	@mkdir -p $(@D)
+	@printf 'const char yoke_version[] = "%s";\n' '$(VERSION)' > $(B)/kernel/version.c.new
+	@cmp -s $(B)/kernel/version.c.new $(B)/kernel/version.c || mv $(B)/kernel/version.c.new $(B)/kernel/version.c
+	@[ $@ -nt $(B)/kernel/version.c ] || $(CC) $(KERNEL_FLAGS) -c -o $@ $(B)/kernel/version.c
+.PHONY: FORCE
+FORCE:
+
+# Linked twice: the second time with the symbol table that the first link gave,
+# so that a fail-stop can name the functions in its backtrace.
+LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,kernel/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
+$(B)/yoke.elf: $(KERNEL_OBJECTS) $(B)/kernel/version.o kernel/linker.ld kernel/symbols.py $(B)/newlib/libc.a
+	@: > $(B)/kernel/symbols.none
+	$(PYTHON) kernel/symbols.py < $(B)/kernel/symbols.none > $(B)/kernel/symbols.S
+	$(CC) -c -o $(B)/kernel/symbols.o $(B)/kernel/symbols.S
+	$(LINK) -o $(B)/yoke.stage1 $(KERNEL_OBJECTS) $(B)/kernel/version.o $(B)/kernel/symbols.o $(B)/newlib/libc.a -lgcc
+	nm -n $(B)/yoke.stage1 | $(PYTHON) kernel/symbols.py > $(B)/kernel/symbols.S
+	$(CC) -c -o $(B)/kernel/symbols.o $(B)/kernel/symbols.S
+	$(LINK) -o $@.tmp $(KERNEL_OBJECTS) $(B)/kernel/version.o $(B)/kernel/symbols.o $(B)/newlib/libc.a -lgcc
+	nm -n $@.tmp > $(B)/yoke.sym
+	mv $@.tmp $@
+
+# Multiboot 1 loaders (QEMU -kernel, iPXE on BIOS) take ELF32 only: same bytes, other headers.
+$(B)/yoke.elf32: $(B)/yoke.elf
+	objcopy --strip-debug -O elf32-i386 $< $@
+
+# Newlib's string, ctype, strto* and integer printf, compiled for the kernel's flags.
+NEWLIB_TARBALL := $(firstword $(wildcard /usr/src/newlib/newlib-*.tar.*))
+$(B)/newlib/libc.a: kernel/newlib.sh
+	CC="$(CC)" KERNEL_FLAGS="$(KERNEL_FLAGS)" bash kernel/newlib.sh "$(NEWLIB_TARBALL)" $(B)/newlib
+
+-include $(KERNEL_OBJECTS:.o=.d)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# Checks of the source itself.
+
+HEADERS := $(filter-out drivers/%_model.h,$(wildcard include/*.h kernel/*.h kernel/svm/*.h drivers/*.h machine/*.h lockstep/*.h mirror/*.h nic/*.h manage/*.h))
+SOURCES_C := $(wildcard include/*.c boot/*.c kernel/*.c kernel/svm/*.c drivers/*.c machine/*.c lockstep/*.c mirror/*.c nic/*.c manage/*.c)
+
+.PHONY: check-layers check-headers
+check-layers: ## prove from the #include lines that each folder includes only what it may
+	@$(PYTHON) tools/check_layers.py
+
+check-headers: ## compile each header alone
+	@for h in $(HEADERS); do echo "#include \"$$h\"" | $(CC) -std=gnu11 -I. $(WARNINGS) -fsyntax-only -x c - || { echo "$$h: not self-standing"; exit 1; }; done
