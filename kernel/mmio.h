@@ -28,8 +28,8 @@ void mmio_write64(const struct mmio *region, uint64_t offset, uint64_t value);
 
 /*
  * Orders ring memory against the device. On x86 stores are seen in order and
- * loads are not passed by older loads, so both only keep the compiler honest;
- * the names say what each place needs.
+ * loads are not passed by older loads, so the first two only keep the compiler
+ * honest; the names say what each place needs.
  */
 static inline void dma_write_barrier(void)
 {
@@ -39,6 +39,12 @@ static inline void dma_write_barrier(void)
 static inline void dma_read_barrier(void)
 {
 	__asm__ volatile("" ::: "memory");
+}
+
+/* A store before a later load: the one order that x86 does not keep by itself. */
+static inline void dma_full_barrier(void)
+{
+	__asm__ volatile("mfence" ::: "memory");
 }
 
 #endif
