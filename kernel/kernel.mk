@@ -12,6 +12,10 @@ KERNEL_SOURCES := $(wildcard include/*.c kernel/*.c kernel/svm/*.c drivers/*.c m
 KERNEL_ASSEMBLY := $(wildcard kernel/*.S kernel/svm/*.S) boot/start.S
 KERNEL_OBJECTS := $(KERNEL_ASSEMBLY:%.S=$(B)/kernel/%.S.o) $(KERNEL_SOURCES:%.c=$(B)/kernel/%.o)
 
+# Only boot/ and kernel/ are linked whole; of the other folders, what something uses.
+KERNEL_WHOLE := $(filter $(B)/kernel/kernel/% $(B)/kernel/boot/%,$(KERNEL_OBJECTS))
+KERNEL_LIBRARY := $(B)/kernel/libyoke.a
+
 .PHONY: kernel
 kernel: $(B)/yoke.elf $(B)/yoke.elf32 ## build the hypervisor: build/yoke.elf
 
@@ -32,17 +36,21 @@ $(B)/kernel/version.o: FORCE
 .PHONY: FORCE
 FORCE:
 
+$(KERNEL_LIBRARY): $(filter-out $(KERNEL_WHOLE),$(KERNEL_OBJECTS))
+	@rm -f $@
+	ar rcs $@ $^
+
 # Linked twice: the second time with the symbol table that the first link gave,
 # so that a fail-stop can name the functions in its backtrace.
 LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,kernel/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
-$(B)/yoke.elf: $(KERNEL_OBJECTS) $(B)/kernel/version.o kernel/linker.ld kernel/symbols.py $(B)/newlib/libc.a
+$(B)/yoke.elf: $(KERNEL_WHOLE) $(KERNEL_LIBRARY) $(B)/kernel/version.o kernel/linker.ld kernel/symbols.py $(B)/newlib/libc.a
 	@: > $(B)/kernel/symbols.none
 	$(PYTHON) kernel/symbols.py < $(B)/kernel/symbols.none > $(B)/kernel/symbols.S
 	$(CC) -c -o $(B)/kernel/symbols.o $(B)/kernel/symbols.S
-	$(LINK) -o $(B)/yoke.stage1 $(KERNEL_OBJECTS) $(B)/kernel/version.o $(B)/kernel/symbols.o $(B)/newlib/libc.a -lgcc
+	$(LINK) -o $(B)/yoke.stage1 $(KERNEL_WHOLE) $(B)/kernel/version.o $(B)/kernel/symbols.o $(KERNEL_LIBRARY) $(B)/newlib/libc.a -lgcc
 	nm -n $(B)/yoke.stage1 | $(PYTHON) kernel/symbols.py > $(B)/kernel/symbols.S
 	$(CC) -c -o $(B)/kernel/symbols.o $(B)/kernel/symbols.S
-	$(LINK) -o $@.tmp $(KERNEL_OBJECTS) $(B)/kernel/version.o $(B)/kernel/symbols.o $(B)/newlib/libc.a -lgcc
+	$(LINK) -o $@.tmp $(KERNEL_WHOLE) $(B)/kernel/version.o $(B)/kernel/symbols.o $(KERNEL_LIBRARY) $(B)/newlib/libc.a -lgcc
 	nm -n $@.tmp > $(B)/yoke.sym
 	mv $@.tmp $@
 
