@@ -35,3 +35,18 @@ check: $(UNIT_TESTS) check-layers check-headers ## unit tests, no QEMU, under a 
 	done; [ $$failed = 0 ] && echo "check: $(words $(UNIT_TESTS)) unit test programs passed"
 
 -include $(HOST_OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
+
+# Servers in QEMU. Tests that run two servers at once come last, alone.
+PYTEST := $(PYTHON) -m pytest -p no:cacheprovider --rootdir=. -q --tb=short --durations=10
+
+.PHONY: test
+ifdef TEST
+test: kernel
+	$(PYTEST) '$(TEST)'
+else
+test: check kernel ## all tests; TEST=tests/pair/test_x.py::test_y runs one
+	@started=$$SECONDS; result=passed; export YOKE_BUILT=1; \
+	$(PYTEST) -m 'not pair' tests/pair || result=FAILED; \
+	$(PYTEST) -m pair tests/pair || [ $$? = 5 ] || result=FAILED; \
+	echo "test: $$result after $$((SECONDS - started)) s"; [ $$result = passed ]
+endif

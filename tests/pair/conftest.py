@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every test in QEMU gets: the built kernel and image, servers and networks that end with
+the test, and at a failure the one command that runs it again alone."""
+
+import fcntl
+import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.pair import network as network_module  # noqa: E402
+from tests.pair.qemu import Server  # noqa: E402
+
+BUILD = ROOT / "build"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "pair: runs two servers at once, so it gets both cores to itself")
+
+
+@functools.cache
+def build(*targets: str):
+    """Runs make for `targets`, once at a time; says what the compiler said if it fails.
+    `make test` has built everything before it starts us, and says so."""
+    if os.environ.get("YOKE_BUILT") == "1":
+        return
+    BUILD.mkdir(exist_ok=True)
+    with open(BUILD / "tests.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = subprocess.run(["make", "-j2", *targets], cwd=ROOT, capture_output=True, text=True)
+    if result.returncode:
+        pytest.exit(f"make {' '.join(targets)} fails:\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}", 1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_start():
+    """Network namespaces of test processes that were killed are gone first."""
+    if os.geteuid() == 0:
+        network_module.remove_leftovers()
+
+
+@pytest.fixture
+def kernel() -> Path:
+    """The hypervisor as QEMU's -kernel takes it."""
+    build("kernel")
+    return BUILD / "yoke.elf32"
+
+
+@pytest.fixture
+def test_kernel() -> Path:
+    """The hypervisor with the guest-side tests of tests/guest/ linked in; `test=NAME` runs one."""
+    build("test-kernel")
+    return BUILD / "yoke-test.elf32"
+
+
+@pytest.fixture
+def image(tmp_path) -> Path:
+    """A copy of the disk image, the test's own to write to."""
+    build("image")
+    copy = tmp_path / "yoke.img"
+    subprocess.run(["cp", "--sparse=always", str(BUILD / "yoke.img"), str(copy)], check=True)
+    return copy
+
+
+@pytest.fixture
+def server(tmp_path):
+    """server(**options) makes and starts a Server; all end with the test."""
+    servers = []
+
+    def make(**options) -> Server:
+        options.setdefault("name", f"server{len(servers)}" if servers else "server")
+        servers.append(Server(tmp_path, **options))
+        servers[-1].start()
+        return servers[-1]
+
+    yield make
+    for one in servers:
+        one.kill()
+
+
+@pytest.fixture
+def network():
+    """A network namespace of the test's own."""
+    with network_module.Network() as own:
+        yield own
+
+
+def pytest_terminal_summary(terminalreporter):
+    failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
+    for report in dict.fromkeys(report.nodeid for report in failed):
+        terminalreporter.write_line(f"alone: make test TEST='{report}'")

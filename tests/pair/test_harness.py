@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The harness itself: what other tests believe in without looking."""
+
+import hashlib
+
+import pytest
+
+from tests.pair import disks
+from tests.pair.network import BROADCAST, TEST_ETHERTYPE, Peer, frame
+from tests.pair.qemu import Disk, Nic, Server, ServerError
+
+
+def test_kernel_starts(server, kernel):
+    machine = server(kernel=kernel, memory="256M", append="greeting=hello")
+    machine.expect(r"^Yoke \S+")
+
+
+def test_refused_command_line_is_told(tmp_path):
+    with pytest.raises(ServerError, match="no-such-machine"):
+        Server(tmp_path, machine="no-such-machine").start()
+
+
+def test_silence_ends_at_the_time_out(server):
+    machine = server(memory="64M")
+    with pytest.raises(ServerError, match="no /never said/ within 1 s"):
+        machine.expect("never said", timeout_s=1)
+    assert machine.running
+    machine.kill()
+    with pytest.raises(ServerError, match="QEMU ended while waiting"):
+        machine.expect("never said")
+
+
+def test_monitor_answers(server):
+    machine = server(memory="64M", paused=True)
+    assert machine.qmp("query-status")["status"] == "prelaunch"
+    machine.qmp("cont")
+    assert machine.qmp("query-status")["status"] == "running"
+    assert "CS =" in machine.hmp("info registers")
+
+
+def test_disks_of_every_kind_are_there(server, tmp_path):
+    kinds = ["virtio", "nvme", "ahci"]
+    images = [disks.make_raw(tmp_path / f"{kind}.img", 4 << 20, seed=1) for kind in kinds]
+    machine = server(memory="64M", disks=[Disk(path, kind, breakable=True) for path, kind in zip(images, kinds)])
+    assert [block["inserted"]["node-name"] for block in machine.qmp("query-block")] == ["disk0", "disk1", "disk2"]
+    machine.hmp('qemu-io disk1 "read 512 1024"')
+    assert "read 1024/1024 bytes at offset 512" in machine.words()
+
+
+def test_injected_error_hits_its_sector_only(server, tmp_path):
+    image = disks.make_raw(tmp_path / "a.img", 4 << 20)
+    machine = server(memory="64M", paused=True, disks=[Disk(image, inject=[disks.inject_error("read", sector=8)])])
+    machine.hmp('qemu-io disk0 "read 8192 512"')
+    assert "read 512/512" in machine.words()
+    machine.hmp('qemu-io disk0 "read 4096 512"')
+    assert "read failed: Input/output error" in machine.words()
+
+
+def test_images_read_back(tmp_path):
+    raw = disks.make_raw(tmp_path / "a.img", 1 << 20, seed=7)
+    assert disks.sha256(raw) == hashlib.sha256(disks.pattern(7, 1 << 20)).hexdigest()
+    part = disks.pattern(7, 1 << 20)[70000:80000]
+    assert disks.sha256(raw, 70000, 10000) == hashlib.sha256(part).hexdigest()
+    overlay = disks.make_qcow(tmp_path / "a.qcow2", 1 << 20, backing=raw)
+    disks.check_qcow(overlay)
+    assert disks.sha256(disks.to_raw(overlay, tmp_path / "b.img")) == disks.sha256(raw)
+
+
+def test_cable_carries_frames(server, network):
+    """The network boot of QEMU's own ROM asks for an address: its frames reach the peer."""
+    tap = network.tap("tap0", mtu=9000)
+    with Peer(tap) as peer:
+        server(memory="64M", nics=[Nic(tap, "e1000", mac="52:54:00:00:00:17", boot=True)], icount=None)
+        seen = peer.receive(lambda data: data[:6] == BROADCAST and data[12:14] == b"\x08\x00")
+        assert seen and seen[6:12] == bytes.fromhex("525400000017")
+        peer.send(frame(BROADCAST, peer.mac, TEST_ETHERTYPE, b"x" * 9000))
+        assert peer.receive(lambda data: data[6:12] == peer.mac, timeout_s=0.2) is None, "own frames come back"
