@@ -30,6 +30,7 @@
 #include "include/vcpu_state.h"
 #include "machine/guest_memory.h"
 #include "machine/pci.h"
+#include "machine/virtio.h"
 
 #define MACHINE_DISK_MAX 4
 #define MACHINE_NET_PORT_MAX 4
@@ -140,7 +141,7 @@ enum machine_disk_operation {
 
 #define MACHINE_DISK_SEGMENT_MAX 64
 #define MACHINE_DISK_TRANSFER_MAX (256 * KIB)
-#define MACHINE_DISK_REQUEST_MAX 128 /* under way at one disk; `request` is below it */
+#define MACHINE_DISK_REQUEST_MAX 128 /* under way at one disk, those of a driver that reset it meanwhile aside */
 
 struct machine_disk_segment {
 	uint64_t gpa; /* checked: all of it is guest memory */
@@ -153,7 +154,7 @@ struct machine_disk_segment {
  * the guest runs again, and answers each request with one DISK_COMPLETION input.
  */
 struct machine_disk_request {
-	uint32_t request;   /* to be given back with the completion */
+	uint32_t request;   /* number to be given back with the completion; never 0 */
 	uint32_t operation; /* enum machine_disk_operation */
 	uint64_t sector;    /* of 512 bytes; the range is inside the disk */
 	uint64_t sector_count;
@@ -196,6 +197,7 @@ struct machine {
 	struct machine_byte_queue debug_output;
 
 	struct machine_pci pci;
+	struct machine_virtio virtio;
 };
 
 /* Power-on. `config` has passed machine_config_check(). */
