@@ -33,9 +33,9 @@ struct trace_file {
 		.name = __FILE_NAME__, .category = (category_), .level = (level_)                         \
 	}
 
-#define trace(level_, ...)                                                          \
-	((level_) <= trace_file.level ? trace_write(&trace_file, (level_), __VA_ARGS__) \
-				      : (void)0)
+#define trace(level_, ...)                                                                  \
+	((int)(level_) <= (int)trace_file.level ? trace_write(&trace_file, (level_), __VA_ARGS__) \
+						: (void)0)
 
 /*
  * Returns `code` unchanged and traces where it arose: `return trace_error(-EIO);`
