@@ -141,17 +141,29 @@ int virtio_pci_probe(struct virtio_pci *device, const struct pci_device *pci, ui
 	return 0;
 }
 
+void virtio_pci_begin_reset(struct virtio_pci *device)
+{
+	status_write(device, 0);
+}
+
+bool virtio_pci_is_reset(struct virtio_pci *device)
+{
+	/* The reset is done when the status reads 0 (4.1.4.3.2). */
+	if (common_read8(device, VIRTIO_DEVICE_STATUS) != 0)
+		return false;
+	pci_enable(device->pci);
+	return true;
+}
+
 int virtio_pci_reset(struct virtio_pci *device)
 {
 	uint64_t deadline_ns = time_now_ns() + VIRTIO_RESET_TIMEOUT_MS * NS_PER_MS;
 
-	status_write(device, 0);
-	/* The reset is done when the status reads 0 (4.1.4.3.2). */
-	while (common_read8(device, VIRTIO_DEVICE_STATUS) != 0) {
+	virtio_pci_begin_reset(device);
+	while (!virtio_pci_is_reset(device)) {
 		if (time_reached(deadline_ns))
 			return trace_error(-ETIMEDOUT);
 	}
-	pci_enable(device->pci);
 	return 0;
 }
 

@@ -61,6 +61,14 @@ int virtio_pci_probe(struct virtio_pci *device, const struct pci_device *pci, ui
 int virtio_pci_reset(struct virtio_pci *device);
 
 /*
+ * The same in two halves, for who must not wait: begin, then ask until it is true
+ * or VIRTIO_RESET_TIMEOUT_MS have passed.
+ */
+#define VIRTIO_RESET_TIMEOUT_MS 1000 /* the specification gives no bound */
+void virtio_pci_begin_reset(struct virtio_pci *device);
+bool virtio_pci_is_reset(struct virtio_pci *device);
+
+/*
  * After reset: accepts those of the features `wanted` that the device offers
  * (VERSION_1 comes by itself); the result is in device->features. Returns 0;
  * -ENOTSUP when one of `required` is not offered; -EIO when the device refuses.

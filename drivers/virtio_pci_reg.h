@@ -41,6 +41,4 @@
 #define VIRTIO_QUEUE_USED	     0x30 /* u64 R/W */
 #define VIRTIO_COMMON_SIZE	     0x38
 
-#define VIRTIO_RESET_TIMEOUT_MS	     1000 /* the specification gives no bound */
-
 #endif
