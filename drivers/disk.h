@@ -15,7 +15,8 @@
 
 #define DISK_DEVICE_MAX 8 /* of each driver */
 #define DISK_SEGMENT_MAX 32
-#define DISK_TRANSFER_MAX (128 * KIB) /* bytes of one request, at least this much in every driver */
+#define DISK_SEGMENT_ALIGNMENT (4 * KIB)
+#define DISK_TRANSFER_MAX (128 * KIB) /* bytes of one request; a device may allow less: identity.transfer_max */
 #define DISK_QUEUE_DEPTH_MAX 64
 #define DISK_TEXT_SIZE 48
 #define DISK_TIMEOUT_MS 5000 /* a request unanswered so long means the device hangs */
@@ -26,19 +27,27 @@ enum disk_operation {
 	DISK_FLUSH, /* all writes finished before it was submitted become durable */
 };
 
-/* Memory of one request: from dma_allocate(), a multiple of the sector size. */
+/*
+ * Memory of one request: from dma_allocate(). Together the segments are the
+ * request's sectors, no more and no less. As NVMe's page lists want it, and so
+ * that no caller works with one kind of disk only, in every driver: each
+ * segment's address and size are multiples of 512, each but the first begins on a
+ * DISK_SEGMENT_ALIGNMENT boundary, and each but the last ends on one.
+ */
 struct disk_segment {
 	uint64_t physical;
 	uint32_t size; /* bytes */
 };
 
+struct disk_device;
+
 struct disk_request {
 	/* Filled by the caller; not touched between submit and its return by poll. */
 	enum disk_operation operation;
 	bool write_through; /* a write is durable when it completes (FUA, or write + flush inside) */
-	uint64_t sector;    /* first, in the disk's sector size */
+	uint64_t sector;    /* first, in the disk's sector size; ignored by a flush */
 	uint32_t sector_count;
-	uint32_t segment_count;
+	uint32_t segment_count; /* 0 for a flush */
 	struct disk_segment segments[DISK_SEGMENT_MAX];
 
 	/*
@@ -51,9 +60,11 @@ struct disk_request {
 	uint32_t failed_sector_count;
 
 	/* The driver's own while it is under way. */
-	uint32_t tag;
+	struct disk_device *device;
+	struct disk_request *next; /* in the list of finished ones */
 	uint64_t deadline_ns;
-	uint32_t phase;
+	uint32_t tag;
+	bool flushing; /* the write is done, the flush that makes it durable is under way */
 };
 
 struct disk_identity {
@@ -62,7 +73,9 @@ struct disk_identity {
 	uint64_t sector_count;
 	uint32_t sector_size; /* bytes: 512 or 4096 */
 	uint32_t physical_sector_size;
-	uint32_t queue_depth; /* requests that may be under way */
+	uint32_t queue_depth;  /* requests that may be under way */
+	uint32_t transfer_max; /* bytes of one request, at most DISK_TRANSFER_MAX */
+	uint32_t segment_max;  /* segments of one request, at most DISK_SEGMENT_MAX */
 	bool has_write_cache; /* flush matters */
 	bool has_write_through;
 	bool read_only;
@@ -80,8 +93,6 @@ struct disk_statistics {
 	uint64_t device_faults; /* answers that make no sense */
 };
 
-struct disk_device;
-
 struct disk_ops {
 	const char *name; /* "ahci", "nvme", "virtio-blk" */
 
@@ -94,21 +105,33 @@ struct disk_ops {
 	int (*probe)(struct disk_device *devices, uint32_t device_max, const struct pci_device *pci);
 
 	/*
-	 * Brings a hung or failed disk back: every request under way ends with
-	 * -ECANCELED through poll. Returns 0, -ETIMEDOUT or -ENODEV.
+	 * Begins to bring a hung or failed disk back: every request under way ends
+	 * with -ECANCELED through poll, once the device can no longer reach its
+	 * memory. poll carries the reset through; until it is over submit answers
+	 * -EAGAIN, and if it fails the disk is gone. Disks behind one NVMe controller
+	 * are reset together. Returns 0 or -ENODEV.
 	 */
 	int (*reset)(struct disk_device *device);
 
-	/* Stops the disk: nothing touches memory afterwards. */
+	/*
+	 * Stops the disk for good: the device can no longer reach memory. Requests
+	 * under way end with -ECANCELED through poll. Waits, at most a second. Disks
+	 * behind one NVMe controller share its queues: the last one closed ends it.
+	 */
 	void (*close)(struct disk_device *device);
 
 	/*
-	 * Starts a request, which stays with the driver until poll hands it back.
-	 * Returns 0; -EAGAIN when queue_depth requests are under way; -EINVAL for a
-	 * range outside the disk or memory that is not DMA memory; -ENODEV when the
-	 * disk is gone.
+	 * Takes a request, which stays with the driver until poll hands it back. The
+	 * device may not see it before start(). Returns 0; -EAGAIN when queue_depth
+	 * requests are under way or the device is being reset (poll, try again);
+	 * -EINVAL for a range outside the disk, memory that is not DMA memory or
+	 * segments against the rules above; -EROFS for a write to a read-only disk;
+	 * -ENODEV when the disk is gone.
 	 */
 	int (*submit)(struct disk_device *device, struct disk_request *request);
+
+	/* One doorbell for all requests submitted since the last one. poll does it too. */
+	void (*start)(struct disk_device *device);
 
 	/*
 	 * One finished request, or NULL. Also finds the ones out of time: call it
@@ -123,13 +146,15 @@ struct disk_device {
 	uint32_t unit; /* AHCI port, NVMe namespace */
 	void *driver;  /* the driver's own state */
 	struct disk_identity identity;
-	bool gone; /* removed, or a reset failed: everything answers -ENODEV */
+	bool gone; /* removed, closed, or a reset failed: everything answers -ENODEV */
 	struct disk_statistics statistics;
+	struct disk_request *finished_first; /* waiting for poll to hand them back */
+	struct disk_request *finished_last;
 };
 
 /*
  * Every disk found, in bus order. disk_probe_all() runs once at start-up, after
- * pci_init(), and tries each driver on each PCI device.
+ * pci_init(), and tries each driver on each PCI device. Returns how many.
  */
 uint32_t disk_probe_all(void);
 uint32_t disk_device_count(void);
