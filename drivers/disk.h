@@ -123,8 +123,8 @@ struct disk_ops {
 	/*
 	 * Takes a request, which stays with the driver until poll hands it back. The
 	 * device may not see it before start(). Returns 0; -EAGAIN when queue_depth
-	 * requests are under way or the device is being reset (poll, try again);
-	 * -EINVAL for a range outside the disk, memory that is not DMA memory or
+	 * requests are under way, their segments fill the device's ring, or the
+	 * device is being reset (poll, try again); -EINVAL for a range outside the disk, memory that is not DMA memory or
 	 * segments against the rules above; -EROFS for a write to a read-only disk;
 	 * -ENODEV when the disk is gone.
 	 */
