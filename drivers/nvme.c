@@ -44,8 +44,7 @@ TRACE_FILE("disk", TRACE_INFO);
 #define NVME_ADMIN_TIMEOUT_MS DISK_TIMEOUT_MS
 #define NVME_SHUTDOWN_TIMEOUT_MS 1000
 
-#define NVME_ID(tag, generation) ((uint16_t)((generation) << 8 | (tag)))
-BUILD_ASSERT(DISK_QUEUE_DEPTH_MAX <= 256);
+BUILD_ASSERT(DISK_QUEUE_DEPTH_MAX <= 256); /* a tag is the lower half of a command's id */
 
 enum nvme_state {
 	NVME_DISABLING,
@@ -327,6 +326,11 @@ static void nvme_step_creating(struct nvme_controller *controller)
 
 /* ---- READY ---- */
 
+static uint16_t nvme_id(uint32_t tag, uint8_t generation)
+{
+	return (uint16_t)((uint32_t)generation << 8 | tag);
+}
+
 /* One page at a time: the first in prp1, the second in prp2, more in a list (4.3). */
 static void nvme_build_pages(struct nvme_controller *controller, struct nvme_command *command,
 			     const struct disk_request *request)
@@ -356,7 +360,7 @@ static void nvme_build_request(struct nvme_controller *controller, const struct 
 {
 	struct nvme_command *command = nvme_ring_next(&controller->io);
 
-	command->id = NVME_ID(request->tag, ++controller->generations[request->tag]);
+	command->id = nvme_id(request->tag, ++controller->generations[request->tag]);
 	command->namespace_id = request->device->unit;
 	if (request->operation == DISK_FLUSH) {
 		command->opcode = NVME_FLUSH;
@@ -381,7 +385,7 @@ static bool nvme_collect(struct nvme_controller *controller)
 		uint32_t code = NVME_STATUS_CODE(completion.status);
 
 		if (completion.submission_queue != NVME_IO_QUEUE || !disk_queue_request(&controller->queue, tag) ||
-		    completion.id != NVME_ID(tag, controller->generations[tag]))
+		    completion.id != nvme_id(tag, controller->generations[tag]))
 			return false;
 		if (code != 0)
 			trace(TRACE_WARNING, "nvme: command failed, status 0x%x", code);
