@@ -39,7 +39,7 @@ check: $(UNIT_TESTS) check-layers check-headers ## unit tests, no QEMU, under a 
 # Servers in QEMU. Tests that run two servers at once come last, alone.
 PYTEST := $(PYTHON) -m pytest -p no:cacheprovider --rootdir=. -q --tb=short --durations=10
 
-.PHONY: test
+.PHONY: test soak bench
 ifdef TEST
 test: kernel
 	$(PYTEST) '$(TEST)'
@@ -50,3 +50,11 @@ test: check kernel ## all tests; TEST=tests/pair/test_x.py::test_y runs one
 	$(PYTEST) -m pair tests/pair || [ $$? = 5 ] || result=FAILED; \
 	echo "test: $$result after $$((SECONDS - started)) s"; [ $$result = passed ]
 endif
+
+# Tests with the `rounds` fixture are the long ones: many more rounds here than in `make test`.
+SOAK_ROUNDS ?= 1
+soak: kernel ## the long runs; SOAK_ROUNDS=n makes them n times as long
+	SOAK_ROUNDS=$(SOAK_ROUNDS) $(PYTEST) -m soak tests/pair
+
+bench: kernel ## measure and compare with the targets; BENCH=boot for one
+	@$(PYTHON) -m tests.bench $(BENCH)

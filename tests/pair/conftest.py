@@ -22,6 +22,13 @@ BUILD = ROOT / "build"
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "pair: runs two servers at once, so it gets both cores to itself")
+    config.addinivalue_line("markers", "soak: has many more rounds in `make soak`")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "rounds" in item.fixturenames:
+            item.add_marker(pytest.mark.soak)
 
 
 @functools.cache
@@ -89,6 +96,17 @@ def network():
     """A network namespace of the test's own."""
     with network_module.Network() as own:
         yield own
+
+
+@pytest.fixture
+def rounds():
+    """rounds(4, 40): how often to go round in `make test`, and in `make soak`."""
+    factor = int(os.environ.get("SOAK_ROUNDS", "0"))
+
+    def choose(in_test: int, in_soak: int) -> int:
+        return in_soak * factor if factor else in_test
+
+    return choose
 
 
 def pytest_terminal_summary(terminalreporter):

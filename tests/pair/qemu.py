@@ -109,14 +109,14 @@ class Nic:
     properties: str = ""
 
     def netdev(self) -> str:
-        if self.cable is None:
-            return f"hubport,hubid=0,id={self.id}"
         if isinstance(self.cable, str):
             return f"{self.cable},id={self.id}"
         return f"tap,fd={self.cable.fd},id={self.id}"
 
     def device(self) -> str:
-        text = f"{self.model},netdev={self.id},id={self.id}-device"
+        text = f"{self.model},id={self.id}-device"
+        if self.cable is not None:
+            text += f",netdev={self.id}"
         if self.mac:
             text += f",mac={self.mac}"
         if not self.boot:
@@ -218,7 +218,9 @@ class Server:
     def _nic_arguments(self) -> list:
         arguments = []
         for nic in self.nics:
-            arguments += ["-netdev", nic.netdev(), "-device", nic.device()]
+            if nic.cable is not None:
+                arguments += ["-netdev", nic.netdev()]
+            arguments += ["-device", nic.device()]
         return arguments
 
     def command_by_hand(self) -> str:

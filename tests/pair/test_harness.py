@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 
+from tests.bench.linux_guest import boot_linux
 from tests.pair import disks
 from tests.pair.network import BROADCAST, TEST_ETHERTYPE, Peer, frame
 from tests.pair.qemu import Disk, Nic, Server, ServerError
@@ -75,3 +76,16 @@ def test_cable_carries_frames(server, network):
         assert seen and seen[6:12] == bytes.fromhex("525400000017")
         peer.send(frame(BROADCAST, peer.mac, TEST_ETHERTYPE, b"x" * 9000))
         assert peer.receive(lambda data: data[6:12] == peer.mac, timeout_s=0.2) is None, "own frames come back"
+
+
+def test_linux_judges_a_disk(tmp_path):
+    """Debian's kernel, modules loaded in order, sees the bytes that the host wrote."""
+    image = disks.make_raw(tmp_path / "a.img", 1 << 20, seed=9)
+    output = boot_linux(tmp_path, "sha256sum /dev/vda; ls /bin/lsblk", flavour="cloud",
+                        modules=["virtio_pci", "virtio_blk"], binaries=["/bin/lsblk"], disks=[Disk(image)])
+    assert output.splitlines() == [f"{disks.sha256(image)}  /dev/vda", "/bin/lsblk"]
+
+
+def test_linux_tells_a_failed_script(tmp_path):
+    with pytest.raises(ServerError, match="ended with status 3"):
+        boot_linux(tmp_path, "exit 3", flavour="cloud")
