@@ -45,8 +45,8 @@ def main(names: list[str]) -> int:
         report.save(ROOT / "build" / "bench.json", name, results, ROOT)
         missed += sum(result.missed for result in results)
         failed += [] if complete else [name]
-    print(f"bench: {missed} targets missed, {len(failed)} files not measured{': ' if failed else ''}{' '.join(failed)}, "
-          f"after {time.monotonic() - started:.0f} s")
+    unmeasured = f"{len(failed)} files not measured ({' '.join(failed)})" if failed else "all measured"
+    print(f"bench: {missed} targets missed, {unmeasured}, after {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
 
 

@@ -36,7 +36,8 @@ from tests.bench.debian import first_dependency, run, unpacked
 from tests.pair.qemu import Server, ServerError
 
 METAPACKAGES = {"cloud": "linux-image-cloud-amd64", "generic": "linux-image-amd64"}
-COMMAND_LINE = "console=ttyS0,115200 quiet mitigations=off nokaslr tsc=reliable no_timer_check panic=-1 rdinit=/init"
+COMMAND_LINE = ("console=ttyS0,115200 quiet mitigations=off nokaslr tsc=reliable no_timer_check panic=-1 "
+                "rdinit=/init")
 START_MARK = "@@ script starts"
 END_MARK = "@@ script ended"
 
@@ -136,7 +137,7 @@ def libraries(binary) -> list[str]:
     return re.findall(r"(/\S+) \(0x", result.stdout)
 
 
-def build_initramfs(path, script: str, modules: Path, wanted, binaries=(), files=None) -> Path:
+def build_initramfs(path, script: str, modules: Path, wanted, binaries=(), files=None):
     archive = Archive()
     archive.file("bin/busybox", Path("/bin/busybox").read_bytes())
     archive.file("init", INIT.encode())
@@ -151,7 +152,6 @@ def build_initramfs(path, script: str, modules: Path, wanted, binaries=(), files
     for name, source in (files or {}).items():
         archive.file(name, Path(source).read_bytes())
     Path(path).write_bytes(archive.bytes())
-    return Path(path)
 
 
 def compile_static(source, directory) -> Path:
@@ -161,14 +161,15 @@ def compile_static(source, directory) -> Path:
     return program
 
 
-def linux_server(directory, script: str, *, flavour="generic", modules=(), binaries=(), files=None, append="",
-                 **options) -> Server:
+def linux_server(directory, script: str, *, flavour="generic", modules=(), binaries=(), files=None,
+                 append="", **options) -> Server:
     """The guest as a Server that is not started yet."""
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     image, module_folder = kernel_package(flavour)
     name = options.setdefault("name", "linux")
-    initrd = build_initramfs(directory / f"{name}.initrd", script, module_folder, modules, binaries, files)
+    initrd = directory / f"{name}.initrd"
+    build_initramfs(initrd, script, module_folder, modules, binaries, files)
     return Server(directory, kernel=image, initrd=initrd, append=f"{COMMAND_LINE} {append}".strip(), **options)
 
 

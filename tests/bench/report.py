@@ -19,7 +19,9 @@ class Result:
 
     @property
     def missed(self) -> bool:
-        return (self.most is not None and self.value > self.most) or (self.least is not None and self.value < self.least)
+        over = self.most is not None and self.value > self.most
+        under = self.least is not None and self.value < self.least
+        return over or under
 
     def line(self) -> str:
         target = ""
@@ -29,13 +31,15 @@ class Result:
             target = f"at least {self.least:g}"
         verdict = "MISSED" if self.missed else "reached" if target else ""
         value = f"{self.value:.4g}" if abs(self.value) < 1000 else f"{self.value:,.0f}"
-        return f"{self.name:<52} {value:>14} {self.unit:<18} {target:<16} {verdict:<8} {self.note}".rstrip()
+        text = f"{self.name:<52} {value:>14} {self.unit:<18} {target:<16} {verdict:<8} {self.note}"
+        return text.rstrip()
 
 
 def save(path: Path, bench: str, results: list[Result], root: Path):
     """Puts the results of one bench file into the JSON document, in place of its older ones."""
     document = json.loads(path.read_text()) if path.exists() else {}
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=root, capture_output=True, text=True)
+    describe = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, cwd=root, capture_output=True, text=True)
     document[bench] = {
         "commit": commit.stdout.strip(),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

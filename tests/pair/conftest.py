@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.pair import network as network_module  # noqa: E402
-from tests.pair.qemu import Server  # noqa: E402
+from tests.pair.qemu import Server, ServerError  # noqa: E402
 
 BUILD = ROOT / "build"
 
@@ -89,6 +89,28 @@ def server(tmp_path):
     yield make
     for one in servers:
         one.kill()
+
+
+@pytest.fixture
+def self_test(server, test_kernel):
+    """self_test("name", "more=options", expect=[patterns], exit_code=0, **server options) runs one
+    test of tests/guest/ in a server, demands its verdict, and returns the server that has ended."""
+
+    def run(name: str, options: str = "", *, expect=(), exit_code: int = 0, timeout_s: float = 120, **more):
+        __tracebackhide__ = True
+        more.setdefault("memory", "256M")
+        machine = server(kernel=test_kernel, append=f"debug_exit test={name} {options}".strip(), **more)
+        for pattern in expect:
+            machine.expect(pattern, timeout_s)
+        if exit_code < 2:  # else it ends in a fail-stop or a refusal, without a verdict
+            verdict = machine.expect(rf"^self-test {name}: (passed|FAILED|skipped: .*)$", timeout_s)[1]
+            if verdict.startswith("skipped"):
+                pytest.skip(verdict)
+        if machine.exit_code(timeout_s) != exit_code:
+            raise ServerError(machine.describe(f"self-test {name} did not end by debug-exit {exit_code}"))
+        return machine
+
+    return run
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def sha256(path, offset: int = 0, size: int | None = None) -> str:
     """SHA-256 of a stretch of a raw image by coreutils: an independent reader."""
     stretch = f"dd if='{path}' bs=64K iflag=skip_bytes,count_bytes skip={offset} status=none"
     stretch += f" count={size}" if size is not None else ""
-    result = subprocess.run(["bash", "-o", "pipefail", "-c", f"{stretch} | sha256sum"], check=True, capture_output=True,
-                            text=True)
+    result = subprocess.run(["bash", "-o", "pipefail", "-c", f"{stretch} | sha256sum"], check=True,
+                            capture_output=True, text=True)
     return result.stdout.split()[0]
 
 
@@ -94,5 +94,5 @@ class HungRequests:
 
 def set_throttle(server, disk_id: str, iops: int = 0, bytes_per_s: int = 0):
     """A slow disk; 0 lifts the limit."""
-    server.qmp("block_set_io_throttle", id=f"{disk_id}-device", bps=bytes_per_s, bps_rd=0, bps_wr=0, iops=iops,
-               iops_rd=0, iops_wr=0)
+    server.qmp("block_set_io_throttle", id=f"{disk_id}-device", bps=bytes_per_s, bps_rd=0, bps_wr=0,
+               iops=iops, iops_rd=0, iops_wr=0)

@@ -60,7 +60,8 @@ def remove_leftovers():
     """Removes namespaces of test processes that are gone."""
     for line in _ip("netns", "list").splitlines():
         words = line.split()[0].split("-")
-        if words[0] == PREFIX and len(words) == 3 and words[1].isdigit() and not os.path.exists(f"/proc/{words[1]}"):
+        ours = words[0] == PREFIX and len(words) == 3 and words[1].isdigit()
+        if ours and not os.path.exists(f"/proc/{words[1]}"):
             _ip("netns", "del", "-".join(words))
 
 
@@ -73,7 +74,8 @@ class Network:
     def __enter__(self):
         _ip("netns", "add", self.name)
         # No neighbour discovery or router solicitation of the host's own among the test's frames.
-        self.run("sysctl", "-q", "-w", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+        for scope in ("all", "default"):
+            self.run("sysctl", "-q", "-w", f"net.ipv6.conf.{scope}.disable_ipv6=1")
         self.run("ip", "link", "set", "lo", "up")
         return self
 
@@ -84,7 +86,8 @@ class Network:
 
     def run(self, *words, **options) -> str:
         """Runs a program inside; returns what it printed; fails with what it complained about."""
-        result = subprocess.run(["ip", "netns", "exec", self.name, *words], capture_output=True, text=True, **options)
+        command = ["ip", "netns", "exec", self.name, *words]
+        result = subprocess.run(command, capture_output=True, text=True, **options)
         if result.returncode:
             raise RuntimeError(f"{' '.join(words)}: {result.stderr.strip() or result.stdout.strip()}")
         return result.stdout
@@ -108,7 +111,7 @@ class Network:
             os.close(inside)
             os.close(outside)
 
-    def tap(self, interface: str = "tap0", mtu: int = 1500, offload: bool = False, address: str = "") -> "Tap":
+    def tap(self, interface="tap0", mtu: int = 1500, offload: bool = False, address: str = "") -> "Tap":
         """Makes a TAP device, up, with `address` ("10.0.0.1/24") for Linux's own stack if given.
         `offload` lets virtio-net hand over unfinished checksums and large segments."""
         with self.entered():

@@ -150,9 +150,9 @@ class Server:
     paused       stay stopped after start (QMP `cont` lets it go)
     """
 
-    def __init__(self, directory, *, kernel=None, append="", initrd=None, memory="512M", machine="q35", cpu="max",
-                 icount="auto", uefi=False, disks=(), nics=(), vga="none", rtc="", extra=(), name="server",
-                 reboot=False, paused=False):
+    def __init__(self, directory, *, kernel=None, append="", initrd=None, memory="512M", machine="q35",
+                 cpu="max", icount="auto", uefi=False, disks=(), nics=(), vga="none", rtc="", extra=(),
+                 name="server", reboot=False, paused=False):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.name = name
@@ -174,8 +174,10 @@ class Server:
         self.arguments += ["-display", "none", "-vga", vga]
         self.arguments += [] if reboot else ["-no-reboot"]
         self.arguments += ["-device", f"isa-debug-exit,iobase={DEBUG_EXIT_PORT:#x},iosize=4"]
-        self.arguments += self._firmware_arguments(uefi) + self._kernel_arguments(kernel, append, initrd)
-        self.arguments += [str(word) for word in extra] + self._disk_arguments(machine) + self._nic_arguments()
+        self.arguments += self._firmware_arguments(uefi)
+        self.arguments += self._kernel_arguments(kernel, append, initrd)
+        self.arguments += [str(word) for word in extra]
+        self.arguments += self._disk_arguments(machine) + self._nic_arguments()
         self._output = ""
         self._position = 0
         self._changed = threading.Condition()
@@ -335,8 +337,11 @@ class Server:
         time-out, at QEMU's end and, unless `fatal` is off, soon after a fail-stop."""
         __tracebackhide__ = True
         compiled = re.compile(pattern, re.MULTILINE)
-        return self._expect(lambda: compiled.search(self._output, self._position, self._output.rfind("\n") + 1),
-                            f"/{pattern}/", timeout_s, fatal)
+
+        def search():
+            return compiled.search(self._output, self._position, self._output.rfind("\n") + 1)
+
+        return self._expect(search, f"/{pattern}/", timeout_s, fatal)
 
     def expect_prompt(self, text: str, timeout_s: float = 60):
         """Waits for the very characters `text`, whether or not their line is complete."""
@@ -380,7 +385,8 @@ class Server:
         """`reason` with what a person needs next: the console's end, QEMU's words, the command."""
         lines = self.output.splitlines()[-CONSOLE_TAIL_LINES:]
         words = self.words()
-        text = f"{self.name}: {reason}\n--- console, last lines (all: {self.console_path})\n" + "\n".join(lines)
+        text = f"{self.name}: {reason}\n--- console, last lines (all: {self.console_path})\n"
+        text += "\n".join(lines)
         if words:
             text += f"\n--- QEMU said\n{words}"
         return f"{text}\n--- by hand\n{self.command_by_hand()}"

@@ -42,15 +42,18 @@ def test_monitor_answers(server):
 def test_disks_of_every_kind_are_there(server, tmp_path):
     kinds = ["virtio", "nvme", "ahci"]
     images = [disks.make_raw(tmp_path / f"{kind}.img", 4 << 20, seed=1) for kind in kinds]
-    machine = server(memory="64M", disks=[Disk(path, kind, breakable=True) for path, kind in zip(images, kinds)])
-    assert [block["inserted"]["node-name"] for block in machine.qmp("query-block")] == ["disk0", "disk1", "disk2"]
+    given = [Disk(path, kind, breakable=True) for path, kind in zip(images, kinds)]
+    machine = server(memory="64M", disks=given)
+    nodes = [block["inserted"]["node-name"] for block in machine.qmp("query-block")]
+    assert nodes == ["disk0", "disk1", "disk2"]
     machine.hmp('qemu-io disk1 "read 512 1024"')
     assert "read 1024/1024 bytes at offset 512" in machine.words()
 
 
 def test_injected_error_hits_its_sector_only(server, tmp_path):
     image = disks.make_raw(tmp_path / "a.img", 4 << 20)
-    machine = server(memory="64M", paused=True, disks=[Disk(image, inject=[disks.inject_error("read", sector=8)])])
+    disk = Disk(image, inject=[disks.inject_error("read", sector=8)])
+    machine = server(memory="64M", paused=True, disks=[disk])
     machine.hmp('qemu-io disk0 "read 8192 512"')
     assert "read 512/512" in machine.words()
     machine.hmp('qemu-io disk0 "read 4096 512"')
@@ -75,7 +78,7 @@ def test_cable_carries_frames(server, network):
         seen = peer.receive(lambda data: data[:6] == BROADCAST and data[12:14] == b"\x08\x00")
         assert seen and seen[6:12] == bytes.fromhex("525400000017")
         peer.send(frame(BROADCAST, peer.mac, TEST_ETHERTYPE, b"x" * 9000))
-        assert peer.receive(lambda data: data[6:12] == peer.mac, timeout_s=0.2) is None, "own frames come back"
+        assert peer.receive(lambda data: data[6:12] == peer.mac, 0.2) is None, "own frames come back"
 
 
 def test_linux_judges_a_disk(tmp_path):
