@@ -17,7 +17,8 @@ KERNEL_WHOLE := $(filter $(B)/kernel/kernel/% $(B)/kernel/boot/%,$(KERNEL_OBJECT
 KERNEL_LIBRARY := $(B)/kernel/libyoke.a
 
 .PHONY: kernel
-kernel: $(B)/yoke.elf $(B)/yoke.elf32 ## build the hypervisor: build/yoke.elf
+kernel: $(B)/yoke.elf $(B)/yoke.elf32 $(B)/yoke-test.elf32 ## build the hypervisor: build/yoke.elf, and with self-tests: build/yoke-test.elf32
+.SECONDARY: $(B)/yoke-test.elf
 
 $(B)/kernel/%.o: %.c $(B)/newlib/libc.a
 	@mkdir -p $(@D)
@@ -43,19 +44,32 @@ $(KERNEL_LIBRARY): $(filter-out $(KERNEL_WHOLE),$(KERNEL_OBJECTS))
 # Linked twice: the second time with the symbol table that the first link gave,
 # so that a fail-stop can name the functions in its backtrace.
 LINK = $(CC) -nostdlib -static -no-pie -Wl,-T,kernel/linker.ld -Wl,--build-id=none -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments
-$(B)/yoke.elf: $(KERNEL_WHOLE) $(KERNEL_LIBRARY) $(B)/kernel/version.o kernel/linker.ld kernel/symbols.py $(B)/newlib/libc.a
-	@: > $(B)/kernel/symbols.none
-	$(PYTHON) kernel/symbols.py < $(B)/kernel/symbols.none > $(B)/kernel/symbols.S
-	$(CC) -c -o $(B)/kernel/symbols.o $(B)/kernel/symbols.S
-	$(LINK) -o $(B)/yoke.stage1 $(KERNEL_WHOLE) $(B)/kernel/version.o $(B)/kernel/symbols.o $(KERNEL_LIBRARY) $(B)/newlib/libc.a -lgcc
-	nm -n $(B)/yoke.stage1 | $(PYTHON) kernel/symbols.py > $(B)/kernel/symbols.S
-	$(CC) -c -o $(B)/kernel/symbols.o $(B)/kernel/symbols.S
-	$(LINK) -o $@.tmp $(KERNEL_WHOLE) $(B)/kernel/version.o $(B)/kernel/symbols.o $(KERNEL_LIBRARY) $(B)/newlib/libc.a -lgcc
-	nm -n $@.tmp > $(B)/yoke.sym
-	mv $@.tmp $@
+KERNEL_LINK_INPUTS := $(KERNEL_WHOLE) $(B)/kernel/version.o
+KERNEL_LINK_LIBRARIES := $(KERNEL_LIBRARY) $(B)/newlib/libc.a
+KERNEL_LINK_SCRIPTS := kernel/linker.ld kernel/symbols.py $(KERNEL_LINK_LIBRARIES)
+
+# $(1): the image's name, $(2): its objects
+define link_kernel
+	@: | $(PYTHON) kernel/symbols.py > $(B)/$(1).symbols.S
+	@$(CC) -c -o $(B)/$(1).symbols.o $(B)/$(1).symbols.S
+	$(LINK) -o $(B)/$(1).stage1 $(2) $(B)/$(1).symbols.o $(KERNEL_LINK_LIBRARIES) -lgcc
+	@nm -n $(B)/$(1).stage1 | $(PYTHON) kernel/symbols.py > $(B)/$(1).symbols.S
+	@$(CC) -c -o $(B)/$(1).symbols.o $(B)/$(1).symbols.S
+	$(LINK) -o $(B)/$(1).elf.tmp $(2) $(B)/$(1).symbols.o $(KERNEL_LINK_LIBRARIES) -lgcc
+	@nm -n $(B)/$(1).elf.tmp > $(B)/$(1).sym
+	@mv $(B)/$(1).elf.tmp $(B)/$(1).elf
+endef
+
+$(B)/yoke.elf: $(KERNEL_LINK_INPUTS) $(KERNEL_LINK_SCRIPTS)
+	$(call link_kernel,yoke,$(KERNEL_LINK_INPUTS))
+
+# The same objects with the in-kernel tests (kernel/self_test.h): never shipped.
+SELF_TEST_OBJECTS := $(patsubst %.c,$(B)/kernel/%.o,$(wildcard tests/guest/*.c))
+$(B)/yoke-test.elf: $(KERNEL_LINK_INPUTS) $(SELF_TEST_OBJECTS) $(KERNEL_LINK_SCRIPTS)
+	$(call link_kernel,yoke-test,$(KERNEL_LINK_INPUTS) $(SELF_TEST_OBJECTS))
 
 # Multiboot 1 loaders (QEMU -kernel, iPXE on BIOS) take ELF32 only: same bytes, other headers.
-$(B)/yoke.elf32: $(B)/yoke.elf
+$(B)/%.elf32: $(B)/%.elf
 	objcopy --strip-debug -O elf32-i386 $< $@
 
 # Newlib's string, ctype, strto* and integer printf, compiled for the kernel's flags.
@@ -63,4 +77,4 @@ NEWLIB_TARBALL := $(firstword $(wildcard /usr/src/newlib/newlib-*.tar.*))
 $(B)/newlib/libc.a: kernel/newlib.sh
 	CC="$(CC)" KERNEL_FLAGS="$(KERNEL_FLAGS)" bash kernel/newlib.sh "$(NEWLIB_TARBALL)" $(B)/newlib
 
--include $(KERNEL_OBJECTS:.o=.d)
+-include $(KERNEL_OBJECTS:.o=.d) $(SELF_TEST_OBJECTS:.o=.d)

@@ -6,31 +6,100 @@
 #include <string.h>
 
 #include "include/boot_info.h"
-#include "kernel/port_io.h"
+#include "include/trace.h"
+#include "kernel/boot_info.h"
+#include "kernel/clock.h"
+#include "kernel/console.h"
+#include "kernel/cpu.h"
+#include "kernel/debug_exit.h"
+#include "kernel/dma_pool.h"
+#include "kernel/pages.h"
+#include "kernel/paging.h"
+#include "kernel/self_test.h"
+#include "kernel/time.h"
+#include "kernel/trap.h"
+
+TRACE_FILE("boot", TRACE_INFO);
+
+#define MAIN_STACK_SIZE (64 * KIB)
 
 extern const char yoke_version[];
-void kernel_main(const struct boot_info *boot);
+void kernel_main(const struct boot_info *from_loader);
 
-static void put(const char *text)
+static struct boot_info boot;
+
+/* A start-up that cannot go on: says why, and nothing else happens on this server. */
+_Noreturn static void refuse(const char *reason)
 {
-	for (; *text; text++)
-		port_write8(0x3f8, (uint8_t)*text);
+	console_printf("yoke: refused: %s\n", reason);
+	console_flush();
+	debug_exit(DEBUG_EXIT_REFUSED);
+	cpu_halt();
 }
 
-void kernel_main(const struct boot_info *boot)
+static void need(int error, const char *what)
 {
-	char line[256];
+	char reason[96];
 
-	snprintf(line, sizeof(line), "Yoke %s, loaded by %s at %#lx, %u memory ranges, %u files, \"%s\"\r\n", yoke_version, boot->loader,
-		 (unsigned long)boot->kernel_physical, boot->memory_range_count, boot->file_count, boot->command_line);
-	put(line);
-	for (uint32_t i = 0; i < boot->memory_range_count; i++) {
-		snprintf(line, sizeof(line), "%016lx %016lx %lu\r\n", (unsigned long)boot->memory[i].base, (unsigned long)boot->memory[i].size, (unsigned long)boot->memory[i].kind);
-		put(line);
+	if (!error)
+		return;
+	snprintf(reason, sizeof(reason), "%s (error %d)", what, error);
+	refuse(reason);
+}
+
+static void read_boot_info(const struct boot_info *from_loader)
+{
+	char reason[BOOT_INFO_REASON_SIZE];
+	char value[BOOT_OPTION_SIZE];
+
+	if (!boot_info_check(from_loader, &boot, reason)) {
+		char text[BOOT_INFO_REASON_SIZE + 40];
+
+		snprintf(text, sizeof(text), "boot information: %s", reason);
+		refuse(text);
 	}
-	for (uint32_t i = 0; i < boot->file_count; i++) {
-		put(boot->files[i].name);
-		put("\r\n");
-	}
-	port_write8(0xf4, 0);
+	if (boot_option(boot.command_line, "debug_exit", value))
+		debug_exit_enable();
+}
+
+static void show_boot(void)
+{
+	console_printf("Yoke %s, loaded by %s\n", yoke_version, boot.loader[0] ? boot.loader : "an unnamed loader");
+}
+
+static void show_memory(void)
+{
+	struct pages_usage usage;
+
+	pages_usage(&usage);
+	console_printf("memory: %lu MiB; the hypervisor uses %lu MiB, the guest %lu MiB\n",
+		       (unsigned long)(usage.total_size / MIB),
+		       (unsigned long)(align_up(usage.hypervisor_size, MIB) / MIB),
+		       (unsigned long)(usage.guest_size / MIB));
+}
+
+/* The rest of start-up, on a stack with a guard page. */
+static void start_up(void)
+{
+	need(trap_init_stacks(), "no memory for the trap stacks"); /* faults get guarded stacks */
+	need(clock_init(0), "no clock to measure the TSC against"); /* from here on there is time */
+	need(dma_init(), "no memory for the devices' pool");	    /* memory that devices may reach */
+	show_memory();
+	self_test_run(boot.command_line);
+	cpu_halt();
+}
+
+void kernel_main(const struct boot_info *from_loader)
+{
+	void *stack;
+
+	trap_init();		     /* faults are told from here on */
+	cpu_init();		     /* what the processor is */
+	read_boot_info(from_loader); /* checked copy of what the loader said */
+	show_boot();
+	pages_init(&boot);			    /* which memory is free */
+	need(paging_init(&boot), "no memory for the page tables"); /* W^X, guard pages, direct map */
+	stack = paging_allocate_stack(MAIN_STACK_SIZE);
+	need(stack ? 0 : -1, "no memory for the stack");
+	trap_switch_stack(stack, start_up);
 }
