@@ -62,7 +62,7 @@ def kernel() -> Path:
 @pytest.fixture
 def test_kernel() -> Path:
     """The hypervisor with the guest-side tests of tests/guest/ linked in; `test=NAME` runs one."""
-    build("test-kernel")
+    build("kernel")
     return BUILD / "yoke-test.elf32"
 
 
