@@ -12,12 +12,13 @@
 #include "include/bits.h"
 #include "kernel/pci.h"
 
-#define NET_DEVICE_MAX 8	/* of each driver */
+#define NET_DEVICE_MAX 16 /* ports of one server */
 #define NET_MAC_SIZE 6
-#define NET_FRAME_SIZE_MIN 14	/* an Ethernet header */
+#define NET_FRAME_SIZE_MIN 14	     /* an Ethernet header */
 #define NET_FRAME_SIZE_STANDARD 1514 /* 1500 + header, without checksum */
 #define NET_FRAME_SIZE_JUMBO 9014
-#define NET_PIECE_MAX 4		/* pieces that make up one frame to send */
+#define NET_PIECE_MAX 4		     /* pieces that make up one frame to send */
+#define NET_TRANSMIT_TIMEOUT_MS 5000 /* link up, frames waiting, none finished: the device hangs */
 
 struct net_piece {
 	const void *data;
@@ -36,14 +37,15 @@ struct net_statistics {
 	uint64_t tx_ring_full;	 /* transmit() answered -EAGAIN */
 	uint64_t rx_frames;
 	uint64_t rx_bytes;
-	uint64_t rx_errors;	 /* bad checksum, too long, cut off */
+	uint64_t rx_errors;	 /* bad checksum, too short, too long, cut off */
+	uint64_t rx_filtered;	 /* not for us; the device could not sort it out by itself */
 	uint64_t rx_missed;	 /* no buffer was free in the ring */
-	uint64_t device_faults;	 /* answers that make no sense: bad index, bad length */
+	uint64_t device_faults;	 /* answers that make no sense (bad index, bad length), or none at all */
 	uint64_t resets;
 };
 
 struct net_open {
-	uint32_t frame_size_max; /* largest frame to receive or send; -EINVAL when above the device's */
+	uint32_t frame_size_max; /* largest frame to receive or send, header included */
 	bool promiscuous;	 /* all unicast; multicast stays off but for broadcast */
 };
 
@@ -68,7 +70,12 @@ struct net_ops {
 	/* Brings the device to its power-on state, quiet. Returns 0 or -ETIMEDOUT. */
 	int (*reset)(struct net_device *device);
 
-	/* Builds the rings (first time) and starts the port. After reset. */
+	/*
+	 * Starts the port; after reset. The first open takes the memory for rings and
+	 * buffers; later ones may ask for the same or smaller frames. Returns 0; -EINVAL
+	 * when options->frame_size_max is more than that or more than the device can;
+	 * -ENOMEM; -EIO or -ETIMEDOUT when the device does not do as it should.
+	 */
 	int (*open)(struct net_device *device, const struct net_open *options);
 
 	/* Stops the port; the device no longer touches memory when it returns. */
@@ -77,32 +84,45 @@ struct net_ops {
 	/*
 	 * Copies a frame of 1..NET_PIECE_MAX pieces into the ring. The device may
 	 * not see it before transmit_flush(). Returns 0, -EAGAIN when the ring is
-	 * full (poll_tx and try again), -EMSGSIZE, -ENETDOWN when not open or failed.
+	 * full (transmit_flush, poll_tx and try again), -EMSGSIZE when the frame is
+	 * shorter than a header or longer than frame_size_max, -ENETDOWN when not open
+	 * or failed. Frames shorter than Ethernet's 60 bytes go out as they are or
+	 * padded, as the device likes.
 	 */
 	int (*transmit)(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count);
 
 	/* One doorbell for all frames put in since the last one. */
 	void (*transmit_flush)(struct net_device *device);
 
-	/* Takes back finished transmit slots; returns how many. */
+	/*
+	 * Takes back finished transmit slots; returns how many. Also finds the device
+	 * that has stopped answering and marks it failed: call it often while frames
+	 * are under way.
+	 */
 	uint32_t (*poll_tx)(struct net_device *device);
 
 	/*
 	 * Next received frame: 1 with `frame` filled, 0 when there is none, -EIO
-	 * when the device broke its contract and needs reset + open.
+	 * when the device broke its contract and needs reset + open, -ENETDOWN when
+	 * not open.
 	 */
 	int (*poll_rx)(struct net_device *device, struct net_frame *frame);
 
-	/* The link as it is now. */
+	/* The link as it is now. Reads registers: some 10 times a second, not for each frame. */
 	void (*link)(struct net_device *device, struct net_link *link);
+
+	/* Adds what the device itself counted to device->statistics. Reads registers: now and then. */
+	void (*update_statistics)(struct net_device *device);
 };
 
 struct net_device {
 	const struct net_ops *ops;
 	const struct pci_device *pci;
+	uint32_t index;		 /* as for net_device_at() */
 	void *driver;		 /* the driver's own state */
 	uint8_t mac[NET_MAC_SIZE];
 	uint32_t frame_size_max; /* what the device can do, header included */
+	struct net_open options; /* while opened */
 	bool opened;
 	bool failed;		 /* broke its contract; nothing works until reset */
 	struct net_statistics statistics;
@@ -114,6 +134,10 @@ struct net_device {
  */
 uint32_t net_probe_all(void);
 uint32_t net_device_count(void);
-struct net_device *net_device_at(uint32_t index);
+struct net_device *net_device_at(uint32_t index); /* index < net_device_count() */
+
+/* The drivers, one a file. */
+extern const struct net_ops e1000_ops;
+extern const struct net_ops virtio_net_ops;
 
 #endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the network drivers have in common. For them only; others see net.h. */
+#ifndef DRIVERS_NET_DRIVER_H
+#define DRIVERS_NET_DRIVER_H
+
+#include "drivers/net.h"
+#include "include/assert.h"
+#include "kernel/time.h"
+
+/*
+ * The device broke its contract: cuts it off from memory, marks it failed, counts
+ * and tells `what` it did. Returns -EIO. Only reset and open bring it back.
+ */
+int net_device_fault(struct net_device *device, const char *what);
+
+/* Can the port be opened like this, given buffers for frames up to `buffer_max` (0: none yet)? */
+int net_check_options(const struct net_device *device, const struct net_open *options, uint32_t buffer_max);
+
+/* May this be a port's own address: a unicast one, and not all zeros? */
+bool net_mac_is_valid(const uint8_t mac[NET_MAC_SIZE]);
+
+/*
+ * Finds a device that has stopped sending. The clock is read only when polls
+ * come back empty again and again, so that it costs nothing while things go well.
+ */
+#define NET_WATCHDOG_POLLS 256
+
+struct net_watchdog {
+	uint32_t empty_polls;
+	uint64_t deadline_ns; /* 0: not running */
+};
+
+static inline void net_watchdog_rest(struct net_watchdog *watchdog)
+{
+	watchdog->empty_polls = 0;
+	watchdog->deadline_ns = 0;
+}
+
+/* A poll found nothing although frames are under way: true when it has been so for too long. */
+static inline bool net_watchdog_bark(struct net_watchdog *watchdog)
+{
+	if (++watchdog->empty_polls < NET_WATCHDOG_POLLS)
+		return false;
+	watchdog->empty_polls = 0;
+	if (watchdog->deadline_ns != 0)
+		return time_reached(watchdog->deadline_ns);
+	watchdog->deadline_ns = time_now_ns() + NET_TRANSMIT_TIMEOUT_MS * NS_PER_MS;
+	return false;
+}
+
+/* Bytes of all pieces together; more than any frame when a sum would wrap. */
+static inline uint32_t net_pieces_size(const struct net_piece *pieces, uint32_t piece_count)
+{
+	uint64_t size = 0;
+
+	ASSERT(piece_count > 0);
+	ASSERT(piece_count <= NET_PIECE_MAX);
+	for (uint32_t i = 0; i < piece_count; i++)
+		size += pieces[i].size;
+	return (uint32_t)min_u64(size, UINT32_MAX);
+}
+
+/* 64 bits at any address. */
+typedef uint64_t __attribute__((aligned(1), may_alias)) net_unaligned_u64;
+
+/*
+ * Copies `size` bytes in 64-bit steps: newlib's memcpy is not built for speed.
+ * The last step overlaps the one before it when `size` is no multiple of 8.
+ */
+static inline void net_copy(uint8_t *to, const uint8_t *from, uint32_t size)
+{
+	uint64_t count = size / 8;
+
+	if (size < 8) {
+		while (size-- > 0)
+			*to++ = *from++;
+		return;
+	}
+	if (size % 8 != 0)
+		*(net_unaligned_u64 *)(to + size - 8) = *(const net_unaligned_u64 *)(from + size - 8);
+	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
+}
+
+static inline void net_pieces_copy(uint8_t *to, const struct net_piece *pieces, uint32_t piece_count)
+{
+	for (uint32_t i = 0; i < piece_count; i++) {
+		net_copy(to, pieces[i].data, pieces[i].size);
+		to += pieces[i].size;
+	}
+}
+
+#endif
