@@ -29,7 +29,8 @@ class Row:
 
 def fail_stop(reason: str, function: str) -> Row:
     """Ends as a broken server must: with the reason and the guilty function's name."""
-    return Row(exit_code=2, expect=(rf"^fail-stop: .*{reason}", "^registers:", rf"^  [0-9a-f]{{16}} {function}\+"))
+    place = rf"^  [0-9a-f]{{16}} {function}\+"
+    return Row(exit_code=2, expect=(rf"^fail-stop: .*{reason}", "^registers:", place))
 
 
 ROWS: dict[str, Row] = {
