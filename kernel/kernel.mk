@@ -16,8 +16,9 @@ KERNEL_OBJECTS := $(KERNEL_ASSEMBLY:%.S=$(B)/kernel/%.S.o) $(KERNEL_SOURCES:%.c=
 KERNEL_WHOLE := $(filter $(B)/kernel/kernel/% $(B)/kernel/boot/%,$(KERNEL_OBJECTS))
 KERNEL_LIBRARY := $(B)/kernel/libyoke.a
 
-.PHONY: kernel
-kernel: $(B)/yoke.elf $(B)/yoke.elf32 $(B)/yoke-test.elf32 ## build the hypervisor: build/yoke.elf, and with self-tests: build/yoke-test.elf32
+.PHONY: kernel test-kernel
+kernel: $(B)/yoke.elf $(B)/yoke.elf32 test-kernel ## build the hypervisor: build/yoke.elf
+test-kernel: $(B)/yoke-test.elf32 ## build the hypervisor with its self-tests: build/yoke-test.elf32
 .SECONDARY: $(B)/yoke-test.elf
 
 $(B)/kernel/%.o: %.c $(B)/newlib/libc.a

@@ -7,6 +7,7 @@
 
 #include "include/boot_info.h"
 #include "include/trace.h"
+#include "kernel/acpi.h"
 #include "kernel/boot_info.h"
 #include "kernel/clock.h"
 #include "kernel/console.h"
@@ -15,6 +16,8 @@
 #include "kernel/dma_pool.h"
 #include "kernel/pages.h"
 #include "kernel/paging.h"
+#include "kernel/pci.h"
+#include "kernel/pci_scan.h"
 #include "kernel/self_test.h"
 #include "kernel/time.h"
 #include "kernel/trap.h"
@@ -27,6 +30,7 @@ extern const char yoke_version[];
 void kernel_main(const struct boot_info *from_loader);
 
 static struct boot_info boot;
+static struct acpi_info acpi;
 
 /* A start-up that cannot go on: says why, and nothing else happens on this server. */
 _Noreturn static void refuse(const char *reason)
@@ -78,12 +82,50 @@ static void show_memory(void)
 		       (unsigned long)(usage.guest_size / MIB));
 }
 
+static bool read_for_acpi(void *context, uint64_t physical, void *to, uint64_t size)
+{
+	(void)context;
+	return paging_read_physical(physical, to, size);
+}
+
+/* A server without ACPI, or with broken tables, runs; it loses what they would have told. */
+static void read_acpi(void)
+{
+	const struct acpi_memory memory = { .read = read_for_acpi };
+
+	acpi_parse(&memory, boot.rsdp, &acpi);
+	if (acpi.present)
+		console_printf("ACPI: revision %u by %s, %u tables, %u processors\n", acpi.revision, acpi.oem,
+			       acpi.table_count, acpi.cpu_count);
+	else
+		console_printf("ACPI: there is none\n");
+	if (acpi.problem_count > 0)
+		trace(TRACE_WARNING, "ACPI: %s (%u problems)", acpi.problem, acpi.problem_count);
+}
+
+static void find_pci_devices(void)
+{
+	pci_use_segments(&acpi);
+	pci_init();
+	console_printf("PCI: %u devices, configuration space by %s\n", pci_device_count(), pci_access_name());
+	for (uint32_t i = 0; i < pci_device_count(); i++) {
+		const struct pci_device *device = pci_device_at(i);
+		char address[PCI_ADDRESS_TEXT_SIZE];
+
+		pci_address_format(device->address, address);
+		console_printf("  %s %04x:%04x class %02x%02x%02x\n", address, device->vendor, device->device,
+			       device->class_code, device->subclass, device->interface);
+	}
+}
+
 /* The rest of start-up, on a stack with a guard page. */
 static void start_up(void)
 {
 	need(trap_init_stacks(), "no memory for the trap stacks"); /* faults get guarded stacks */
-	need(clock_init(0), "no clock to measure the TSC against"); /* from here on there is time */
-	need(dma_init(), "no memory for the devices' pool");	    /* memory that devices may reach */
+	read_acpi();						   /* the firmware's tables */
+	need(clock_init(acpi.pm_timer_port), "no clock to measure the TSC against");
+	need(dma_init(), "no memory for the devices' pool");	   /* memory that devices may reach */
+	find_pci_devices();					   /* found, sized, silenced */
 	show_memory();
 	self_test_run(boot.command_line);
 	cpu_halt();

@@ -13,11 +13,18 @@ extern const struct self_test __start_self_tests[];
 extern const struct self_test __stop_self_tests[];
 
 static const char *options = "";
+static const char *skip_reason = "";
 
 int self_test_failed(const char *condition, const char *file, int line)
 {
 	console_printf("%s:%d: check failed: %s\n", file, line, condition);
 	return -1;
+}
+
+int self_test_skip(const char *reason)
+{
+	skip_reason = reason;
+	return SELF_TEST_SKIPPED;
 }
 
 bool self_test_option(const char *name, char value[BOOT_OPTION_SIZE])
@@ -40,8 +47,11 @@ static enum debug_exit_value run(const struct self_test *test)
 
 	console_printf("self-test %s: begins\n", test->name);
 	result = test->run();
-	console_printf("self-test %s: %s\n", test->name, result == 0 ? "passed" : "FAILED");
-	return result == 0 ? DEBUG_EXIT_SUCCESS : DEBUG_EXIT_FAILURE;
+	if (result == SELF_TEST_SKIPPED)
+		console_printf("self-test %s: skipped: %s\n", test->name, skip_reason);
+	else
+		console_printf("self-test %s: %s\n", test->name, result == 0 ? "passed" : "FAILED");
+	return result == 0 || result == SELF_TEST_SKIPPED ? DEBUG_EXIT_SUCCESS : DEBUG_EXIT_FAILURE;
 }
 
 void self_test_run(const char *command_line)

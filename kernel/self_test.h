@@ -14,7 +14,7 @@
  *
  * The boot command line `debug_exit test=disk_round_trip` runs it when all of
  * start-up is done, right before the main loop, and ends QEMU: exit status 1 when
- * it returned 0, else 3 (kernel/debug_exit.h). `test=list` prints the names.
+ * it returned 0 or was skipped, else 3 (kernel/debug_exit.h). `test=list` prints the names.
  * Further options of the command line are read with self_test_option().
  */
 #ifndef KERNEL_SELF_TEST_H
@@ -25,7 +25,7 @@
 
 struct self_test {
 	const char *name;
-	int (*run)(void); /* 0: passed */
+	int (*run)(void); /* 0: passed, SELF_TEST_SKIPPED, else failed */
 };
 
 #define SELF_TEST(name_)                                                                               \
@@ -39,6 +39,10 @@ struct self_test {
 		if (!(condition))                                                      \
 			return self_test_failed(#condition, __FILE__, __LINE__);       \
 	} while (0)
+
+/* `return self_test_skip("no such disk");`: what the test needs is not there. */
+#define SELF_TEST_SKIPPED 1
+int self_test_skip(const char *reason);
 
 /* Prints what failed and returns -1. */
 int self_test_failed(const char *condition, const char *file, int line);
