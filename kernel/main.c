@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "drivers/disk.h"
+#include "drivers/net.h"
+#include "drivers/uart.h"
 #include "include/boot_info.h"
 #include "include/trace.h"
 #include "kernel/acpi.h"
@@ -24,6 +27,8 @@
 
 TRACE_FILE("boot", TRACE_INFO);
 
+#define CONSOLE_PORT_DEFAULT 0x3f8
+#define CONSOLE_RATE_DEFAULT_BAUD 115200
 #define MAIN_STACK_SIZE (64 * KIB)
 
 extern const char yoke_version[];
@@ -31,6 +36,7 @@ void kernel_main(const struct boot_info *from_loader);
 
 static struct boot_info boot;
 static struct acpi_info acpi;
+static struct uart console_uart;
 
 /* A start-up that cannot go on: says why, and nothing else happens on this server. */
 _Noreturn static void refuse(const char *reason)
@@ -82,6 +88,34 @@ static void show_memory(void)
 		       (unsigned long)(usage.guest_size / MIB));
 }
 
+static bool console_can_transmit(void)
+{
+	return uart_can_transmit(&console_uart);
+}
+
+static void console_transmit(uint8_t character)
+{
+	uart_transmit(&console_uart, character);
+}
+
+static bool console_take(uint8_t *character)
+{
+	return uart_receive(&console_uart, character);
+}
+
+/* Without a chip there all goes on as before: there is no other console to complain on. */
+static void open_console(uint16_t port, uint32_t rate_baud)
+{
+	static const struct console_port console_port = {
+		.can_transmit = console_can_transmit,
+		.transmit = console_transmit,
+		.receive = console_take,
+	};
+
+	if (uart_init(&console_uart, port, rate_baud) == 0)
+		console_attach(&console_port, port);
+}
+
 static bool read_for_acpi(void *context, uint64_t physical, void *to, uint64_t size)
 {
 	(void)context;
@@ -118,6 +152,38 @@ static void find_pci_devices(void)
 	}
 }
 
+static void show_port(const struct net_device *port)
+{
+	char address[PCI_ADDRESS_TEXT_SIZE];
+
+	pci_address_format(port->pci->address, address);
+	console_printf("  %s %s %02x:%02x:%02x:%02x:%02x:%02x\n", address, port->ops->name, port->mac[0], port->mac[1],
+		       port->mac[2], port->mac[3], port->mac[4], port->mac[5]);
+}
+
+static void show_disk(const struct disk_device *disk)
+{
+	const struct disk_identity *identity = &disk->identity;
+	char address[PCI_ADDRESS_TEXT_SIZE];
+
+	pci_address_format(disk->pci->address, address);
+	console_printf("  %s.%u %s %lu MiB, %u-byte sectors, serial \"%s\"%s\n", address, disk->unit, disk->ops->name,
+		       (unsigned long)(identity->sector_count / (MIB / identity->sector_size)), identity->sector_size,
+		       identity->serial, identity->read_only ? ", read only" : "");
+}
+
+static void find_ports_and_disks(void)
+{
+	net_probe_all();
+	disk_probe_all();
+	console_printf("network ports: %u\n", net_device_count());
+	for (uint32_t i = 0; i < net_device_count(); i++)
+		show_port(net_device_at(i));
+	console_printf("disks: %u\n", disk_device_count());
+	for (uint32_t i = 0; i < disk_device_count(); i++)
+		show_disk(disk_device_at(i));
+}
+
 /* The rest of start-up, on a stack with a guard page. */
 static void start_up(void)
 {
@@ -126,6 +192,7 @@ static void start_up(void)
 	need(clock_init(acpi.pm_timer_port), "no clock to measure the TSC against");
 	need(dma_init(), "no memory for the devices' pool");	   /* memory that devices may reach */
 	find_pci_devices();					   /* found, sized, silenced */
+	find_ports_and_disks();					   /* by the drivers */
 	show_memory();
 	self_test_run(boot.command_line);
 	cpu_halt();
@@ -138,6 +205,7 @@ void kernel_main(const struct boot_info *from_loader)
 	trap_init();		     /* faults are told from here on */
 	cpu_init();		     /* what the processor is */
 	read_boot_info(from_loader); /* checked copy of what the loader said */
+	open_console(CONSOLE_PORT_DEFAULT, CONSOLE_RATE_DEFAULT_BAUD);
 	show_boot();
 	pages_init(&boot);			    /* which memory is free */
 	need(paging_init(&boot), "no memory for the page tables"); /* W^X, guard pages, direct map */
