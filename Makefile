@@ -16,8 +16,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-proto
 
 VERSION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 
-include kernel/kernel.mk
 include boot/boot.mk
+include kernel/kernel.mk
 include tests/tests.mk
 include tools/tools.mk
 

@@ -2,26 +2,21 @@
 /*
  * Multiboot 1 (QEMU -kernel, iPXE on BIOS) and Multiboot 2 (GRUB2): what the
  * loader left in memory, copied into boot_info before anything else may
- * overwrite it. The loader is believed about addresses it must know; strings and
- * counts are bounded. Runs on the boot page tables: RAM below 4 GiB is at
- * DIRECT_MAP_BASE, and Multiboot loaders put everything there.
+ * overwrite it. Pure; every read is bounded by the memory it is given, so a
+ * loader's mistake ends in a boot_info that lacks something, never in a fault.
  */
 #include "boot/multiboot.h"
 
 #include <string.h>
 
-#include "include/byte_order.h"
-#include "include/memory_layout.h"
-
-#define MULTIBOOT1_LOADER_MAGIC 0x2badb002
-#define MULTIBOOT2_LOADER_MAGIC 0x36d76289
+#include "boot/handover.h"
 
 /* Multiboot 0.6.96, 3.3: flags of the information structure. */
 #define INFORMATION1_COMMAND_LINE BIT(2)
-#define INFORMATION1_MODULES BIT(3)
-#define INFORMATION1_MEMORY_MAP BIT(6)
-#define INFORMATION1_LOADER_NAME BIT(9)
-#define INFORMATION1_FRAMEBUFFER BIT(12)
+#define INFORMATION1_MODULES      BIT(3)
+#define INFORMATION1_MEMORY_MAP   BIT(6)
+#define INFORMATION1_LOADER_NAME  BIT(9)
+#define INFORMATION1_FRAMEBUFFER  BIT(12)
 
 struct information1 {
 	uint32_t flags;
@@ -56,12 +51,16 @@ struct information1 {
 BUILD_ASSERT(offsetof(struct information1, loader_name) == 64);
 BUILD_ASSERT(offsetof(struct information1, framebuffer) == 88);
 
+/* Many more than any loader passes; bounds the loop when the count is damaged. */
+#define MODULE_COUNT_MAX 64
+
 struct module1 {
 	uint32_t start;
 	uint32_t end;
 	uint32_t text;
 	uint32_t reserved;
 };
+BUILD_ASSERT(sizeof(struct module1) == 16);
 
 struct memory_entry1 {
 	uint32_t size; /* of what follows */
@@ -86,7 +85,16 @@ enum tag_type {
 struct tag {
 	uint32_t type;
 	uint32_t size; /* with this header */
-	uint8_t body[];
+};
+
+struct module2 {
+	uint32_t start;
+	uint32_t end;
+};
+
+struct memory_map2 {
+	uint32_t entry_size;
+	uint32_t entry_version;
 };
 
 struct memory_entry2 {
@@ -107,182 +115,206 @@ struct framebuffer2 {
 	uint16_t reserved;
 	uint8_t red_position;
 } __attribute__((packed));
+BUILD_ASSERT(offsetof(struct framebuffer2, red_position) == 24);
 
-extern char kernel_start[];
-extern char kernel_end[];
+/* Framebuffer types of both specifications. */
+#define FRAMEBUFFER_DIRECT_COLOUR 1
+#define FRAMEBUFFER_TEXT          2
 
-static struct boot_info info;
+/* ACPI 6.4, 5.2.5.3: the root pointer's size in revision 0, and from revision 2. */
+#define RSDP_SIZE_OLD 20
+#define RSDP_SIZE_NEW 36
 
-static const void *at(uint64_t physical)
+static bool read_at(const struct multiboot_memory *memory, uint64_t physical, void *to, uint64_t size)
 {
-	return (const void *)(physical + DIRECT_MAP_BASE);
+	if (!range_fits(physical, size, memory->size))
+		return false;
+	memcpy(to, memory->bytes + physical, size);
+	return true;
 }
 
-static uint64_t physical_of(const void *pointer)
+static void read_text(const struct multiboot_memory *memory, uint64_t physical, char *to)
 {
-	return (uint64_t)pointer - DIRECT_MAP_BASE;
+	if (physical < memory->size)
+		handover_set_text(to, (const char *)memory->bytes + physical, memory->size - physical);
 }
 
-static void copy_text(char to[BOOT_TEXT_SIZE], const char *from)
+static void read_options(const struct multiboot_memory *memory, uint64_t physical, struct boot_info *info)
 {
-	size_t length = strnlen(from, BOOT_TEXT_SIZE - 1);
-
-	memcpy(to, from, length);
-	to[length] = '\0';
-}
-
-static void add_memory(uint64_t base, uint64_t size, uint64_t kind)
-{
-	if (size == 0 || info.memory_range_count == BOOT_MEMORY_RANGE_MAX)
-		return;
-	info.memory[info.memory_range_count++] =
-		(struct boot_memory_range){ .base = base, .size = size, .kind = kind };
+	if (physical < memory->size)
+		handover_add_options(info, (const char *)memory->bytes + physical, memory->size - physical);
 }
 
 /* Both specifications use the numbers of ACPI's E820: 1 free, 3 ACPI, 4 NVS, 5 defective. */
-static void add_loader_memory(uint64_t base, uint64_t size, uint32_t type)
+static void add_memory(struct boot_info *info, uint64_t base, uint64_t size, uint32_t type)
 {
-	add_memory(base, size, type >= BOOT_MEMORY_FREE && type <= BOOT_MEMORY_DEFECTIVE ? type : BOOT_MEMORY_RESERVED);
+	uint64_t kind =
+		type >= BOOT_MEMORY_FREE && type <= BOOT_MEMORY_DEFECTIVE ? type : BOOT_MEMORY_RESERVED;
+
+	handover_add_memory(info, base, size, kind);
 }
 
-/* `text` is what stood behind the file's path in the loader's menu, or the path itself. */
-static void add_file(uint64_t start, uint64_t end, const char *text)
+/* The text at `text` begins with what stood as the file's path in the loader's menu. */
+static void add_module(const struct multiboot_memory *memory, struct boot_info *info, uint32_t start,
+		       uint32_t end, uint64_t text)
 {
-	struct boot_file *file;
-	size_t length = strcspn(text, " ");
-	const char *name = text;
-
-	if (end < start || info.file_count == BOOT_FILE_MAX)
-		return;
-	for (size_t i = 0; i < length; i++)
-		if (text[i] == '/')
-			name = text + i + 1;
-	length -= (size_t)(name - text);
-	file = &info.files[info.file_count++];
-	file->base = start;
-	file->size = end - start;
-	memcpy(file->name, name, min_u64(length, BOOT_TEXT_SIZE - 1));
-	add_memory(start, file->size, BOOT_MEMORY_LOADED);
+	if (end >= start && text < memory->size)
+		handover_add_file(info, start, end - start, (const char *)memory->bytes + text,
+				  memory->size - text);
 }
 
-static void set_framebuffer(uint64_t base, uint32_t width, uint32_t height, uint32_t pitch, uint32_t bits, uint8_t type,
-			    uint8_t red_position)
+static void set_framebuffer(struct boot_info *info, const struct framebuffer2 *from)
 {
-	info.framebuffer = (struct boot_framebuffer){
-		.base = base, .width = width, .height = height, .pitch = pitch, .bits_per_pixel = bits
+	info->framebuffer = (struct boot_framebuffer){
+		.base = from->base,
+		.width = from->width,
+		.height = from->height,
+		.pitch = from->pitch,
+		.bits_per_pixel = from->bits_per_pixel,
 	};
-	if (type == 1) /* direct colour */
-		info.framebuffer.format = red_position == 0 ? BOOT_FRAMEBUFFER_RGB : BOOT_FRAMEBUFFER_BGR;
-	else if (type == 2) /* EGA text */
-		info.framebuffer.format = BOOT_FRAMEBUFFER_TEXT;
+	if (from->type == FRAMEBUFFER_DIRECT_COLOUR)
+		info->framebuffer.format =
+			from->red_position == 0 ? BOOT_FRAMEBUFFER_RGB : BOOT_FRAMEBUFFER_BGR;
+	else if (from->type == FRAMEBUFFER_TEXT)
+		info->framebuffer.format = BOOT_FRAMEBUFFER_TEXT;
 }
 
-static void read_information1(const struct information1 *information)
+static void read_modules1(const struct multiboot_memory *memory, const struct information1 *information,
+			  struct boot_info *info)
 {
-	add_memory(physical_of(information), sizeof(*information), BOOT_MEMORY_LOADED);
-	if (information->flags & INFORMATION1_COMMAND_LINE)
-		copy_text(info.command_line, at(information->command_line));
-	if (information->flags & INFORMATION1_LOADER_NAME)
-		copy_text(info.loader, at(information->loader_name));
-	if (information->flags & INFORMATION1_MODULES) {
-		const struct module1 *modules = at(information->modules);
+	for (uint32_t i = 0; i < information->module_count && i < MODULE_COUNT_MAX; i++) {
+		struct module1 module;
 
-		for (uint32_t i = 0; i < information->module_count; i++)
-			add_file(modules[i].start, modules[i].end, at(modules[i].text));
-	}
-	if (information->flags & INFORMATION1_MEMORY_MAP) {
-		uint64_t offset = 0;
-
-		while (offset + sizeof(struct memory_entry1) <= information->memory_map_size) {
-			const struct memory_entry1 *entry = at(information->memory_map + offset);
-
-			add_loader_memory(entry->base, entry->length, entry->type);
-			offset += entry->size + sizeof(entry->size);
-		}
-	}
-	if (information->flags & INFORMATION1_FRAMEBUFFER)
-		set_framebuffer(information->framebuffer, information->framebuffer_width,
-				information->framebuffer_height, information->framebuffer_pitch,
-				information->framebuffer_bits_per_pixel, information->framebuffer_type,
-				information->red_position);
-}
-
-static void read_memory_map2(const struct tag *tag)
-{
-	uint32_t entry_size = load_le32(tag->body);
-
-	for (uint64_t offset = 8; offset + sizeof(struct tag) + entry_size <= tag->size; offset += entry_size) {
-		struct memory_entry2 entry;
-
-		if (entry_size < sizeof(entry))
+		if (!read_at(memory, information->modules + i * sizeof(module), &module, sizeof(module)))
 			return;
-		memcpy(&entry, tag->body + offset, sizeof(entry));
-		add_loader_memory(entry.base, entry.length, entry.type);
+		add_module(memory, info, module.start, module.end, module.text);
 	}
 }
 
-static void read_tag2(const struct tag *tag)
+static void read_memory_map1(const struct multiboot_memory *memory, const struct information1 *information,
+			     struct boot_info *info)
 {
-	struct framebuffer2 framebuffer;
+	struct memory_entry1 entry;
 
-	switch (tag->type) {
+	for (uint64_t offset = 0; range_fits(offset, sizeof(entry), information->memory_map_size);
+	     offset += entry.size + sizeof(entry.size)) {
+		if (!read_at(memory, information->memory_map + offset, &entry, sizeof(entry)) ||
+		    entry.size < sizeof(entry) - sizeof(entry.size))
+			return;
+		add_memory(info, entry.base, entry.length, entry.type);
+	}
+}
+
+static void read_information1(const struct multiboot_memory *memory, uint64_t physical,
+			      struct boot_info *info)
+{
+	struct information1 information;
+
+	if (!read_at(memory, physical, &information, sizeof(information)))
+		return;
+	if (information.flags & INFORMATION1_COMMAND_LINE)
+		read_options(memory, information.command_line, info);
+	if (information.flags & INFORMATION1_LOADER_NAME)
+		read_text(memory, information.loader_name, info->loader);
+	if (information.flags & INFORMATION1_MODULES)
+		read_modules1(memory, &information, info);
+	if (information.flags & INFORMATION1_MEMORY_MAP)
+		read_memory_map1(memory, &information, info);
+	if (information.flags & INFORMATION1_FRAMEBUFFER)
+		set_framebuffer(info, &(struct framebuffer2){
+					      .base = information.framebuffer,
+					      .pitch = information.framebuffer_pitch,
+					      .width = information.framebuffer_width,
+					      .height = information.framebuffer_height,
+					      .bits_per_pixel = information.framebuffer_bits_per_pixel,
+					      .type = information.framebuffer_type,
+					      .red_position = information.red_position,
+				      });
+}
+
+/* `physical` and `size` are those of a tag's body, in this and the next function. */
+static void read_memory_map2(const struct multiboot_memory *memory, uint64_t physical, uint64_t size,
+			     struct boot_info *info)
+{
+	struct memory_map2 map;
+	struct memory_entry2 entry;
+
+	if (size < sizeof(map) || !read_at(memory, physical, &map, sizeof(map)) ||
+	    map.entry_size < sizeof(entry))
+		return;
+	for (uint64_t offset = sizeof(map); range_fits(offset, sizeof(entry), size);
+	     offset += map.entry_size) {
+		if (!read_at(memory, physical + offset, &entry, sizeof(entry)))
+			return;
+		add_memory(info, entry.base, entry.length, entry.type);
+	}
+}
+
+static void read_tag2(const struct multiboot_memory *memory, uint32_t type, uint64_t physical, uint64_t size,
+		      struct boot_info *info)
+{
+	/* No text, and nothing else, reaches beyond its tag. */
+	struct multiboot_memory body = {.bytes = memory->bytes,
+					.size = min_u64(physical + size, memory->size)};
+	struct framebuffer2 framebuffer;
+	struct module2 module;
+
+	switch (type) {
 	case TAG_COMMAND_LINE:
-		copy_text(info.command_line, (const char *)tag->body);
+		read_options(&body, physical, info);
 		break;
 	case TAG_LOADER_NAME:
-		copy_text(info.loader, (const char *)tag->body);
+		read_text(&body, physical, info->loader);
 		break;
 	case TAG_MODULE:
-		add_file(load_le32(tag->body), load_le32(tag->body + 4), (const char *)tag->body + 8);
+		if (read_at(&body, physical, &module, sizeof(module)))
+			add_module(&body, info, module.start, module.end, physical + sizeof(module));
 		break;
 	case TAG_MEMORY_MAP:
-		read_memory_map2(tag);
+		read_memory_map2(&body, physical, size, info);
 		break;
 	case TAG_FRAMEBUFFER:
-		memcpy(&framebuffer, tag->body, sizeof(framebuffer));
-		set_framebuffer(framebuffer.base, framebuffer.width, framebuffer.height, framebuffer.pitch,
-				framebuffer.bits_per_pixel, framebuffer.type, framebuffer.red_position);
+		if (read_at(&body, physical, &framebuffer, sizeof(framebuffer)))
+			set_framebuffer(info, &framebuffer);
 		break;
 	case TAG_ACPI_OLD:
-		if (info.rsdp == 0) /* the new one is preferred, in either order */
-			info.rsdp = physical_of(tag->body);
+		if (size >= RSDP_SIZE_OLD && info->rsdp == 0) /* the new one is preferred, in either order */
+			info->rsdp = physical;
 		break;
 	case TAG_ACPI_NEW:
-		info.rsdp = physical_of(tag->body);
+		if (size >= RSDP_SIZE_NEW)
+			info->rsdp = physical;
 		break;
 	default:
 		break;
 	}
 }
 
-static void read_information2(uint64_t information)
+static void read_information2(const struct multiboot_memory *memory, uint64_t physical,
+			      struct boot_info *info)
 {
-	uint32_t total_size = load_le32(at(information));
-	uint64_t offset = 8;
+	uint32_t total_size;
+	struct tag tag;
 
-	add_memory(information, total_size, BOOT_MEMORY_LOADED);
-	while (offset + sizeof(struct tag) <= total_size) {
-		const struct tag *tag = at(information + offset);
-
-		if (tag->type == TAG_END || tag->size < sizeof(*tag))
+	if (!read_at(memory, physical, &total_size, sizeof(total_size)) ||
+	    !range_fits(physical, total_size, memory->size))
+		return;
+	/* The copy of the ACPI root pointer lies in here, so it must stay. */
+	handover_add_memory(info, physical, total_size, BOOT_MEMORY_LOADED);
+	for (uint64_t offset = 8; range_fits(offset, sizeof(tag), total_size);
+	     offset += align_up(tag.size, 8)) {
+		if (!read_at(memory, physical + offset, &tag, sizeof(tag)) || tag.type == TAG_END ||
+		    tag.size < sizeof(tag) || !range_fits(offset, tag.size, total_size))
 			return;
-		read_tag2(tag);
-		offset += align_up(tag->size, 8);
+		read_tag2(memory, tag.type, physical + offset + sizeof(tag), tag.size - sizeof(tag), info);
 	}
 }
 
-const struct boot_info *multiboot_boot_info(uint32_t magic, uint32_t information, uint64_t tsc)
+void multiboot_read(const struct multiboot_memory *memory, uint32_t magic, uint32_t information,
+		    struct boot_info *info)
 {
-	info.magic = BOOT_INFO_MAGIC;
-	info.version = BOOT_INFO_VERSION;
-	info.size = sizeof(info);
-	info.kernel_physical = KERNEL_PHYSICAL_DEFAULT;
-	info.kernel_size = (uint64_t)(kernel_end - kernel_start);
-	info.firmware_tsc = tsc;
-	add_memory(info.kernel_physical, info.kernel_size, BOOT_MEMORY_LOADED);
 	if (magic == MULTIBOOT1_LOADER_MAGIC)
-		read_information1(at(information));
+		read_information1(memory, information, info);
 	else if (magic == MULTIBOOT2_LOADER_MAGIC)
-		read_information2(information);
-	return &info;
+		read_information2(memory, information, info);
 }

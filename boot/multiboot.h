@@ -8,11 +8,26 @@
 
 #include "include/boot_info.h"
 
+#define MULTIBOOT1_LOADER_MAGIC 0x2badb002
+#define MULTIBOOT2_LOADER_MAGIC 0x36d76289
+
+/* Physical memory [0, size) as it can be read here: below 4 GiB at boot, an array in a host test. */
+struct multiboot_memory {
+	const uint8_t *bytes;
+	uint64_t size;
+};
+
 /*
- * Called once by start.S in 64-bit mode on the boot page tables. `magic` is the
- * loader's EAX, `information` its EBX, `tsc` the TSC at entry. Returns the
- * kernel's one boot_info; an unknown magic yields one with no memory, which
- * boot_info_check() then refuses by name.
+ * Adds to `info`, which handover_begin() has prepared, what the loader told:
+ * `magic` is its EAX, `information` its EBX. An unknown magic adds nothing, so
+ * that boot_info_check() then refuses a boot_info without memory by name.
+ */
+void multiboot_read(const struct multiboot_memory *memory, uint32_t magic, uint32_t information,
+		    struct boot_info *info);
+
+/*
+ * Called once by start.S in 64-bit mode on the boot page tables; `tsc` is the
+ * TSC at entry. Returns the kernel's one boot_info.
  */
 const struct boot_info *multiboot_boot_info(uint32_t magic, uint32_t information, uint64_t tsc);
 

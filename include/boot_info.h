@@ -72,7 +72,9 @@ struct boot_info {
 	struct boot_framebuffer framebuffer;
 
 	uint32_t memory_range_count;
+	uint32_t memory_ranges_left_out; /* did not fit below */
 	uint32_t file_count;
+	uint32_t files_left_out; /* did not fit below */
 	struct boot_memory_range memory[BOOT_MEMORY_RANGE_MAX]; /* any order, may overlap: boot_info_check sorts */
 	struct boot_file files[BOOT_FILE_MAX];
 };
@@ -80,6 +82,6 @@ struct boot_info {
 BUILD_ASSERT(sizeof(struct boot_memory_range) == 24);
 BUILD_ASSERT(sizeof(struct boot_file) == 16 + BOOT_TEXT_SIZE);
 BUILD_ASSERT(sizeof(struct boot_framebuffer) == 32);
-BUILD_ASSERT(offsetof(struct boot_info, memory) == 48 + 2 * BOOT_TEXT_SIZE + 32 + 8);
+BUILD_ASSERT(offsetof(struct boot_info, memory) == 48 + 2 * BOOT_TEXT_SIZE + 32 + 16);
 
 #endif

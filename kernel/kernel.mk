@@ -8,7 +8,7 @@ KERNEL_CFLAGS := -std=gnu11 -O2 -g $(KERNEL_FLAGS) $(WARNINGS) -I. -nostdinc \
 		 -isystem $(shell $(CC) -print-file-name=include) -isystem $(B)/newlib/include
 
 KERNEL_SOURCES := $(wildcard include/*.c kernel/*.c kernel/svm/*.c drivers/*.c machine/*.c lockstep/*.c mirror/*.c nic/*.c manage/*.c) \
-		  boot/multiboot.c
+		  $(BOOT_KERNEL_SOURCES)
 KERNEL_ASSEMBLY := $(wildcard kernel/*.S kernel/svm/*.S) boot/start.S
 KERNEL_OBJECTS := $(KERNEL_ASSEMBLY:%.S=$(B)/kernel/%.S.o) $(KERNEL_SOURCES:%.c=$(B)/kernel/%.o)
 
