@@ -36,8 +36,10 @@ check: $(UNIT_TESTS) check-layers check-headers ## unit tests, no QEMU, under a 
 
 -include $(HOST_OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
 
-# Servers in QEMU. Tests that run two servers at once come last, alone.
+# Servers in QEMU, two tests side by side where Debian's pytest-xdist is there.
+# Tests that run two servers at once come last, alone.
 PYTEST := $(PYTHON) -m pytest -p no:cacheprovider --rootdir=. -q --tb=short --durations=10
+SIDE_BY_SIDE = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo --numprocesses=2)
 
 .PHONY: test soak bench
 ifdef TEST
@@ -46,7 +48,7 @@ test: kernel
 else
 test: check kernel ## all tests; TEST=tests/pair/test_x.py::test_y runs one
 	@started=$$SECONDS; result=passed; export YOKE_BUILT=1; \
-	$(PYTEST) -m 'not pair' tests/pair || result=FAILED; \
+	$(PYTEST) $(SIDE_BY_SIDE) -m 'not pair' tests/pair || result=FAILED; \
 	$(PYTEST) -m pair tests/pair || [ $$? = 5 ] || result=FAILED; \
 	echo "test: $$result after $$((SECONDS - started)) s"; [ $$result = passed ]
 endif
