@@ -11,6 +11,7 @@
 #include "include/boot_info.h"
 #include "include/trace.h"
 #include "kernel/acpi.h"
+#include "kernel/apic.h"
 #include "kernel/boot_info.h"
 #include "kernel/clock.h"
 #include "kernel/console.h"
@@ -190,6 +191,7 @@ static void start_up(void)
 	need(trap_init_stacks(), "no memory for the trap stacks"); /* faults get guarded stacks */
 	read_acpi();						   /* the firmware's tables */
 	need(clock_init(acpi.pm_timer_port), "no clock to measure the TSC against");
+	need(apic_init(), "the local APIC cannot be used");	   /* ends the guest's slices */
 	need(dma_init(), "no memory for the devices' pool");	   /* memory that devices may reach */
 	find_pci_devices();					   /* found, sized, silenced */
 	find_ports_and_disks();					   /* by the drivers */
