@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The virtual processor: all that the hypervisor sees of SVM (and later VMX). One
+ * to a server. What differs between processors is behind `struct vcpu_ops`; what a
+ * register write means to the guest is in vcpu.c, once.
+ *
+ * The run loop calls vcpu_run(), acts on the exit, and either moves past the
+ * instruction (vcpu_instruction_done) or injects a fault. Between two runs these
+ * fields of `state` are current: gpr, rip, rflags, cr0, cr2, cr3, cr4, xcr0, efer, CS,
+ * cpl, pat, tsc_aux, debug_control, event, activity, interrupt_shadow, nmi_blocked.
+ * The others after vcpu_save(). gpr, rip and rflags may be changed freely; after a
+ * change of anything else call vcpu_load().
+ *
+ * Determinism, kept here so that nobody else needs to know:
+ *  - A slice never ends in an interrupt shadow: one step more is made. Not every
+ *    processor can go on inside one, and whether it does must not show.
+ *  - An event that we inject counts as an exit in the position: it is delivered
+ *    without retiring anything, and "before" and "after" are two places.
+ *  - Hardware interrupts are offered (vcpu_offer_interrupt) and taken by the
+ *    processor at the first place where the guest can take them, slices or not.
+ */
+#ifndef KERNEL_VCPU_H
+#define KERNEL_VCPU_H
+
+#include "include/bits.h"
+#include "include/position.h"
+#include "include/vcpu_exit.h"
+#include "include/vcpu_state.h"
+#include "kernel/step_counter.h"
+
+#define VCPU_INSTRUCTION_SIZE_MAX 15
+
+struct vcpu;
+
+/*
+ * Copies up to VCPU_INSTRUCTION_SIZE_MAX bytes of code from the guest's CS:RIP and
+ * returns how many: fewer when the next page is missing. For exits whose instruction
+ * the processor did not report.
+ */
+typedef uint32_t vcpu_fetch_function(void *owner, const struct vcpu_state *state, uint8_t *bytes);
+
+struct vcpu_ops {
+	const char *name;
+	/* NULL, or why this server cannot do it: "switched off in the firmware's set-up". */
+	const char *(*unusable)(void);
+	/* Switches virtualisation on and makes an empty guest address space. Start-up only. */
+	int (*init)(struct vcpu *vcpu);
+	/* Adds memory to the guest's address space; all a multiple of 4 KiB. Start-up only. */
+	int (*map)(struct vcpu *vcpu, uint64_t gpa, uint64_t hpa, uint64_t size);
+	void (*unmap_all)(struct vcpu *vcpu);
+	/* Runs the guest until an exit; the slice timer is started with `timer_count` right before. */
+	void (*run)(struct vcpu *vcpu, uint32_t timer_count, struct vcpu_exit *exit);
+	/* Hardware's copy -> vcpu->state, and back. All but FPU and DR0..DR3. */
+	void (*save)(struct vcpu *vcpu);
+	void (*load)(struct vcpu *vcpu);
+	/* Forget the guest's address translations at the next entry. */
+	void (*flush)(struct vcpu *vcpu);
+	/* Exit at the next IRET, before it. */
+	void (*watch_nmi_return)(struct vcpu *vcpu, bool on);
+};
+
+extern const struct vcpu_ops svm_vcpu_ops;
+
+struct vcpu {
+	struct vcpu_state state;
+
+	const struct vcpu_ops *ops;
+	const struct step_counter *counter;
+	vcpu_fetch_function *fetch;
+	void *owner;		 /* of fetch */
+	uint64_t xcr0_allowed;	 /* what the guest's XSETBV may switch on; may be narrowed after vcpu_init */
+	uint64_t cr4_allowed;	 /* what its CR4 may hold: set by the owner to what its CPUID promises */
+	volatile uint32_t *timer; /* slice timer: writing a count starts it */
+
+	struct position position; /* exits and steps; rip and rcx are filled in by vcpu_position() */
+
+	bool interrupt_offered;	 /* and not taken yet */
+	bool interrupt_taken;	 /* in the last run */
+	uint8_t interrupt_vector;
+	uint8_t task_priority;	 /* CR8 as the guest reads it */
+};
+
+/*
+ * Finds out what this server's processor can do and switches it on. `timer` is the
+ * register whose write starts the slice timer. Returns 0 or -ENODEV with the reason
+ * traced. Start-up only.
+ */
+int vcpu_init(struct vcpu *vcpu, volatile uint32_t *timer);
+
+/* Empty address space, state after power-on, position 0, `fetch` to read its code. */
+void vcpu_reset(struct vcpu *vcpu, vcpu_fetch_function *fetch, void *owner);
+
+/*
+ * Runs the guest until a synchronous exit, or for `steps_max` (1 or more) steps: with
+ * an exact counter exactly that many, or one more where that place is in an interrupt
+ * shadow. An NMI or INIT of the server may end it early. The position is moved on.
+ */
+void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit);
+
+/* The exit's instruction is done: RIP behind it, shadow and RF gone, single-step trap if asked for. */
+void vcpu_instruction_done(struct vcpu *vcpu, uint32_t size);
+
+/*
+ * Raises an exception at the current RIP, at the next entry. When it meets one that
+ * is being delivered, the two become a double fault or a shutdown (APM 2, 8.2.9).
+ */
+void vcpu_inject_exception(struct vcpu *vcpu, uint8_t vector, bool has_error_code, uint32_t error_code);
+void vcpu_inject_general_protection(struct vcpu *vcpu);
+void vcpu_inject_undefined(struct vcpu *vcpu);
+void vcpu_inject_page_fault(struct vcpu *vcpu, uint64_t address, uint32_t error_code);
+void vcpu_inject_nmi(struct vcpu *vcpu);
+
+/* The machine's word for "interrupt line up": may be called before every run, also to withdraw. */
+void vcpu_offer_interrupt(struct vcpu *vcpu, uint8_t vector);
+void vcpu_withdraw_interrupt(struct vcpu *vcpu);
+
+/* Would the guest take an interrupt now? For a halted guest: does it wake it? */
+bool vcpu_can_take_interrupt(const struct vcpu *vcpu);
+
+/*
+ * What the guest writes. False: raise #GP(0), nothing was changed. CR8 is the
+ * caller's business (the local APIC).
+ */
+bool vcpu_cr_write(struct vcpu *vcpu, uint32_t number, uint64_t value);
+bool vcpu_xsetbv(struct vcpu *vcpu, uint32_t number, uint64_t value);
+
+enum vcpu_msr_result {
+	VCPU_MSR_DONE,
+	VCPU_MSR_FAULT,	   /* raise #GP(0) */
+	VCPU_MSR_PLATFORM, /* not the processor's own: ask the machine */
+};
+enum vcpu_msr_result vcpu_msr_read(struct vcpu *vcpu, uint32_t msr, uint64_t *value);
+enum vcpu_msr_result vcpu_msr_write(struct vcpu *vcpu, uint32_t msr, uint64_t value);
+
+/* Is the guest in 64-bit mode, by its CS? */
+static inline bool vcpu_is_64bit(const struct vcpu_state *state)
+{
+	return (state->efer & VCPU_EFER_LMA) && (state->segments[VCPU_CS].attributes & VCPU_SEGMENT_LONG);
+}
+
+/* Position with its checks. */
+struct position vcpu_position(const struct vcpu *vcpu);
+
+/* Makes all of `state` current, FPU included; and the other way round: hardware takes it all from `state`. */
+void vcpu_save(struct vcpu *vcpu);
+void vcpu_load(struct vcpu *vcpu);
+
+#endif
