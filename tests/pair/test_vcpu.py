@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual processor: its step counter, exact stops, record and replay of the torture guest."""
+
+
+def test_step_counter_is_exact(self_test):
+    self_test("step_counter", expect=[r"icount is exact: 48 runs of \d+ instructions in \d+ slices"])
+
+
+def test_step_counter_without_icount_says_so(self_test):
+    """Plain TCG: the TSC runs with the host's clock, so no two runs take the same count."""
+    self_test("step_counter_refuses", icount=None, expect=["step counter is not exact, so no record, replay or duplex"])
