@@ -29,7 +29,15 @@
 #include "include/bits.h"
 #include "include/vcpu_state.h"
 #include "machine/guest_memory.h"
+#include "machine/ioapic.h"
+#include "machine/lapic.h"
+#include "machine/msr.h"
 #include "machine/pci.h"
+#include "machine/pic.h"
+#include "machine/pit.h"
+#include "machine/pm.h"
+#include "machine/rtc.h"
+#include "machine/uart.h"
 #include "machine/virtio.h"
 
 #define MACHINE_DISK_MAX 4
@@ -43,6 +51,9 @@
  * that it never jumps in speed when the other server takes over.
  */
 #define MACHINE_TSC_KHZ 1000000
+
+/* Version of the virtual server, told in CPUID: raised when what a guest can see changes. */
+#define MACHINE_VERSION 1
 
 /*
  * What the virtual server is made of. Equal on both servers: part of the state.
@@ -196,6 +207,14 @@ struct machine {
 	struct machine_byte_queue serial_output;
 	struct machine_byte_queue debug_output;
 
+	struct machine_msr msr;
+	struct machine_lapic lapic;
+	struct machine_ioapic ioapic;
+	struct machine_pic pic;
+	struct machine_pit pit;
+	struct machine_rtc rtc;
+	struct machine_pm pm;
+	struct machine_uart uart;
 	struct machine_pci pci;
 	struct machine_virtio virtio;
 };
@@ -295,6 +314,12 @@ void machine_nmi_acknowledge(struct machine *machine);
 #define MACHINE_GSI_COUNT 24
 void machine_irq_set(struct machine *machine, uint32_t gsi, bool level);
 void machine_msi_send(struct machine *machine, uint64_t address, uint32_t data);
+
+/* For the devices: tell the loop of `power`; the first of several before it is told wins. */
+void machine_power_request(struct machine *machine, enum machine_power power);
+
+/* For the devices: a byte on its way out. */
+void machine_byte_queue_put(struct machine_byte_queue *queue, uint8_t byte);
 
 /* ---- inputs and outputs ---- */
 

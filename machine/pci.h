@@ -10,7 +10,7 @@
  *     00:02.0 and up, function 0   virtio devices        virtio_*.c
  *
  * MSI-X tables and pending bits are served here; all other accesses to a BAR go
- * to its device, found by its slot in machine_pci_window_read() and _write(). The prefix machine_
+ * to its device by machine_bar_read() and machine_bar_write() in machine.c. The prefix machine_
  * keeps these names apart from the server's own PCI bus in kernel/.
  */
 #ifndef MACHINE_PCI_H
@@ -90,7 +90,7 @@ struct machine_pci {
 	uint32_t config_address; /* port 0xcf8 */
 	uint32_t window_count;
 	uint32_t function_count;
-	uint32_t irq_level[4]; /* how many functions pull each of PIRQ A..D */
+	uint32_t bar_count;
 	struct machine_pci_window windows[MACHINE_PCI_WINDOW_MAX];
 	struct machine_pci_function functions[MACHINE_PCI_FUNCTION_MAX];
 };
@@ -145,6 +145,16 @@ bool machine_pci_is_master(const struct machine *machine, uint32_t function);
 
 /* ---- for machine.c ---- */
 
+/* Where the ports of PCI devices begin; the window goes up to 0xffff. */
+#define MACHINE_PCI_PORT_BASE 0xc000
+
+/* Where memory BARs may lie: from here to MACHINE_PCI_MEMORY_END - 1. As SeaBIOS chooses it, and the DSDT says. */
+#define MACHINE_PCI_MEMORY_END UINT64_C(0xfec00000)
+uint64_t machine_pci_memory_base(const struct machine *machine);
+
+/* The global interrupt that pin 1..4 (INTA..INTD) of `slot` is wired to; level, active low. */
+uint8_t machine_pci_slot_gsi(uint32_t slot, uint32_t pin);
+
 void machine_pci_init(struct machine *machine);
 
 /* Ports 0xcf8..0xcff but 0xcf9. */
@@ -155,6 +165,12 @@ void machine_pci_port_write(struct machine *machine, const struct guest_memory *
 /* The window that [address, address + size) lies in, or NULL. */
 const struct machine_pci_window *machine_pci_window_find(const struct machine *machine, uint64_t address, uint32_t size,
 					 bool is_port);
+
+/* The device's own registers behind a BAR: everything but MSI-X. In machine.c. */
+uint64_t machine_bar_read(struct machine *machine, const struct guest_memory *memory, uint32_t function,
+			  uint32_t bar, uint32_t offset, uint32_t size);
+void machine_bar_write(struct machine *machine, const struct guest_memory *memory, uint32_t function,
+		       uint32_t bar, uint32_t offset, uint32_t size, uint64_t value);
 
 /* An access `offset` bytes into the window's BAR. */
 uint64_t machine_pci_window_read(struct machine *machine, const struct guest_memory *memory,
