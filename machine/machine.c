@@ -44,6 +44,7 @@ static void devices_reset(struct machine *machine)
 	machine_pm_reset(machine);
 	machine_uart_reset(machine);
 	machine_pci_init(machine);
+	machine_virtio_init(machine);
 }
 
 void machine_init(struct machine *machine, const struct machine_config *config)
@@ -150,19 +151,21 @@ void machine_mmio_write(struct machine *machine, const struct guest_memory *memo
 uint64_t machine_bar_read(struct machine *machine, const struct guest_memory *memory, uint32_t function, uint32_t bar,
 			  uint32_t offset, uint32_t size)
 {
-	(void)machine;
+	uint32_t device = machine_virtio_find(machine, function);
+
 	(void)memory;
-	trace(TRACE_DEBUG, "read of %u bytes at 0x%x of function %u BAR %u", size, offset, function, bar);
-	return UINT64_MAX;
+	if (device == MACHINE_VIRTIO_DEVICE_MAX || bar != MACHINE_VIRTIO_BAR)
+		return UINT64_MAX;
+	return machine_virtio_read(machine, device, offset, size);
 }
 
 void machine_bar_write(struct machine *machine, const struct guest_memory *memory, uint32_t function, uint32_t bar,
 		       uint32_t offset, uint32_t size, uint64_t value)
 {
-	(void)machine;
-	(void)memory;
-	(void)value;
-	trace(TRACE_DEBUG, "write of %u bytes at 0x%x of function %u BAR %u", size, offset, function, bar);
+	uint32_t device = machine_virtio_find(machine, function);
+
+	if (device != MACHINE_VIRTIO_DEVICE_MAX && bar == MACHINE_VIRTIO_BAR)
+		machine_virtio_write(machine, memory, device, offset, size, value);
 }
 
 uint64_t machine_pci_memory_base(const struct machine *machine)
@@ -277,7 +280,6 @@ static bool input_button(struct machine *machine, uint32_t button)
 
 bool machine_input(struct machine *machine, const struct guest_memory *memory, const struct machine_input *input)
 {
-	(void)memory;
 	switch (input->kind) {
 	case MACHINE_INPUT_TIME:
 		machine_time_set(machine, input->time_ns);
@@ -289,7 +291,7 @@ bool machine_input(struct machine *machine, const struct guest_memory *memory, c
 	case MACHINE_INPUT_BUTTON:
 		return input_button(machine, input->value);
 	default:
-		return false;
+		return machine_virtio_input(machine, memory, input);
 	}
 }
 
@@ -322,7 +324,6 @@ static bool byte_queue_take(struct machine_byte_queue *queue, enum machine_outpu
 
 bool machine_output_take(struct machine *machine, const struct guest_memory *memory, struct machine_output *output)
 {
-	(void)memory;
 	output->index = 0;
 	output->value = 0;
 	output->size = 0;
@@ -335,5 +336,5 @@ bool machine_output_take(struct machine *machine, const struct guest_memory *mem
 		machine->power = 0;
 		return true;
 	}
-	return false;
+	return machine_virtio_output_take(machine, memory, output);
 }

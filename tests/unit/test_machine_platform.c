@@ -100,7 +100,7 @@ static void chipset_is_found(void **state)
 	assert_int_equal(config_get(0x00, 0), 0x12378086);
 	assert_int_equal(config_get(0x08, 0), 0x70008086);
 	assert_int_equal(config_get(0x0b, 0), 0x71138086);
-	assert_int_equal(config_get(0x10, 0), 0xffffffff);
+	assert_int_equal(config_get(0xf8, 0), 0xffffffff);
 	assert_int_equal(config_get(0x00, 8) >> 8, 0x060000);
 	assert_int_equal(config_get(0x0b, 0x40), 0x601);
 	out32(0xcf8, 0x80010000); /* bus 1 */
@@ -118,7 +118,9 @@ static void chipset_is_found(void **state)
 	assert_int_equal(in8(0xcfd), 0x30);
 }
 
-#define TEST_DEVFN MACHINE_PCI_DEVFN(2, 0)
+#define TEST_DEVFN MACHINE_PCI_DEVFN(20, 0) /* beside the virtio devices */
+
+#define TEST_BAR UINT32_C(0x80008000) /* behind the entropy device's 32 KiB */
 
 static uint32_t device_add(void)
 {
@@ -165,9 +167,9 @@ static void bars_can_be_assigned(void **state)
 	device_add();
 	(void)state;
 	machine_pci_bars_assign(&machine);
-	assert_int_equal(config_get(TEST_DEVFN, 0x10), 0x80000000);
+	assert_int_equal(config_get(TEST_DEVFN, 0x10), TEST_BAR);
 	assert_int_equal(config_get(TEST_DEVFN, 0x18), 0xc001);
-	assert_non_null(machine_pci_window_find(&machine, 0x80000000, 8, false));
+	assert_non_null(machine_pci_window_find(&machine, TEST_BAR, 8, false));
 	assert_non_null(machine_pci_window_find(&machine, 0xc000, 4, true));
 }
 
@@ -192,21 +194,21 @@ static void msix_sends_masks_and_remembers(void **state)
 	(void)state;
 	mmio_put32(MACHINE_LAPIC_BASE + 0xf0, 0x1ff);
 	machine_pci_bars_assign(&machine);
-	mmio_put32(0x80000810, 0xfee00000);
-	mmio_put32(0x80000814, 0);
-	mmio_put32(0x80000818, 0x55);
-	assert_int_equal(mmio32(0x80000818), 0x55);
-	assert_int_equal(mmio32(0x8000081c), 1); /* masked after reset */
+	mmio_put32(TEST_BAR + 0x810, 0xfee00000);
+	mmio_put32(TEST_BAR + 0x814, 0);
+	mmio_put32(TEST_BAR + 0x818, 0x55);
+	assert_int_equal(mmio32(TEST_BAR + 0x818), 0x55);
+	assert_int_equal(mmio32(TEST_BAR + 0x81c), 1); /* masked after reset */
 	machine_pci_msix_send(&machine, function, 1);
-	assert_int_equal(mmio32(0x80000c00), 0); /* off: not even remembered */
+	assert_int_equal(mmio32(TEST_BAR + 0xc00), 0); /* off: not even remembered */
 	config_put(TEST_DEVFN, 0x40, 0x80000000);
 	assert_true(machine_pci_msix_enabled(&machine, function));
 	machine_pci_msix_send(&machine, function, 1);
 	assert_int_equal(pending(), -1);
-	assert_int_equal(mmio32(0x80000c00), 2);
-	mmio_put32(0x8000081c, 0);
+	assert_int_equal(mmio32(TEST_BAR + 0xc00), 2);
+	mmio_put32(TEST_BAR + 0x81c, 0);
 	assert_int_equal(take(), 0x55);
-	assert_int_equal(mmio32(0x80000c00), 0);
+	assert_int_equal(mmio32(TEST_BAR + 0xc00), 0);
 	mmio_put32(MACHINE_LAPIC_BASE + 0xb0, 0);
 	config_put(TEST_DEVFN, 0x40, 0xc0000000); /* all masked */
 	machine_pci_msix_send(&machine, function, 1);
@@ -216,7 +218,7 @@ static void msix_sends_masks_and_remembers(void **state)
 	mmio_put32(MACHINE_LAPIC_BASE + 0xb0, 0);
 	machine_pci_msix_send(&machine, function, 2); /* no such vector */
 	assert_int_equal(pending(), -1);
-	assert_true(machine_mmio_read(&machine, &memory, 0x80000818, 8) == 0x55);
+	assert_true(machine_mmio_read(&machine, &memory, TEST_BAR + 0x818, 8) == 0x55);
 }
 
 static void intx_is_shared_and_can_be_disabled(void **state)
