@@ -185,6 +185,16 @@ static void find_ports_and_disks(void)
 		show_disk(disk_device_at(i));
 }
 
+/* The loader's share begins with its first instruction; before that, time is the firmware's. */
+static void show_ready(void)
+{
+	uint64_t now_us = time_now_ns() / NS_PER_US;
+	uint64_t loader_us = clock_tsc_to_ns(boot.firmware_tsc) / NS_PER_US;
+
+	console_printf("ready: %lu us after power-on, %lu us after the loader began\n", (unsigned long)now_us,
+		       (unsigned long)(now_us - loader_us));
+}
+
 /* The rest of start-up, on a stack with a guard page. */
 static void start_up(void)
 {
@@ -196,6 +206,7 @@ static void start_up(void)
 	find_pci_devices();					   /* found, sized, silenced */
 	find_ports_and_disks();					   /* by the drivers */
 	show_memory();
+	show_ready();
 	self_test_run(boot.command_line);
 	cpu_halt();
 }
