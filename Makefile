@@ -16,10 +16,27 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-proto
 
 VERSION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo unknown)
 
+# Debian packages first (tools/packages.txt). The stamp is an included file, so make
+# brings it up to date before anything else, and then starts again: what the other
+# parts ask the compiler while they are read finds it installed.
+GOALS := $(or $(MAKECMDGOALS),all)
+ifneq ($(filter-out clean help,$(GOALS)),)
+SETUP_GROUPS := build $(if $(filter run debug test soak bench,$(GOALS)),test) $(if $(filter analyze format,$(GOALS)),analyze)
+NOTHING :=
+SPACE := $(NOTHING) $(NOTHING)
+SETUP_STAMP := $(B)/setup/$(subst $(SPACE),-,$(strip $(SETUP_GROUPS))).mk
+include $(SETUP_STAMP)
+$(SETUP_STAMP): tools/packages.txt tools/setup.sh
+	@bash tools/setup.sh $(SETUP_GROUPS)
+	@mkdir -p $(@D) && touch $@
+endif
+
+ifeq ($(SETUP_STAMP),$(wildcard $(SETUP_STAMP)))
 include boot/boot.mk
 include kernel/kernel.mk
 include tests/tests.mk
 include tools/tools.mk
+endif
 
 .PHONY: all clean help
 

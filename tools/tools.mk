@@ -10,3 +10,10 @@ check-layers: ## prove from the #include lines that each folder includes only wh
 
 check-headers: ## compile each header alone
 	@for h in $(HEADERS); do echo "#include \"$$h\"" | $(CC) -std=gnu11 -I. $(WARNINGS) -fsyntax-only -x c - || { echo "$$h: not self-standing"; exit 1; }; done
+
+.PHONY: run debug
+run: image ## one server in QEMU, its console on this terminal; UEFI=1 for UEFI
+	@$(PYTHON) tools/run.py $(if $(UEFI),--uefi)
+
+debug: image kernel ## one server in QEMU that waits for gdb; prints the gdb command
+	@$(PYTHON) tools/run.py --debug
