@@ -119,6 +119,7 @@ struct span {
 struct reader {
 	struct config *config;
 	struct config_errors *errors;
+	bool options_pass;			/* the hypervisor\'s own options stand among the words */
 	const char *source;			/* "yoke.conf", "command line", "set" */
 	uint32_t line;				/* or CONFIG_LINE_OVERRIDE */
 	const char *section;			/* of the table, or SECTION_NONE, section_refused */
@@ -166,18 +167,21 @@ static void errors_forget(struct config_errors *errors, uint32_t key)
 
 #define FOUND_SIZE 48
 
-/* Quotes what was found, shortened to what fits a message. */
+/* Quotes what was found, shortened to what fits a message; `?` stands for what no console should get. */
 static const char *found_format(struct span found, char buffer[FOUND_SIZE])
 {
+	bool shortened = found.size > FOUND_SIZE - 3;
 	struct text text;
 
 	text_init(&text, buffer, FOUND_SIZE);
-	if (found.size == 0)
+	if (found.size == 0) {
 		text_add(&text, "nothing");
-	else if (found.size <= FOUND_SIZE - 3)
-		text_add(&text, "\"%.*s\"", (int)found.size, found.at);
-	else
-		text_add(&text, "\"%.*s...\"", FOUND_SIZE - 6, found.at);
+		return buffer;
+	}
+	text_add(&text, "\"");
+	for (size_t i = 0; i < (shortened ? FOUND_SIZE - 6 : found.size); i++)
+		text_add_bytes(&text, found.at[i] >= 0x20 && found.at[i] <= 0x7e ? &found.at[i] : "?", 1);
+	text_add(&text, shortened ? "...\"" : "\"");
 	return buffer;
 }
 
@@ -419,7 +423,7 @@ static void key_line(struct reader *reader, struct span line)
 		return;
 	if (equals == line.size || name.size == 0 || !is_printable(name)) {
 		error_add(reader, CONFIG_NO_KEY, "found %s; allowed: key = value, [section] or # comment",
-			  found_format(is_printable(line) ? line : (struct span){ "?", 1 }, found));
+			  found_format(line, found));
 		return;
 	}
 	if (reader->section == SECTION_NONE) {
@@ -522,6 +526,8 @@ static void word_read(struct reader *reader, struct span word)
 			  "characters beyond printable ASCII; allowed: section.key=value");
 		return;
 	}
+	if (dot == equals && reader->options_pass && !section_of((struct span){ word.at, equals }))
+		return;
 	if (equals == word.size || dot == equals) {
 		error_add(reader, CONFIG_NO_KEY, "found %s; allowed: section.key=value",
 			  found_format(word, found));
@@ -653,7 +659,9 @@ int config_parse(const char *file, size_t file_size, const char *command_line, s
 		 struct config *config, struct config_errors *errors)
 {
 	struct reader reader = { .config = config, .errors = errors, .source = CONFIG_FILE_NAME };
-	struct reader overrides = { .config = config, .errors = errors, .source = "command line" };
+	struct reader overrides = {
+		.config = config, .errors = errors, .source = "command line", .options_pass = true
+	};
 	uint32_t file_errors;
 
 	errors->count = 0;

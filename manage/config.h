@@ -14,8 +14,10 @@
  * CONFIGURATION.md describes each key; a unit test compares it with the table.
  *
  * The boot loader's command line overrides the file: `section.key=value` words
- * parted by blanks, values with blanks in double quotes. The console command
- * `set` does the same while running.
+ * parted by blanks, values with blanks in double quotes. Words without a dot in
+ * their name are options of the hypervisor itself (kernel/boot_info.h) and not
+ * looked at, unless they have the name of a key. The console command `set` takes
+ * the same words while running.
  */
 #ifndef MANAGE_CONFIG_H
 #define MANAGE_CONFIG_H

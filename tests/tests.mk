@@ -13,7 +13,6 @@ HOST_SOURCES := $(BOOT_HOST_SOURCES) $(wildcard include/*.c drivers/*.c machine/
 		$(KERNEL_HOST_SOURCES)
 HOST_OBJECTS := $(HOST_SOURCES:%.c=$(B)/host/%.o)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/host/%,$(wildcard tests/unit/test_*.c))
-FUZZERS := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 
 .PHONY: host-tests check
 host-tests: $(UNIT_TESTS)
@@ -29,12 +28,60 @@ $(B)/host/libyoke.a: $(HOST_OBJECTS)
 $(UNIT_TESTS): $(B)/host/test_%: tests/unit/test_%.c $(B)/host/libyoke.a
 	$(CC) $(HOST_CFLAGS) $(SANITIZE) -MMD -MP -MF $@.d -o $@ $< $(B)/host/libyoke.a -lcmocka
 
-check: $(UNIT_TESTS) check-layers check-headers ## unit tests, no QEMU, under a minute
+# Fuzzers (tests/fuzz/fuzz.h). In `make check` each gets FUZZ_INPUTS inputs that
+# FUZZ_SEED decides; a run that passed is not repeated until its program changes.
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_SEED ?= 1
+FUZZ_INPUTS ?= 100000
+FUZZ_SECONDS ?= 60
+FUZZ_RESULTS := $(FUZZ_NAMES:%=$(B)/fuzz/%.$(FUZZ_SEED).$(FUZZ_INPUTS).passed)
+
+$(FUZZ_NAMES:%=$(B)/fuzz/seeded_%): $(B)/fuzz/seeded_%: tests/fuzz/fuzz_%.c tests/fuzz/run_seeded.c tests/fuzz/verdict.c \
+		$(B)/host/libyoke.a
+	@mkdir -p $(@D)
+	$(CC) $(HOST_CFLAGS) $(SANITIZE) -MMD -MP -MF $@.d -o $@ $(filter %.c %.a,$^)
+
+$(B)/fuzz/%.$(FUZZ_SEED).$(FUZZ_INPUTS).passed: $(B)/fuzz/seeded_% $(wildcard tests/fuzz/corpus/*/*)
+	@$< tests/fuzz/corpus/$* $(FUZZ_INPUTS) $(FUZZ_SEED) > $@.new 2>&1 || { cat $@.new; \
+		echo "FAILED; alone: make $< && $< tests/fuzz/corpus/$* $(FUZZ_INPUTS) $(FUZZ_SEED)"; exit 1; }
+	@cat $@.new
+	@mv $@.new $@
+
+# The same targets under clang's libFuzzer. What it finds stays in build/fuzz/found/.
+LIBFUZZER_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -I. -fsanitize=fuzzer-no-link,address,undefined \
+		    -fno-sanitize-recover=all
+LIBFUZZER_OBJECTS := $(HOST_SOURCES:%.c=$(B)/libfuzzer/%.o)
+LIBFUZZER_PROGRAMS := $(FUZZ_NAMES:%=$(B)/fuzz/libfuzzer_%)
+
+$(B)/libfuzzer/%.o: %.c
+	@mkdir -p $(@D)
+	clang $(LIBFUZZER_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/libfuzzer/libyoke.a: $(LIBFUZZER_OBJECTS)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(LIBFUZZER_PROGRAMS): $(B)/fuzz/libfuzzer_%: tests/fuzz/fuzz_%.c tests/fuzz/verdict.c $(B)/libfuzzer/libyoke.a
+	@mkdir -p $(@D)
+	clang $(LIBFUZZER_CFLAGS) -fsanitize=fuzzer -MMD -MP -MF $@.d -o $@ $(filter %.c %.a,$^)
+
+.PHONY: fuzz
+fuzz: $(LIBFUZZER_PROGRAMS) ## every fuzz target under libFuzzer for FUZZ_SECONDS (60) each; needs clang
+	@for name in $(FUZZ_NAMES); do \
+		mkdir -p $(B)/fuzz/found/$$name && \
+		$(B)/fuzz/libfuzzer_$$name -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10 -print_final_stats=1 \
+			-artifact_prefix=$(B)/fuzz/crash-$$name- $(B)/fuzz/found/$$name tests/fuzz/corpus/$$name \
+			> $(B)/fuzz/libfuzzer_$$name.log 2>&1 || { tail -60 $(B)/fuzz/libfuzzer_$$name.log; exit 1; }; \
+		echo "fuzz: $$name: $$(grep -o 'number_of_executed_units: .*' $(B)/fuzz/libfuzzer_$$name.log), no crash"; \
+	done
+
+check: $(UNIT_TESTS) $(FUZZ_RESULTS) check-layers check-headers ## unit tests, no QEMU, under a minute
 	@failed=0; for t in $(UNIT_TESTS); do \
 		$$t > $$t.log 2>&1 || { failed=1; cat $$t.log; echo "FAILED; alone: make $$t && $$t"; }; \
 	done; [ $$failed = 0 ] && echo "check: $(words $(UNIT_TESTS)) unit test programs passed"
 
--include $(HOST_OBJECTS:.o=.d) $(UNIT_TESTS:=.d)
+-include $(HOST_OBJECTS:.o=.d) $(UNIT_TESTS:=.d) $(FUZZ_NAMES:%=$(B)/fuzz/seeded_%.d)
+-include $(LIBFUZZER_OBJECTS:.o=.d) $(LIBFUZZER_PROGRAMS:=.d)
 
 # Servers in QEMU, two tests side by side where Debian's pytest-xdist is there.
 # Tests that run two servers at once come last, alone.

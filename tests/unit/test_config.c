@@ -206,7 +206,7 @@ static const struct bad_file bad_files[] = {
 	{ "[guest]\nkernel = na\xc3\xafve",
 	  "yoke.conf:2: kernel: tabs and characters beyond ASCII are allowed in comments only" },
 	{ "[guest]\nm\xc3\xa9moire = 1",
-	  "yoke.conf:2: found \"?\"; allowed: key = value, [section] or # comment" },
+	  "yoke.conf:2: found \"m??moire = 1\"; allowed: key = value, [section] or # comment" },
 
 	/* Sections. */
 	{ "[gest]\nfoo = 1",
@@ -215,6 +215,9 @@ static const struct bad_file bad_files[] = {
 	{ "[hypervisor]",
 	  "yoke.conf:1: unknown section \"hypervisor\"; sections are [server] [console] [network] [disk] "
 	  "[guest] [pair] [record] [trace]" },
+	{ "[Gr\xc3\xbc\xc3\x9f]",
+	  "yoke.conf:1: unknown section \"Gr????\"; sections are [server] [console] [network] [disk] [guest] [pair] "
+	  "[record] [trace]" },
 	{ "[]",
 	  "yoke.conf:1: unknown section nothing; sections are [server] [console] [network] [disk] [guest] [pair] "
 	  "[record] [trace]" },
@@ -327,9 +330,8 @@ static void bad_lines_are_refused_in_these_words(void **state)
 }
 
 static const struct bad_file bad_words[] = {
-	{ "quiet", "command line: found \"quiet\"; allowed: section.key=value" },
-	{ "memory=1", "command line: found \"memory=1\"; allowed: section.key=value" },
-	{ "a=b.c", "command line: found \"a=b.c\"; allowed: section.key=value" },
+	{ "guest.memory", "command line: found \"guest.memory\"; allowed: section.key=value" },
+	{ "debug_exit memory=1", "command line: found \"memory=1\"; allowed: section.key=value" },
 	{ "gues.memory=1",
 	  "command line: unknown section \"gues\"; did you mean [guest]? Sections are [server] [console] "
 	  "[network] [disk] [guest] [pair] [record] [trace]" },
@@ -418,6 +420,9 @@ static void command_line_overrides_the_file(void **state)
 	assert_string_equal(place, "yoke.conf:3: start");
 	config_place_format(&config, &config.guest.watchdog_ns, place);
 	assert_string_equal(place, "default: guest.watchdog");
+	/* Options of the hypervisor itself stand beside. */
+	parse_good("", "debug_exit guest.memory=64M test=a.b");
+	assert_int_equal(config.guest.memory_size, 64 * MIB);
 	/* An empty text can be given, and a wrong line is mended. */
 	parse_good("[guest]\nmemory = lots\ncommand_line = quiet\n",
 		   "guest.memory=64M guest.command_line=\"\"");
@@ -449,6 +454,9 @@ static void set_mends_a_refused_file(void **state)
 	assert_string_equal(refused.list[0].text, "set: start: found \"never\"; allowed: disk | direct");
 	assert_memory_equal(&before, &config, sizeof(config));
 	assert_int_equal(errors.count, 3);
+
+	assert_int_equal(set("debug_exit", &refused), -EINVAL);
+	assert_string_equal(refused.list[0].text, "set: found \"debug_exit\"; allowed: section.key=value");
 
 	assert_int_equal(set("guest.memory=64M", &refused), 0);
 	assert_int_equal(config.guest.memory_size, 64 * MIB);
