@@ -25,7 +25,7 @@ SETUP_GROUPS := build $(if $(filter run debug test soak bench,$(GOALS)),test) $(
 NOTHING :=
 SPACE := $(NOTHING) $(NOTHING)
 SETUP_STAMP := $(B)/setup/$(subst $(SPACE),-,$(strip $(SETUP_GROUPS))).mk
-include $(SETUP_STAMP)
+-include $(SETUP_STAMP)
 $(SETUP_STAMP): tools/packages.txt tools/setup.sh
 	@bash tools/setup.sh $(SETUP_GROUPS)
 	@mkdir -p $(@D) && touch $@
@@ -36,6 +36,11 @@ include boot/boot.mk
 include kernel/kernel.mk
 include tests/tests.mk
 include tools/tools.mk
+else
+# Reached only when setup.sh could not: it has said why.
+.PHONY: $(GOALS)
+$(GOALS):
+	@exit 1
 endif
 
 .PHONY: all clean help

@@ -41,6 +41,8 @@ if [ "$(id -u)" != 0 ]; then
 	[ -t 0 ] || sudo -n true 2> /dev/null || cannot "sudo wants a password and there is no terminal to ask on"
 fi
 echo "setup: installing ${missing[*]}"
-apt update || cannot "apt-get update failed ($(grep -m1 '^[EW]:' "$log" || echo 'no reason given'))"
+# A repository that cannot be reached is only a warning to apt-get update, and may not be the one we need.
+apt update || true
+unreachable=$(grep -m1 -E '^(W|E): (Failed to fetch|Could not)' "$log" | sed 's/^...//') || true
 apt install -y --no-install-recommends "${missing[@]}" ||
-	cannot "apt-get install failed ($(grep -m1 '^E:' "$log" || echo 'no reason given'))"
+	cannot "apt-get install failed (${unreachable:-$(grep -m1 '^E:' "$log" || echo 'E: no reason given')})"
