@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The failure detector over a scripted clock, and the arbiter over all facts: never two that go on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "lockstep/arbiter.h"
+#include "lockstep/detector.h"
+
+#define MS UINT64_C(1000000)
+#define CS1 0
+#define CS2 1
+#define MANAGEMENT 2
+
+static struct detector detector;
+static uint64_t now_ns;
+
+static int set_up(void **state)
+{
+	const struct detector_config config = {
+		.timeout_min_ns = 50 * MS,
+		.timeout_max_ns = 2000 * MS,
+		.carrier_timeout_ns = 10 * MS,
+		.other_timeout_ns = 3000 * MS,
+		.ask_ns = 20 * MS,
+	};
+
+	(void)state;
+	now_ns = 7000 * MS;
+	detector_init(&detector, &config, 7, now_ns);
+	return 0;
+}
+
+/* The peer is heard on both links every `interval_ms` for `duration_ms`. */
+static void regular_life(uint64_t interval_ms, uint64_t duration_ms)
+{
+	for (uint64_t end_ns = now_ns + duration_ms * MS; now_ns < end_ns; now_ns += interval_ms * MS) {
+		detector_heard(&detector, CS1, now_ns);
+		detector_heard(&detector, CS2, now_ns);
+		assert_int_equal(detector_judge(&detector, now_ns), DETECTOR_ALIVE);
+	}
+	now_ns -= interval_ms * MS;
+}
+
+static enum detector_verdict after_ms(uint64_t duration_ms)
+{
+	now_ns += duration_ms * MS;
+	return detector_judge(&detector, now_ns);
+}
+
+static void silence_is_suspected_then_judged_by_the_other_paths(void **state)
+{
+	(void)state;
+	regular_life(5, 200);
+	assert_int_equal(after_ms(49), DETECTOR_ALIVE);
+	assert_int_equal(after_ms(1), DETECTOR_SUSPECT);
+	assert_int_equal(detector_next_deadline_ns(&detector), now_ns + 20 * MS);
+	detector_proven(&detector, MANAGEMENT, now_ns + 5 * MS); /* the gateway answers, the peer does not */
+	assert_int_equal(after_ms(19), DETECTOR_SUSPECT);
+	assert_int_equal(after_ms(1), DETECTOR_DEAD);
+}
+
+static void a_peer_heard_elsewhere_is_cut_off(void **state)
+{
+	(void)state;
+	regular_life(5, 200);
+	assert_int_equal(after_ms(60), DETECTOR_SUSPECT);
+	detector_heard(&detector, MANAGEMENT, now_ns + 3 * MS);
+	detector_proven(&detector, MANAGEMENT, now_ns + 3 * MS);
+	assert_int_equal(after_ms(20), DETECTOR_CUT_OFF);
+	/* And when it falls silent there too, it is dead, as long as the gateway goes on answering. */
+	detector_proven(&detector, MANAGEMENT, now_ns + 3000 * MS);
+	assert_int_equal(after_ms(3000), DETECTOR_DEAD);
+}
+
+static void silence_everywhere_is_not_knowledge(void **state)
+{
+	(void)state;
+	detector_proven(&detector, MANAGEMENT, now_ns); /* long before: says nothing about now */
+	regular_life(5, 200);
+	assert_int_equal(after_ms(60), DETECTOR_SUSPECT);
+	assert_int_equal(after_ms(20), DETECTOR_UNKNOWN);
+	/* An answer on a port whose carrier is gone cannot be fresh. */
+	detector_proven(&detector, MANAGEMENT, now_ns);
+	detector_carrier(&detector, MANAGEMENT, false);
+	assert_int_equal(after_ms(1), DETECTOR_UNKNOWN);
+	detector_carrier(&detector, MANAGEMENT, true);
+	assert_int_equal(after_ms(1), DETECTOR_DEAD);
+	/* The peer again: all is well. */
+	detector_heard(&detector, CS2, now_ns);
+	assert_int_equal(after_ms(1), DETECTOR_ALIVE);
+}
+
+static void carrier_lost_on_both_links_shortens_the_wait(void **state)
+{
+	(void)state;
+	regular_life(5, 200);
+	detector_carrier(&detector, CS1, false);
+	assert_int_equal(after_ms(10), DETECTOR_ALIVE); /* one cable pulled proves nothing */
+	detector_carrier(&detector, CS2, false);
+	assert_int_equal(after_ms(0), DETECTOR_SUSPECT);
+}
+
+static void the_timeout_adapts_to_the_peers_rhythm(void **state)
+{
+	(void)state;
+	regular_life(5, 500);
+	assert_int_equal(detector_timeout_ns(&detector), 50 * MS); /* the minimum */
+	regular_life(40, 4000);
+	assert_in_range(detector_timeout_ns(&detector), 160 * MS, 400 * MS);
+	for (uint64_t i = 0; i < 20; i++) { /* very irregular: bounded above */
+		now_ns += (i % 2 ? 5 : 900) * MS;
+		detector_heard(&detector, CS1, now_ns);
+		detector_heard(&detector, CS2, now_ns);
+	}
+	assert_int_equal(detector_timeout_ns(&detector), 2000 * MS);
+}
+
+static struct arbiter_facts facts_of(uint32_t bits, bool is_leader)
+{
+	return (struct arbiter_facts){ .hardware_faults = bits & 1, .disks_current = bits & 2, .is_leader = is_leader };
+}
+
+/* Every combination of facts and preference: both cut off from each other gives exactly one that goes on. */
+static void of_two_living_exactly_one_goes_on(void **state)
+{
+	(void)state;
+	for (uint32_t bits = 0; bits < 16 * 2 * 3; bits++) {
+		struct arbiter_question question = { .preferred = (enum arbiter_server)(bits / 32), .peer = DETECTOR_CUT_OFF };
+		uint32_t going_on = 0;
+
+		question.facts[ARBITER_SERVER_A] = facts_of(bits & 3, (bits >> 4) & 1);
+		question.facts[ARBITER_SERVER_B] = facts_of((bits >> 2) & 3, !((bits >> 4) & 1));
+		for (uint32_t self = 0; self < ARBITER_SERVER_COUNT; self++) {
+			struct arbiter_decision decision;
+
+			question.self = (enum arbiter_server)self;
+			decision = arbiter_decide(&question);
+			assert_non_null(decision.reason);
+			going_on += decision.answer == ARBITER_GO_ON;
+		}
+		assert_int_equal(going_on, 1);
+	}
+}
+
+static void answers_and_reasons(void **state)
+{
+	static const struct {
+		enum detector_verdict peer;
+		uint32_t own;
+		uint32_t other;
+		enum arbiter_server preferred;
+		bool override_alone;
+		enum arbiter_answer answer;
+		const char *reason;
+	} rows[] = {
+		{ DETECTOR_DEAD, 2, 2, ARBITER_SERVER_NONE, false, ARBITER_GO_ON, "peer dead" },
+		{ DETECTOR_DEAD, 0, 2, ARBITER_SERVER_NONE, false, ARBITER_STOP,
+		  "peer dead, but our disks are not current: its disks are needed" },
+		{ DETECTOR_UNKNOWN, 2, 2, ARBITER_SERVER_A, false, ARBITER_STOP,
+		  "no path works from here: it may be we who are cut off" },
+		{ DETECTOR_UNKNOWN, 2, 2, ARBITER_SERVER_A, true, ARBITER_GO_ON,
+		  "no path works from here; the administrator's override lets us go on" },
+		{ DETECTOR_UNKNOWN, 0, 2, ARBITER_SERVER_A, true, ARBITER_STOP,
+		  "no path works from here: it may be we who are cut off" },
+		{ DETECTOR_CUT_OFF, 2, 3, ARBITER_SERVER_B, false, ARBITER_GO_ON,
+		  "links lost, peer lives; its hardware has reported errors" },
+		{ DETECTOR_CUT_OFF, 2, 2, ARBITER_SERVER_B, false, ARBITER_STOP,
+		  "links lost, peer lives; it is the preferred server" },
+		{ DETECTOR_CUT_OFF, 3, 0, ARBITER_SERVER_B, false, ARBITER_GO_ON,
+		  "links lost, peer lives; only our disks are current" },
+		{ DETECTOR_CUT_OFF, 2, 2, ARBITER_SERVER_NONE, false, ARBITER_STOP, "links lost, peer lives; it leads" },
+	};
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct arbiter_question question = { .self = ARBITER_SERVER_A,
+						     .preferred = rows[i].preferred,
+						     .peer = rows[i].peer,
+						     .override_alone = rows[i].override_alone };
+		struct arbiter_decision decision;
+
+		question.facts[ARBITER_SERVER_A] = facts_of(rows[i].own, false);
+		question.facts[ARBITER_SERVER_B] = facts_of(rows[i].other, true);
+		decision = arbiter_decide(&question);
+		assert_string_equal(decision.reason, rows[i].reason);
+		assert_int_equal(decision.answer, rows[i].answer);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(silence_is_suspected_then_judged_by_the_other_paths, set_up),
+		cmocka_unit_test_setup(a_peer_heard_elsewhere_is_cut_off, set_up),
+		cmocka_unit_test_setup(silence_everywhere_is_not_knowledge, set_up),
+		cmocka_unit_test_setup(carrier_lost_on_both_links_shortens_the_wait, set_up),
+		cmocka_unit_test_setup(the_timeout_adapts_to_the_peers_rhythm, set_up),
+		cmocka_unit_test(of_two_living_exactly_one_goes_on),
+		cmocka_unit_test(answers_and_reasons),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
