@@ -10,27 +10,40 @@ static struct arbiter_decision decision(enum arbiter_answer answer, const char *
 }
 
 /*
- * Both live and the links between them do not: one of them, the same one whoever
- * asks. Every comparison is of agreed facts, so the order matters and nothing else.
+ * Is it for us to go on, when both live and the links between them do not? The same
+ * answer whoever asks: every comparison is of agreed facts.
  */
-static struct arbiter_decision choose_between_living(const struct arbiter_question *question)
+static bool is_ours_to_go_on(const struct arbiter_question *question, const char **reason)
 {
 	const struct arbiter_facts *own = &question->facts[question->self];
 	const struct arbiter_facts *peer = &question->facts[ARBITER_SERVER_B - question->self];
 
-	if (own->disks_current != peer->disks_current)
-		return own->disks_current ? decision(ARBITER_GO_ON, "links lost, peer lives; only our disks are current") :
-					    decision(ARBITER_STOP, "links lost, peer lives; only its disks are current");
-	if (own->hardware_faults != peer->hardware_faults)
-		return peer->hardware_faults ?
-			       decision(ARBITER_GO_ON, "links lost, peer lives; its hardware has reported errors") :
-			       decision(ARBITER_STOP, "links lost, peer lives; our hardware has reported errors");
-	if (question->preferred != ARBITER_SERVER_NONE)
-		return question->preferred == question->self ?
-			       decision(ARBITER_GO_ON, "links lost, peer lives; we are the preferred server") :
-			       decision(ARBITER_STOP, "links lost, peer lives; it is the preferred server");
-	return own->is_leader ? decision(ARBITER_GO_ON, "links lost, peer lives; we lead") :
-				decision(ARBITER_STOP, "links lost, peer lives; it leads");
+	if (own->disks_current != peer->disks_current) {
+		*reason = own->disks_current ? "links lost, peer lives; only our disks are current" :
+					       "links lost, peer lives; only its disks are current";
+		return own->disks_current;
+	}
+	if (own->hardware_faults != peer->hardware_faults) {
+		*reason = peer->hardware_faults ? "links lost, peer lives; its hardware has reported errors" :
+						  "links lost, peer lives; our hardware has reported errors";
+		return peer->hardware_faults;
+	}
+	if (question->preferred != ARBITER_SERVER_NONE) {
+		*reason = question->preferred == question->self ? "links lost, peer lives; we are the preferred server" :
+								  "links lost, peer lives; it is the preferred server";
+		return question->preferred == question->self;
+	}
+	*reason = own->is_leader ? "links lost, peer lives; we lead" : "links lost, peer lives; it leads";
+	return own->is_leader;
+}
+
+static struct arbiter_decision decide_between_living(const struct arbiter_question *question)
+{
+	const char *reason;
+
+	if (!is_ours_to_go_on(question, &reason))
+		return decision(ARBITER_STOP, reason);
+	return decision(question->claim == ARBITER_CLAIM_STOPPED ? ARBITER_GO_ON : ARBITER_ASK, reason);
 }
 
 struct arbiter_decision arbiter_decide(const struct arbiter_question *question)
@@ -39,9 +52,11 @@ struct arbiter_decision arbiter_decide(const struct arbiter_question *question)
 
 	ASSERT(question->self < ARBITER_SERVER_COUNT);
 	ASSERT(question->facts[ARBITER_SERVER_A].is_leader != question->facts[ARBITER_SERVER_B].is_leader);
+	if (question->claim == ARBITER_CLAIM_ALONE)
+		return decision(ARBITER_STOP, "the peer goes on alone already");
 	switch (question->peer) {
 	case DETECTOR_CUT_OFF:
-		return choose_between_living(question);
+		return decide_between_living(question);
 	case DETECTOR_DEAD:
 		if (!own->disks_current)
 			return decision(ARBITER_STOP, "peer dead, but our disks are not current: its disks are needed");

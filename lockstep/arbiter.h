@@ -4,6 +4,10 @@
  * detector says and of facts that both sides last agreed on, so that both, asking
  * alone, give answers that fit: never two that go on. Data beats availability: a
  * side that cannot know it is allowed stops, and says why.
+ *
+ * Of two that live, the facts name the one to go on. It does not until the other
+ * has said that it stopped: what we hear of the peer does not prove that it hears
+ * us, and a peer that hears nobody takes us for dead and goes on.
  */
 #ifndef LOCKSTEP_ARBITER_H
 #define LOCKSTEP_ARBITER_H
@@ -25,17 +29,26 @@ struct arbiter_facts {
 	bool is_leader;
 };
 
+/* What the peer says of itself on a path besides the CS links. */
+enum arbiter_claim {
+	ARBITER_CLAIM_NONE,    /* nothing heard, or undecided as we are */
+	ARBITER_CLAIM_ALONE,   /* it goes on alone */
+	ARBITER_CLAIM_STOPPED, /* it has stopped its guest and left the going on to us */
+};
+
 struct arbiter_question {
 	enum arbiter_server self;
 	enum arbiter_server preferred; /* configured; NONE: the leader */
 	struct arbiter_facts facts[ARBITER_SERVER_COUNT];
 	enum detector_verdict peer;    /* settled: not SUSPECT */
+	enum arbiter_claim claim;
 	bool override_alone;	       /* the administrator said: go on without knowing. Stays on show. */
 };
 
 enum arbiter_answer {
 	ARBITER_GO_ON,
-	ARBITER_STOP,
+	ARBITER_STOP, /* for good, until we meet the peer; said to it by every path */
+	ARBITER_ASK,  /* it is for us to go on, once the peer has said that it stopped: ask on */
 };
 
 struct arbiter_decision {

@@ -3,7 +3,7 @@
  * The reliable, ordered streams between the two servers, over both CS links at
  * once. A piece of a stream goes out on whichever good link asks for a frame first;
  * what is lost on one is sent again on either. One link less costs bandwidth only.
- * The log stream is always served before the bulk stream.
+ * Streams are served in their order: words and log before bulk.
  *
  * Sans I/O. The owner, for each link: gives received frames to channel_receive(),
  * takes frames to send from channel_transmit() until it answers 0, and calls

@@ -46,10 +46,14 @@ void detector_carrier(struct detector *detector, uint32_t path, bool carrier)
 
 void detector_proven(struct detector *detector, uint32_t path, uint64_t now_ns)
 {
+	struct detector_path *proven = &detector->paths[path];
+
 	ASSERT(path >= DETECTOR_CS_PATHS);
 	ASSERT(path < DETECTOR_PATH_MAX);
-	detector->paths[path].proven = true;
-	detector->paths[path].proven_ns = now_ns;
+	if (!proven->proven || now_ns - proven->proven_ns > detector->config.proof_gap_ns)
+		proven->proven_since_ns = now_ns;
+	proven->proven = true;
+	proven->proven_ns = now_ns;
 }
 
 static bool cs_carrier_is_lost(const struct detector *detector)
@@ -93,14 +97,19 @@ static bool heard_elsewhere(const struct detector *detector, uint64_t now_ns)
 	return false;
 }
 
-/* A path proven since the suspicion arose, and not too long ago. */
+/*
+ * Has a path been proven to work all the time that the peer was asked on it? One
+ * answer is not enough: a path that came back a moment ago has had no time to carry
+ * the peer's answer.
+ */
 static bool proven_elsewhere(const struct detector *detector, uint64_t now_ns)
 {
 	for (uint32_t path = DETECTOR_CS_PATHS; path < DETECTOR_PATH_MAX; path++) {
 		const struct detector_path *other = &detector->paths[path];
+		uint64_t asked_since_ns = max_u64(other->proven_since_ns, detector->suspected_ns);
 
-		if (other->used && other->carrier && other->proven && other->proven_ns >= detector->suspected_ns &&
-		    now_ns - other->proven_ns < detector->config.other_timeout_ns)
+		if (other->used && other->carrier && other->proven && now_ns - other->proven_ns <= detector->config.proof_gap_ns &&
+		    now_ns - asked_since_ns >= detector->config.ask_ns)
 			return true;
 	}
 	return false;

@@ -8,6 +8,7 @@
  *     heard on a CS link in time                         ALIVE
  *     silent on both CS links, heard on another path     CUT_OFF  (it lives, the links do not)
  *     silent everywhere, another path proven from here   DEAD
+ *         all the time the peer was asked there
  *     silent everywhere, nothing proven                  UNKNOWN  (it may be we who are cut off)
  *     silent on both CS links, the others still asked    SUSPECT
  *
@@ -27,7 +28,8 @@ struct detector_config {
 	uint64_t timeout_max_ns;     /* ... nor later than this much silence on the CS links */
 	uint64_t carrier_timeout_ns; /* the same, with carrier lost on both */
 	uint64_t other_timeout_ns;   /* silence that makes another path silent; several of its heartbeats */
-	uint64_t ask_ns;	     /* how long the other paths are asked before silence there counts */
+	uint64_t ask_ns;	     /* how long the others are asked, peer and station alike, before silence counts */
+	uint64_t proof_gap_ns;	     /* a path whose station is not heard for so long begins its proof anew */
 };
 
 enum detector_verdict {
@@ -45,7 +47,8 @@ struct detector_path {
 	bool heard;   /* since detector_init() */
 	bool proven;  /* a station besides the peer has answered */
 	uint64_t heard_ns;
-	uint64_t proven_ns;
+	uint64_t proven_ns;	  /* last answer of the station */
+	uint64_t proven_since_ns; /* first of an unbroken row of them */
 	uint64_t interval_ns;	/* between signs of life, smoothed; 0: not measured */
 	uint64_t variation_ns;
 };

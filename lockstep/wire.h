@@ -15,11 +15,13 @@
 #define WIRE_VERSION   1
 
 #define WIRE_LINK_COUNT	  2 /* cs1, cs2 */
-#define WIRE_STREAM_COUNT 2
+#define WIRE_STREAM_COUNT 3
 
+/* In the order in which they are served. */
 enum wire_stream {
-	WIRE_STREAM_LOG,  /* the log and small urgent words */
-	WIRE_STREAM_BULK, /* memory of a join, blocks of a remirror */
+	WIRE_STREAM_CONTROL, /* messages: who we are, what we do (message.h) */
+	WIRE_STREAM_LOG,     /* records and nothing else: its offset stamps outputs */
+	WIRE_STREAM_BULK,    /* memory of a join, blocks of a remirror */
 };
 
 enum wire_kind {
@@ -51,10 +53,10 @@ struct wire_header {
 	uint64_t offset;		      /* of the payload in its stream */
 };
 
-BUILD_ASSERT(sizeof(struct wire_header) == 112);
+BUILD_ASSERT(sizeof(struct wire_header) == 128);
 BUILD_ASSERT(offsetof(struct wire_header, pair) == 16);
 BUILD_ASSERT(offsetof(struct wire_header, received) == 72);
-BUILD_ASSERT(offsetof(struct wire_header, offset) == 104);
+BUILD_ASSERT(offsetof(struct wire_header, offset) == 120);
 
 #define WIRE_FRAME_MAX 1500 /* header and payload, behind the Ethernet header */
 #define WIRE_PAYLOAD_MAX (WIRE_FRAME_MAX - sizeof(struct wire_header))
