@@ -12,6 +12,7 @@ from tests.pair.network import BROADCAST, TEST_ETHERTYPE, Peer, frame
 from tests.pair.qemu import Nic
 
 MODELS = ["e1000", "e1000e", "virtio-net-pci"]
+SERVE, BENCH = "net_peer", "net_bench"  # self-tests of tests/guest/
 MAC = bytes.fromhex("525400000c01")
 OTHER_MAC = bytes.fromhex("525400000c99")
 MULTICAST_MAC = bytes.fromhex("01005e000001")
@@ -131,7 +132,7 @@ def serve(server, network, test_kernel):
         tap = network.tap("tap0", mtu=mtu)
         peers.append(Peer(tap))
         nic = Nic(tap, model, mac=MAC.hex(":"), properties=properties)
-        machine = server(kernel=test_kernel, append=f"debug_exit test=net_peer {options}", memory="256M", nics=[nic])
+        machine = server(kernel=test_kernel, append=f"debug_exit test={SERVE} {options}", memory="256M", nics=[nic])
         machine.expect(rf"^net: \S+ {MAC.hex(':')} serves$")
         peer = TestPeer(peers[-1])
         peer.wait_until_served()
@@ -218,6 +219,25 @@ def test_link_down_and_up(serve, model):
         assert peer.ping(number + 1, 60, tries=10, timeout_s=5)
     counters = end(machine, peer)
     assert counters["device_faults"] == 0 and counters["resets"] == 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bench_side_works(server, network, test_kernel, model):
+    """What `make bench` runs, in short: it must come to its end."""
+    tap = network.tap("tap0", mtu=9000)
+    nic = Nic(tap, model, mac=MAC.hex(":"))
+    with Peer(tap) as peer:
+        machine = server(kernel=test_kernel, append=f"debug_exit test={BENCH} frames=320", memory="256M", nics=[nic])
+        for size, count in ((60, 320), (STANDARD, 320), (JUMBO, 64)):
+            machine.expect(rf"^net_bench: transmit {size} bytes: {count} frames")
+            for number in range(count):
+                data = peer.receive(lambda data: data[12:14] == b"\x88\xb5")
+                assert data is not None and len(data) == size, f"frame {number} of {size} bytes"
+            machine.expect(f"^net_bench: ready to receive {size} bytes$")
+            while f"receive {size} bytes: {count} frames" not in machine.output:
+                for _ in range(32):
+                    peer.send(frame(MAC, peer.mac, TEST_ETHERTYPE, bytes(size - 14)))
+        assert machine.exit_code() == 0
 
 
 def stop_bus_mastering(machine):
