@@ -135,8 +135,8 @@ static bool open_table(const struct acpi_memory *memory, uint64_t physical, stru
 		return false;
 	}
 	if (table->size < HEADER_SIZE || table->size > TABLE_SIZE_MAX) {
-		problem(info, "%s at %#lx: length %u makes no sense", table->signature, (unsigned long)physical,
-			table->size);
+		problem(info, "%s at %#lx: length %u makes no sense", table->signature,
+			(unsigned long)physical, table->size);
 		return false;
 	}
 	if (!sum_is_zero(memory, physical, table->size)) {
@@ -196,7 +196,7 @@ static void parse_dsdt(const struct table *dsdt, struct acpi_info *info)
 	for (uint32_t offset = HEADER_SIZE; offset < dsdt->size && !info->has_soft_off; offset += 256) {
 		uint64_t size = min_u64(sizeof(window), dsdt->size - offset);
 
-		memset(window, 0, sizeof(window));
+		memset(window, 0xff, sizeof(window)); /* no integer: a package cut off at the end is none */
 		if (!read_memory(dsdt->memory, dsdt->physical + offset, window, size))
 			return;
 		for (uint32_t i = 0; i < 256 && !info->has_soft_off; i++)
@@ -292,8 +292,8 @@ static void parse_mcfg(const struct table *mcfg, struct acpi_info *info)
 			.bus_last = (uint8_t)table_read(mcfg, offset + 11, 1),
 		};
 
-		if (segment.base == 0 || !is_aligned(segment.base, MIB) || segment.bus_first > segment.bus_last ||
-		    !range_fits(segment.base, 256 * MIB, BIT(52)))
+		if (segment.base == 0 || !is_aligned(segment.base, MIB) ||
+		    segment.bus_first > segment.bus_last || !range_fits(segment.base, 256 * MIB, BIT(52)))
 			problem(info, "MCFG: base %#lx for buses %u to %u makes no sense",
 				(unsigned long)segment.base, segment.bus_first, segment.bus_last);
 		else if (info->segment_count < ACPI_SEGMENT_MAX)
@@ -320,8 +320,8 @@ static bool rsdp_is_good(const struct acpi_memory *memory, uint64_t physical)
 {
 	char signature[8];
 
-	return read_memory(memory, physical, signature, sizeof(signature)) && memcmp(signature, "RSD PTR ", 8) == 0 &&
-	       sum_is_zero(memory, physical, RSDP_SIZE_V1);
+	return read_memory(memory, physical, signature, sizeof(signature)) &&
+	       memcmp(signature, "RSD PTR ", 8) == 0 && sum_is_zero(memory, physical, RSDP_SIZE_V1);
 }
 
 /* 5.2.5.1: on 16-byte boundaries, in the first KiB of the extended BIOS data area, then in the BIOS area. */
@@ -342,13 +342,15 @@ static uint64_t find_rsdp(const struct acpi_memory *memory)
 }
 
 /* The root table: XSDT when there is a good one, else RSDT. */
-static bool open_root(const struct acpi_memory *memory, const uint8_t rsdp[RSDP_SIZE_V2], struct acpi_info *info,
-		      struct table *root)
+static bool open_root(const struct acpi_memory *memory, const uint8_t rsdp[RSDP_SIZE_V2],
+		      struct acpi_info *info, struct table *root)
 {
 	if (info->revision >= 2 && load_le64(rsdp + RSDP_XSDT) != 0 &&
-	    open_table(memory, load_le64(rsdp + RSDP_XSDT), info, root) && memcmp(root->signature, "XSDT", 4) == 0)
+	    open_table(memory, load_le64(rsdp + RSDP_XSDT), info, root) &&
+	    memcmp(root->signature, "XSDT", 4) == 0)
 		return true;
-	return load_le32(rsdp + RSDP_RSDT) != 0 && open_table(memory, load_le32(rsdp + RSDP_RSDT), info, root) &&
+	return load_le32(rsdp + RSDP_RSDT) != 0 &&
+	       open_table(memory, load_le32(rsdp + RSDP_RSDT), info, root) &&
 	       memcmp(root->signature, "RSDT", 4) == 0;
 }
 
@@ -366,8 +368,8 @@ static bool read_rsdp(const struct acpi_memory *memory, uint64_t physical, struc
 	info->revision = rsdp[RSDP_REVISION];
 	if (info->revision < 2)
 		return true;
-	if (read_memory(memory, physical, rsdp, RSDP_SIZE_V2) && load_le32(rsdp + RSDP_LENGTH) == RSDP_SIZE_V2 &&
-	    sum_is_zero(memory, physical, RSDP_SIZE_V2))
+	if (read_memory(memory, physical, rsdp, RSDP_SIZE_V2) &&
+	    load_le32(rsdp + RSDP_LENGTH) == RSDP_SIZE_V2 && sum_is_zero(memory, physical, RSDP_SIZE_V2))
 		return true;
 	problem(info, "root pointer at %#lx: wrong extended length or checksum", (unsigned long)physical);
 	info->revision = 0; /* the first part is good, and enough */

@@ -113,7 +113,8 @@ static void mask_legacy_pic(void)
 	port_write8(PIC2_DATA, PIC_MASK_ALL);
 }
 
-/* From x2APIC mode, which firmware with many processors leaves on, the way back leads through "off" (16.9.1). */
+/* From x2APIC mode, which firmware with many processors leaves on, the way back leads through "off" (16.9.1).
+ */
 static int enter_xapic(void)
 {
 	uint64_t base = cpu_read_msr(MSR_APIC_BASE);
@@ -171,10 +172,12 @@ static uint64_t measure_timer(void)
 	return (uint64_t)((unsigned __int128)(UINT32_MAX - left) * clock_tsc_hz() / (end - start));
 }
 
-/* Under icount a count is a nanosecond, like an instruction; the measuring instructions blur that a little. */
+/* Under icount a count is a nanosecond, like an instruction; the measuring instructions blur that a little.
+ */
 static uint64_t rounded_hz(uint64_t hz)
 {
-	bool is_icount = cpu_facts()->is_tcg && hz > NS_PER_S - NS_PER_S / 500 && hz < NS_PER_S + NS_PER_S / 500;
+	bool is_icount =
+		cpu_facts()->is_tcg && hz > NS_PER_S - NS_PER_S / 500 && hz < NS_PER_S + NS_PER_S / 500;
 
 	return is_icount ? NS_PER_S : hz;
 }

@@ -14,21 +14,21 @@
 #define APIC_BASE_ADDRESS_MASK UINT64_C(0x000ffffffffff000)
 #define APIC_SIZE 4096
 
-#define APIC_ID 0x020	      /* R */
-#define APIC_VERSION 0x030     /* R; 23:16 highest local vector entry */
+#define APIC_ID 0x020	   /* R */
+#define APIC_VERSION 0x030 /* R; 23:16 highest local vector entry */
 #define APIC_TASK_PRIORITY 0x080
 #define APIC_END_OF_INTERRUPT 0x0b0 /* W */
 #define APIC_SPURIOUS 0x0f0
 #define APIC_SPURIOUS_ENABLE 0x100
 #define APIC_ERROR_STATUS 0x280
-#define APIC_LVT_TIMER 0x320   /* 18:17 00 one-shot */
+#define APIC_LVT_TIMER 0x320 /* 18:17 00 one-shot */
 #define APIC_LVT_THERMAL 0x330
 #define APIC_LVT_PERFORMANCE 0x340
 #define APIC_LVT_LINT0 0x350
 #define APIC_LVT_LINT1 0x360
 #define APIC_LVT_ERROR 0x370
 #define APIC_LVT_MASKED 0x10000
-#define APIC_LVT_NMI 0x400    /* delivery mode 100 */
+#define APIC_LVT_NMI 0x400 /* delivery mode 100 */
 #define APIC_TIMER_INITIAL_COUNT 0x380
 #define APIC_TIMER_CURRENT_COUNT 0x390 /* R */
 #define APIC_TIMER_DIVIDE 0x3e0

@@ -24,8 +24,8 @@ static const uint8_t kind_weight[] = {
 const char *boot_memory_kind_name(uint64_t kind)
 {
 	static const char *const names[] = {
-		[BOOT_MEMORY_FREE] = "free",	     [BOOT_MEMORY_RESERVED] = "reserved",
-		[BOOT_MEMORY_ACPI] = "ACPI tables",  [BOOT_MEMORY_ACPI_NVS] = "ACPI non-volatile",
+		[BOOT_MEMORY_FREE] = "free",	       [BOOT_MEMORY_RESERVED] = "reserved",
+		[BOOT_MEMORY_ACPI] = "ACPI tables",    [BOOT_MEMORY_ACPI_NVS] = "ACPI non-volatile",
 		[BOOT_MEMORY_DEFECTIVE] = "defective", [BOOT_MEMORY_LOADED] = "loaded",
 	};
 
@@ -48,8 +48,8 @@ static bool check_head(const struct boot_info *info, char *reason)
 		snprintf(reason, BOOT_INFO_REASON_SIZE, "magic is %#lx, not %#lx", (unsigned long)info->magic,
 			 (unsigned long)BOOT_INFO_MAGIC);
 	else if (info->version != BOOT_INFO_VERSION)
-		snprintf(reason, BOOT_INFO_REASON_SIZE, "version is %u, this image understands %u", info->version,
-			 BOOT_INFO_VERSION);
+		snprintf(reason, BOOT_INFO_REASON_SIZE, "version is %u, this image understands %u",
+			 info->version, BOOT_INFO_VERSION);
 	else if (info->size != sizeof(*info))
 		snprintf(reason, BOOT_INFO_REASON_SIZE, "size is %u bytes, not %u", info->size,
 			 (unsigned int)sizeof(*info));
@@ -59,8 +59,8 @@ static bool check_head(const struct boot_info *info, char *reason)
 		snprintf(reason, BOOT_INFO_REASON_SIZE, "%u memory ranges, at most %u are possible",
 			 info->memory_range_count, BOOT_MEMORY_RANGE_MAX);
 	else if (info->file_count > BOOT_FILE_MAX)
-		snprintf(reason, BOOT_INFO_REASON_SIZE, "%u boot files, at most %u are possible", info->file_count,
-			 BOOT_FILE_MAX);
+		snprintf(reason, BOOT_INFO_REASON_SIZE, "%u boot files, at most %u are possible",
+			 info->file_count, BOOT_FILE_MAX);
 	else if (!text_is_good(info->loader))
 		snprintf(reason, BOOT_INFO_REASON_SIZE, "the loader's name has no end or is not printable");
 	else if (!text_is_good(info->command_line))
@@ -76,7 +76,8 @@ static bool check_head(const struct boot_info *info, char *reason)
 static bool check_framebuffer(const struct boot_framebuffer *framebuffer, char *reason)
 {
 	if (framebuffer->format > BOOT_FRAMEBUFFER_TEXT)
-		snprintf(reason, BOOT_INFO_REASON_SIZE, "framebuffer format %u is not known", framebuffer->format);
+		snprintf(reason, BOOT_INFO_REASON_SIZE, "framebuffer format %u is not known",
+			 framebuffer->format);
 	else if (framebuffer->format != BOOT_FRAMEBUFFER_NONE &&
 		 !range_fits(framebuffer->base, (uint64_t)framebuffer->pitch * framebuffer->height,
 			     BOOT_PHYSICAL_LIMIT))
@@ -93,12 +94,14 @@ static bool check_ranges(const struct boot_info *info, char *reason)
 		const struct boot_memory_range *range = &info->memory[i];
 
 		if (range->size == 0 || !range_fits(range->base, range->size, BOOT_PHYSICAL_LIMIT)) {
-			snprintf(reason, BOOT_INFO_REASON_SIZE, "memory range %u: %#lx bytes at %#lx make no sense", i,
+			snprintf(reason, BOOT_INFO_REASON_SIZE,
+				 "memory range %u: %#lx bytes at %#lx make no sense", i,
 				 (unsigned long)range->size, (unsigned long)range->base);
 			return false;
 		}
 		if (range->kind < BOOT_MEMORY_FREE || range->kind > BOOT_MEMORY_LOADED) {
-			snprintf(reason, BOOT_INFO_REASON_SIZE, "memory range %u at %#lx: kind %lu is not known", i,
+			snprintf(reason, BOOT_INFO_REASON_SIZE,
+				 "memory range %u at %#lx: kind %lu is not known", i,
 				 (unsigned long)range->base, (unsigned long)range->kind);
 			return false;
 		}
@@ -149,7 +152,8 @@ static bool append_range(struct boot_info *to, uint64_t base, uint64_t size, uin
 	}
 	if (to->memory_range_count == BOOT_MEMORY_RANGE_MAX)
 		return false;
-	to->memory[to->memory_range_count++] = (struct boot_memory_range){ .base = base, .size = size, .kind = kind };
+	to->memory[to->memory_range_count++] =
+		(struct boot_memory_range){ .base = base, .size = size, .kind = kind };
 	return true;
 }
 
@@ -185,7 +189,8 @@ static const struct boot_memory_range *range_of(const struct boot_info *info, ui
 }
 
 /* Is [base, base + size) all LOADED? Joined neighbours make that one range. */
-static bool check_loaded(const struct boot_info *info, const char *what, uint64_t base, uint64_t size, char *reason)
+static bool check_loaded(const struct boot_info *info, const char *what, uint64_t base, uint64_t size,
+			 char *reason)
 {
 	const struct boot_memory_range *range = range_of(info, base);
 	uint64_t kind = range ? range->kind : 0;
@@ -196,8 +201,9 @@ static bool check_loaded(const struct boot_info *info, const char *what, uint64_
 		range = range_of(info, range->base + range->size);
 		kind = range ? range->kind : 0;
 	}
-	snprintf(reason, BOOT_INFO_REASON_SIZE, "%.64s: %#lx bytes at %#lx lie in memory that the map calls %s", what,
-		 (unsigned long)size, (unsigned long)base, boot_memory_kind_name(kind));
+	snprintf(reason, BOOT_INFO_REASON_SIZE,
+		 "%.64s: %#lx bytes at %#lx lie in memory that the map calls %s", what, (unsigned long)size,
+		 (unsigned long)base, boot_memory_kind_name(kind));
 	return false;
 }
 
@@ -220,8 +226,10 @@ static bool check_files(const struct boot_info *info, char *reason)
 static bool check_kernel(const struct boot_info *info, char *reason)
 {
 	if (is_aligned(info->kernel_physical, 2 * MIB) && info->kernel_size > 0)
-		return check_loaded(info, "the hypervisor's image", info->kernel_physical, info->kernel_size, reason);
-	snprintf(reason, BOOT_INFO_REASON_SIZE, "the hypervisor's image, %#lx bytes at %#lx, is not on a 2 MiB boundary",
+		return check_loaded(info, "the hypervisor's image", info->kernel_physical, info->kernel_size,
+				    reason);
+	snprintf(reason, BOOT_INFO_REASON_SIZE,
+		 "the hypervisor's image, %#lx bytes at %#lx, is not on a 2 MiB boundary",
 		 (unsigned long)info->kernel_size, (unsigned long)info->kernel_physical);
 	return false;
 }
@@ -229,7 +237,8 @@ static bool check_kernel(const struct boot_info *info, char *reason)
 bool boot_info_check(const struct boot_info *from, struct boot_info *to, char reason[BOOT_INFO_REASON_SIZE])
 {
 	reason[0] = '\0';
-	if (!check_head(from, reason) || !check_framebuffer(&from->framebuffer, reason) || !check_ranges(from, reason))
+	if (!check_head(from, reason) || !check_framebuffer(&from->framebuffer, reason) ||
+	    !check_ranges(from, reason))
 		return false;
 	*to = *from;
 	return sort_ranges(from, to, reason) && check_kernel(to, reason) && check_files(to, reason);

@@ -92,7 +92,8 @@ bool console_poll(void)
 	}
 	if (dropped > 0 && ring_space(&output) > OUTPUT_SIZE / 2) {
 		char text[64];
-		int length = snprintf(text, sizeof(text), "\n(%lu characters lost here)\n", (unsigned long)dropped);
+		int length = snprintf(text, sizeof(text), "\n(%lu characters lost here)\n",
+				      (unsigned long)dropped);
 
 		dropped = 0;
 		put_text(text, (uint64_t)length);

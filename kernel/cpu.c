@@ -93,7 +93,8 @@ static void read_virtualisation(void)
 
 static uint32_t physical_bits(void)
 {
-	uint32_t bits = leaf_max(LEAF_EXTENDED) >= LEAF_ADDRESS_SIZES ? cpu_id(LEAF_ADDRESS_SIZES, 0).eax & 0xff : 36;
+	uint32_t bits =
+		leaf_max(LEAF_EXTENDED) >= LEAF_ADDRESS_SIZES ? cpu_id(LEAF_ADDRESS_SIZES, 0).eax & 0xff : 36;
 
 	return bits >= 32 && bits <= 52 ? bits : 36;
 }

@@ -22,7 +22,9 @@ static inline struct cpu_id cpu_id(uint32_t leaf, uint32_t subleaf)
 {
 	struct cpu_id id;
 
-	__asm__ volatile("cpuid" : "=a"(id.eax), "=b"(id.ebx), "=c"(id.ecx), "=d"(id.edx) : "a"(leaf), "c"(subleaf));
+	__asm__ volatile("cpuid"
+			 : "=a"(id.eax), "=b"(id.ebx), "=c"(id.ecx), "=d"(id.edx)
+			 : "a"(leaf), "c"(subleaf));
 	return id;
 }
 
@@ -126,12 +128,12 @@ struct cpu_facts {
 	uint32_t stepping;
 	uint32_t physical_bits; /* of a physical address */
 	bool has_svm;
-	bool svm_disabled;	/* VM_CR.SVMDIS */
-	bool svm_locked;	/* VM_CR.LOCK: only a power cycle and firmware setup change that */
+	bool svm_disabled; /* VM_CR.SVMDIS */
+	bool svm_locked;   /* VM_CR.LOCK: only a power cycle and firmware setup change that */
 	bool has_nested_paging;
 	bool has_machine_check;
 	bool has_x2apic;
-	bool is_tcg;		/* QEMU's emulator: the bench */
+	bool is_tcg; /* QEMU's emulator: the bench */
 };
 
 /* Reads what the processor says of itself. Before all that needs cpu_facts(). */

@@ -47,18 +47,20 @@ static void put_registers(const struct trap_frame *frame)
 		const char *name;
 		uint64_t value;
 	} registers[] = {
-		{ "rax", frame->rax }, { "rbx", frame->rbx }, { "rcx", frame->rcx }, { "rdx", frame->rdx },
-		{ "rsi", frame->rsi }, { "rdi", frame->rdi }, { "rbp", frame->rbp }, { "rsp", frame->rsp },
-		{ "r8", frame->r8 },   { "r9", frame->r9 },   { "r10", frame->r10 }, { "r11", frame->r11 },
-		{ "r12", frame->r12 }, { "r13", frame->r13 }, { "r14", frame->r14 }, { "r15", frame->r15 },
-		{ "rip", frame->rip }, { "flg", frame->rflags }, { "cr2", cpu_read_cr2() }, { "cr3", cpu_read_cr3() },
-		{ "cr0", cpu_read_cr0() }, { "cr4", cpu_read_cr4() }, { "err", frame->error_code }, { "cs", frame->cs },
+		{ "rax", frame->rax },	   { "rbx", frame->rbx },	 { "rcx", frame->rcx },
+		{ "rdx", frame->rdx },	   { "rsi", frame->rsi },	 { "rdi", frame->rdi },
+		{ "rbp", frame->rbp },	   { "rsp", frame->rsp },	 { "r8", frame->r8 },
+		{ "r9", frame->r9 },	   { "r10", frame->r10 },	 { "r11", frame->r11 },
+		{ "r12", frame->r12 },	   { "r13", frame->r13 },	 { "r14", frame->r14 },
+		{ "r15", frame->r15 },	   { "rip", frame->rip },	 { "flg", frame->rflags },
+		{ "cr2", cpu_read_cr2() }, { "cr3", cpu_read_cr3() },	 { "cr0", cpu_read_cr0() },
+		{ "cr4", cpu_read_cr4() }, { "err", frame->error_code }, { "cs", frame->cs },
 	};
 
 	put("registers:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(registers); i++)
-		put("%s%-3s %016lx%s", i % 4 == 0 ? "  " : " ", registers[i].name, (unsigned long)registers[i].value,
-		    i % 4 == 3 ? "\n" : "");
+		put("%s%-3s %016lx%s", i % 4 == 0 ? "  " : " ", registers[i].name,
+		    (unsigned long)registers[i].value, i % 4 == 3 ? "\n" : "");
 }
 
 static void put_place(uint64_t address)
@@ -67,7 +69,7 @@ static void put_place(uint64_t address)
 	const char *name = symbol_find(address, &offset);
 
 	if (name)
-		put("  %016lx %s+%#lx\n", (unsigned long)address, name, (unsigned long)offset);
+		put("  %016lx %s+0x%lx\n", (unsigned long)address, name, (unsigned long)offset);
 	else
 		put("  %016lx (not in the image)\n", (unsigned long)address);
 }
@@ -136,10 +138,10 @@ static void put_page_fault(const struct trap_frame *frame)
 	    : frame->error_code & BIT(1) ? "write to"
 					 : "read of",
 	    (unsigned long)address,
-	    frame->error_code & BIT(0)				      ? "not allowed there"
-	    : address < 4096					      ? "null pointer"
-	    : paging_is_stack_guard(address)			      ? "stack overflow (guard page)"
-								      : "nothing is mapped there");
+	    frame->error_code & BIT(0)	     ? "not allowed there"
+	    : address < 4096		     ? "null pointer"
+	    : paging_is_stack_guard(address) ? "stack overflow (guard page)"
+					     : "nothing is mapped there");
 }
 
 _Noreturn void fail_stop_trap(const struct trap_frame *frame)

@@ -34,8 +34,9 @@
 static uint32_t crc32_ieee(uint32_t crc, const uint8_t *bytes, uint64_t size)
 {
 	static const uint32_t table[16] = {
-		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+		0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+		0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
 	};
 
 	crc = ~crc;
@@ -90,7 +91,8 @@ static bool check_header(const uint8_t *header, uint32_t sector_size, uint64_t s
 			 (unsigned long)load_le64(header + HEADER_OWN_SECTOR));
 	else if (load_le64(header + HEADER_LAST_USABLE) >= sector_count ||
 		 load_le64(header + HEADER_FIRST_USABLE) > load_le64(header + HEADER_LAST_USABLE))
-		snprintf(reason, GPT_REASON_SIZE, "GPT: made for a larger disk: usable sectors %lu to %lu, the disk has %lu",
+		snprintf(reason, GPT_REASON_SIZE,
+			 "GPT: made for a larger disk: usable sectors %lu to %lu, the disk has %lu",
 			 (unsigned long)load_le64(header + HEADER_FIRST_USABLE),
 			 (unsigned long)load_le64(header + HEADER_LAST_USABLE), (unsigned long)sector_count);
 	else
@@ -108,10 +110,12 @@ static const uint8_t *check_entries(const uint8_t *head, uint64_t size, uint32_t
 
 	if (count == 0 || count > GPT_PARTITION_MAX || entry_size < ENTRY_SIZE_MIN || entry_size > 4096 ||
 	    !is_power_of_two(entry_size))
-		snprintf(reason, GPT_REASON_SIZE, "GPT: %u entries of %u bytes are not supported", count, entry_size);
+		snprintf(reason, GPT_REASON_SIZE, "GPT: %u entries of %u bytes are not supported", count,
+			 entry_size);
 	else if (sector < 2 || sector > size / sector_size ||
 		 !range_fits(sector * sector_size, (uint64_t)count * entry_size, size))
-		snprintf(reason, GPT_REASON_SIZE, "GPT: entries in sector %lu are not where they are looked for",
+		snprintf(reason, GPT_REASON_SIZE,
+			 "GPT: entries in sector %lu are not where they are looked for",
 			 (unsigned long)sector);
 	else if (crc32_ieee(0, head + sector * sector_size, (uint64_t)count * entry_size) !=
 		 load_le32(header + HEADER_ENTRIES_CRC))
@@ -137,7 +141,8 @@ static bool read_entries(const uint8_t *header, const uint8_t *entries, struct g
 			continue;
 		if (first > last || first < load_le64(header + HEADER_FIRST_USABLE) ||
 		    last > load_le64(header + HEADER_LAST_USABLE)) {
-			snprintf(reason, GPT_REASON_SIZE, "GPT: partition %u, sectors %lu to %lu, makes no sense", i + 1,
+			snprintf(reason, GPT_REASON_SIZE,
+				 "GPT: partition %u, sectors %lu to %lu, makes no sense", i + 1,
 				 (unsigned long)first, (unsigned long)last);
 			return false;
 		}

@@ -12,7 +12,8 @@
 #define GPT_PARTITION_MAX 128
 #define GPT_GUID_SIZE 16
 #define GPT_REASON_SIZE 120
-/* The first bytes of a disk that gpt_parse() wants to see: both headers and 128 entries, sectors of 4096 too. */
+/* The first bytes of a disk that gpt_parse() wants to see: both headers and 128 entries, sectors of 4096 too.
+ */
 #define GPT_HEAD_SIZE (32 * KIB)
 
 enum gpt_content {

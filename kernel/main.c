@@ -113,7 +113,8 @@ static void read_boot_info(const struct boot_info *from_loader)
 		debug_exit_enable();
 }
 
-/* yoke.conf from among the boot files, then the boot command line's overrides. Told later, by show_configuration(). */
+/* yoke.conf from among the boot files, then the boot command line's overrides. Told later, by
+ * show_configuration(). */
 static void read_configuration(void)
 {
 	const struct boot_file *file = boot_file_find(&boot, CONFIG_FILE_NAME);
@@ -123,7 +124,8 @@ static void read_configuration(void)
 	trace_set_server(config.server.name == CONFIG_SERVER_A ? 'a' : 'b');
 	trace_set_level("all", config.trace.level);
 	for (uint32_t i = 0; i < config.trace.categories.count; i++)
-		trace_set_level(config.trace.categories.list[i].category, config.trace.categories.list[i].level);
+		trace_set_level(config.trace.categories.list[i].category,
+				config.trace.categories.list[i].level);
 }
 
 static bool console_can_transmit(void)
@@ -159,9 +161,11 @@ static void show_boot(void)
 	const struct cpu_facts *cpu = cpu_facts();
 
 	console_printf("Yoke %s, server %c, loaded by %s\n", yoke_version,
-		       config.server.name == CONFIG_SERVER_A ? 'a' : 'b', boot.loader[0] ? boot.loader : "an unnamed loader");
-	console_printf("CPU: %s, %s family %#x model %#x stepping %u\n", cpu->brand[0] ? cpu->brand : "no name",
-		       cpu->vendor, cpu->family, cpu->model, cpu->stepping);
+		       config.server.name == CONFIG_SERVER_A ? 'a' : 'b',
+		       boot.loader[0] ? boot.loader : "an unnamed loader");
+	console_printf("CPU: %s, %s family %#x model %#x stepping %u\n",
+		       cpu->brand[0] ? cpu->brand : "no name", cpu->vendor, cpu->family, cpu->model,
+		       cpu->stepping);
 }
 
 static void check_cpu(void)
@@ -250,7 +254,8 @@ static int read_disk(struct disk_device *disk, uint64_t sector, const struct dma
 	request.sector = sector;
 	request.sector_count = (uint32_t)(buffer->size / disk->identity.sector_size);
 	request.segment_count = 1;
-	request.segments[0] = (struct disk_segment){ .physical = buffer->physical, .size = (uint32_t)buffer->size };
+	request.segments[0] =
+		(struct disk_segment){ .physical = buffer->physical, .size = (uint32_t)buffer->size };
 	error = disk->ops->submit(disk, &request);
 	if (error)
 		return error;
@@ -262,7 +267,8 @@ static int read_disk(struct disk_device *disk, uint64_t sector, const struct dma
 }
 
 /* What lies on a disk, in words; and does it hold Yoke's state partition? Nothing is written. */
-static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buffer, char what[GPT_REASON_SIZE])
+static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buffer,
+			 char what[GPT_REASON_SIZE])
 {
 	static const uint8_t state_type[GPT_GUID_SIZE] = YOKE_STATE_TYPE_GUID_BYTES;
 	static struct gpt gpt;
@@ -276,12 +282,13 @@ static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buff
 		snprintf(what, GPT_REASON_SIZE, "not readable (error %d)", error);
 		return false;
 	}
-	if (gpt_parse(buffer->address, buffer->size, identity->sector_size, identity->sector_count, &gpt, what) !=
-	    GPT_GOOD)
+	if (gpt_parse(buffer->address, buffer->size, identity->sector_size, identity->sector_count, &gpt,
+		      what) != GPT_GOOD)
 		return false;
 	state = gpt_find(&gpt, state_type);
 	if (!state) {
-		snprintf(what, GPT_REASON_SIZE, "GPT with %u partitions, none of Yoke's", gpt.partition_count);
+		snprintf(what, GPT_REASON_SIZE, "GPT with %u partitions, none of Yoke's",
+			 gpt.partition_count);
 		return false;
 	}
 	if (state->sector_count * identity->sector_size < buffer->size) {
@@ -293,7 +300,8 @@ static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buff
 		snprintf(what, GPT_REASON_SIZE, "Yoke state partition, not readable (error %d)", error);
 	else
 		snprintf(what, GPT_REASON_SIZE, "Yoke state partition, %s",
-			 gpt_is_blank(buffer->address, buffer->size) ? "empty" : "of unknown contents: left as it is");
+			 gpt_is_blank(buffer->address, buffer->size) ? "empty"
+								     : "of unknown contents: left as it is");
 	return true;
 }
 
@@ -340,7 +348,8 @@ static void show_roles(void)
 			continue;
 		disk = disk_device_at(roles.disks[role]);
 		pci_address_format(disk->pci->address, address);
-		console_printf("  %s: %s.%u %s\n", disk_role_name(role), address, disk->unit, disk->ops->name);
+		console_printf("  %s: %s.%u %s\n", disk_role_name(role), address, disk->unit,
+			       disk->ops->name);
 	}
 }
 
@@ -350,7 +359,8 @@ static void give_roles(void)
 	roles_assign(&config, role_ports, (uint32_t)min_u64(net_device_count(), PORT_MAX), role_disks,
 		     (uint32_t)min_u64(disk_device_count(), DISK_MAX), &roles, &config_errors);
 	if (!boot_file_find(&boot, CONFIG_FILE_NAME))
-		hold_guest("%s: not among the files that the loader brought; an empty one is enough", CONFIG_FILE_NAME);
+		hold_guest("%s: not among the files that the loader brought; an empty one is enough",
+			   CONFIG_FILE_NAME);
 	for (uint32_t i = 0; i < config_errors.count; i++)
 		hold_guest("%s", config_errors.list[i].text);
 	console_printf("roles:\n");

@@ -49,8 +49,9 @@ static bool report_bank(uint32_t bank, const char *when)
 		address = cpu_read_msr(MSR_BANK(bank) + BANK_ADDRESS);
 	if (status & STATUS_MISCELLANEOUS_VALID)
 		miscellaneous = cpu_read_msr(MSR_BANK(bank) + BANK_MISCELLANEOUS);
-	trace(TRACE_ERROR, "machine check %s: bank %u %s%s%s, code %#lx, status %#lx, address %#lx, misc %#lx", when,
-	      bank, status & STATUS_UNCORRECTED ? "uncorrected" : "corrected",
+	trace(TRACE_ERROR,
+	      "machine check %s: bank %u %s%s%s, code %#lx, status %#lx, address %#lx, misc %#lx", when, bank,
+	      status & STATUS_UNCORRECTED ? "uncorrected" : "corrected",
 	      status & STATUS_CONTEXT_CORRUPT ? ", context corrupt" : "",
 	      status & STATUS_OVERFLOW ? ", more were lost" : "", (unsigned long)(status & STATUS_CODE_MASK),
 	      (unsigned long)status, (unsigned long)address, (unsigned long)miscellaneous);

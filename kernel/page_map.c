@@ -15,7 +15,8 @@ void page_map_init(struct page_map *map, const struct boot_memory_range *memory,
 
 		if (memory[i].kind != BOOT_MEMORY_FREE || base >= end)
 			continue;
-		ASSERT(map->count == 0 || base >= map->ranges[map->count - 1].base + map->ranges[map->count - 1].size);
+		ASSERT(map->count == 0 ||
+		       base >= map->ranges[map->count - 1].base + map->ranges[map->count - 1].size);
 		map->ranges[map->count++] = (struct page_range){ .base = base, .size = end - base };
 		map->free_size += end - base;
 	}

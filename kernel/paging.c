@@ -126,7 +126,8 @@ static bool kind_is_mapped(uint64_t kind)
 /* [base, end) at DIRECT_MAP_BASE, with the image's code and constants (one range of it) read-only. */
 static int map_direct(uint64_t base, uint64_t end, uint64_t fixed_base, uint64_t fixed_end)
 {
-	uint64_t cuts[4] = { base, min_u64(max_u64(base, fixed_base), end), min_u64(max_u64(base, fixed_end), end), end };
+	uint64_t cuts[4] = { base, min_u64(max_u64(base, fixed_base), end),
+			     min_u64(max_u64(base, fixed_end), end), end };
 
 	for (int i = 0; i < 3; i++) {
 		int error = map_range(DIRECT_MAP_BASE + cuts[i], cuts[i], cuts[i + 1] - cuts[i],
@@ -181,7 +182,8 @@ static int map_image(uint64_t physical)
 	int error = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts) && !error; i++)
-		error = map_range((uint64_t)parts[i].start, physical + (uint64_t)(parts[i].start - kernel_start),
+		error = map_range((uint64_t)parts[i].start,
+				  physical + (uint64_t)(parts[i].start - kernel_start),
 				  (uint64_t)(parts[i].end - parts[i].start), parts[i].rights);
 	return error;
 }
@@ -246,7 +248,8 @@ bool paging_is_stack_guard(uint64_t address)
 	uint64_t physical;
 	uint64_t rights;
 
-	return address >= STACK_MAP_BASE && address < stack_next && !paging_lookup(address, &physical, &rights);
+	return address >= STACK_MAP_BASE && address < stack_next &&
+	       !paging_lookup(address, &physical, &rights);
 }
 
 int paging_map_guest(uint64_t index, uint64_t physical)

@@ -100,8 +100,8 @@ static uint64_t mapped_offset(struct pci_address address, uint16_t offset)
 static uint16_t select_port(struct pci_address address, uint16_t offset)
 {
 	port_write32(CONFIG_ADDRESS, CONFIG_ADDRESS_ENABLE | (uint32_t)address.bus << 16 |
-					     (uint32_t)address.device << 11 | (uint32_t)address.function << 8 |
-					     (offset & 0xfc));
+					     (uint32_t)address.device << 11 |
+					     (uint32_t)address.function << 8 | (offset & 0xfc));
 	return (uint16_t)(CONFIG_DATA + (offset & 3));
 }
 
@@ -163,7 +163,7 @@ static void size_bars(struct pci_device *device)
 	uint16_t command = pci_read16(device, CONFIG_COMMAND);
 	uint32_t index = 0;
 
-	pci_write16(device, CONFIG_COMMAND, command & (uint16_t)~(COMMAND_PORT | COMMAND_MEMORY));
+	pci_write16(device, CONFIG_COMMAND, command & (uint16_t) ~(COMMAND_PORT | COMMAND_MEMORY));
 	while (index < PCI_BAR_COUNT) {
 		struct pci_bar_probe probe = { 0 };
 		uint16_t offset = (uint16_t)(CONFIG_BAR + 4 * index);
@@ -331,7 +331,8 @@ void pci_disable(const struct pci_device *device)
 	change_command(device, COMMAND_BUS_MASTER, 0);
 }
 
-int pci_map_bar(const struct pci_device *device, uint32_t bar_index, uint64_t minimum_size, struct mmio *region)
+int pci_map_bar(const struct pci_device *device, uint32_t bar_index, uint64_t minimum_size,
+		struct mmio *region)
 {
 	const struct pci_bar *bar = &device->bars[bar_index];
 
@@ -346,5 +347,6 @@ int pci_map_bar(const struct pci_device *device, uint32_t bar_index, uint64_t mi
 
 void pci_address_format(struct pci_address address, char text[PCI_ADDRESS_TEXT_SIZE])
 {
-	snprintf(text, PCI_ADDRESS_TEXT_SIZE, "%02x:%02x.%x", address.bus, address.device & 31, address.function & 7);
+	snprintf(text, PCI_ADDRESS_TEXT_SIZE, "%02x:%02x.%x", address.bus, address.device & 31,
+		 address.function & 7);
 }

@@ -18,7 +18,8 @@
 #define CAPABILITY_FIRST 0x40 /* the standard header ends here */
 #define CAPABILITY_MAX 48     /* more do not fit into the space */
 
-/* The lowest bit that can be set is the size; a real BAR's writable bits reach up from there without a gap. */
+/* The lowest bit that can be set is the size; a real BAR's writable bits reach up from there without a gap.
+ */
 static uint64_t size_of_mask(uint64_t mask, uint64_t width_mask)
 {
 	uint64_t size = mask & (~mask + 1);
@@ -33,7 +34,9 @@ uint32_t pci_bar_decode(const struct pci_bar_probe *probe, struct pci_bar *bar)
 		bar->is_port = true;
 		bar->base = probe->low & BAR_PORT_MASK;
 		/* The upper half of a port BAR may be hard-wired to 0. */
-		bar->size = (probe->low_mask & BAR_PORT_MASK) ? size_of_mask(probe->low_mask & BAR_PORT_MASK, 0xffff) : 0;
+		bar->size = (probe->low_mask & BAR_PORT_MASK)
+				    ? size_of_mask(probe->low_mask & BAR_PORT_MASK, 0xffff)
+				    : 0;
 		return 1;
 	}
 	if ((probe->low & BAR_TYPE_MASK) == BAR_TYPE_64BIT) {
@@ -52,7 +55,8 @@ uint32_t pci_bar_decode(const struct pci_bar_probe *probe, struct pci_bar *bar)
 	return 1;
 }
 
-/* Pointers have their low two bits reserved; one below the standard header ends the list, a loop by the count. */
+/* Pointers have their low two bits reserved; one below the standard header ends the list, a loop by the
+ * count. */
 uint8_t pci_capability_find(const uint8_t config[PCI_CONFIG_SIZE], uint8_t id, uint8_t after)
 {
 	bool past = after == 0;

@@ -28,16 +28,16 @@ struct self_test {
 	int (*run)(void); /* 0: passed, SELF_TEST_SKIPPED, else failed */
 };
 
-#define SELF_TEST(name_)                                                                               \
-	static int self_test_##name_(void);                                                            \
-	static const struct self_test self_test_entry_##name_                                          \
-		__attribute__((section("self_tests"), used, aligned(8))) = { #name_, self_test_##name_ }; \
+#define SELF_TEST(name_)                                                                                     \
+	static int self_test_##name_(void);                                                                  \
+	static const struct self_test self_test_entry_##name_                                                \
+		__attribute__((section("self_tests"), used, aligned(8))) = { #name_, self_test_##name_ };    \
 	static int self_test_##name_(void)
 
-#define SELF_TEST_CHECK(condition)                                                     \
-	do {                                                                           \
-		if (!(condition))                                                      \
-			return self_test_failed(#condition, __FILE__, __LINE__);       \
+#define SELF_TEST_CHECK(condition)                                                                           \
+	do {                                                                                                 \
+		if (!(condition))                                                                            \
+			return self_test_failed(#condition, __FILE__, __LINE__);                             \
 	} while (0)
 
 /* `return self_test_skip("no such disk");`: what the test needs is not there. */

@@ -57,7 +57,8 @@ uint32_t trace_set_level(const char *name, enum trace_level level)
 	uint32_t count = 0;
 
 	for (struct trace_file *file = __start_trace_files; file < __stop_trace_files; file++) {
-		if (strcmp(name, "all") != 0 && strcmp(name, file->category) != 0 && strcmp(name, file->name) != 0)
+		if (strcmp(name, "all") != 0 && strcmp(name, file->category) != 0 &&
+		    strcmp(name, file->name) != 0)
 			continue;
 		file->level = level;
 		count++;
@@ -67,7 +68,8 @@ uint32_t trace_set_level(const char *name, enum trace_level level)
 
 const struct trace_file *trace_file_at(uint32_t index)
 {
-	return index < (uint64_t)(__stop_trace_files - __start_trace_files) ? &__start_trace_files[index] : NULL;
+	return index < (uint64_t)(__stop_trace_files - __start_trace_files) ? &__start_trace_files[index]
+									    : NULL;
 }
 
 const char *trace_level_name(uint64_t level)

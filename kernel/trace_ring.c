@@ -46,6 +46,6 @@ void trace_line_format(const struct trace_line *line, char text[TRACE_LINE_SIZE]
 	uint64_t time_us = line->time_ns / 1000;
 
 	snprintf(text, TRACE_LINE_SIZE, "%07lu.%06lu %c %c %-8s %s", (unsigned long)(time_us / 1000000),
-		 (unsigned long)(time_us % 1000000), line->server, line->level < 4 ? level_letters[line->level] : '?',
-		 line->category, line->text);
+		 (unsigned long)(time_us % 1000000), line->server,
+		 line->level < 4 ? level_letters[line->level] : '?', line->category, line->text);
 }

@@ -65,9 +65,8 @@ void trap_load_tables(const void *gdt_pointer, const void *idt_pointer, uint16_t
 void trap_handle(struct trap_frame *frame);
 
 static uint64_t gdt[5] = {
-	0,
-	UINT64_C(0x00af9b000000ffff), /* 64-bit code */
-	UINT64_C(0x00cf93000000ffff), /* data */
+	0, UINT64_C(0x00af9b000000ffff), /* 64-bit code */
+	UINT64_C(0x00cf93000000ffff),	 /* data */
 };
 static struct gate idt[VECTOR_COUNT];
 static struct task_state task;
@@ -76,11 +75,37 @@ static trap_handler *handlers[VECTOR_COUNT];
 static uint64_t counts[VECTOR_COUNT];
 
 static const char *const names[TRAP_VECTOR_EXCEPTION_COUNT] = {
-	"divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode", "no FPU",
-	"double fault", "coprocessor overrun", "invalid TSS", "segment not present", "stack fault",
-	"general protection", "page fault", "exception 15", "x87 error", "alignment check", "machine check",
-	"SIMD error", "exception 20", "control protection", "exception 22", "exception 23", "exception 24",
-	"exception 25", "exception 26", "exception 27", "hypervisor injection", "VMM communication", "security",
+	"divide error",
+	"debug",
+	"NMI",
+	"breakpoint",
+	"overflow",
+	"bound range",
+	"invalid opcode",
+	"no FPU",
+	"double fault",
+	"coprocessor overrun",
+	"invalid TSS",
+	"segment not present",
+	"stack fault",
+	"general protection",
+	"page fault",
+	"exception 15",
+	"x87 error",
+	"alignment check",
+	"machine check",
+	"SIMD error",
+	"exception 20",
+	"control protection",
+	"exception 22",
+	"exception 23",
+	"exception 24",
+	"exception 25",
+	"exception 26",
+	"exception 27",
+	"hypervisor injection",
+	"VMM communication",
+	"security",
 	"exception 31",
 };
 
@@ -122,7 +147,8 @@ static void set_task_descriptor(void)
 {
 	uint64_t base = (uint64_t)&task;
 
-	gdt[3] = (sizeof(task) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 | (base >> 24 & 0xff) << 56;
+	gdt[3] = (sizeof(task) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
+		 (base >> 24 & 0xff) << 56;
 	gdt[4] = base >> 32;
 }
 

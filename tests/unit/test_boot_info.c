@@ -165,8 +165,9 @@ static void image_and_files_must_be_loaded(void **state)
 static void framebuffer_must_fit(void **state)
 {
 	(void)state;
-	from.framebuffer = (struct boot_framebuffer){ .base = UINT64_MAX - 5, .pitch = 4096, .height = 768,
-						      .format = BOOT_FRAMEBUFFER_BGR };
+	from.framebuffer = (struct boot_framebuffer){
+		.base = UINT64_MAX - 5, .pitch = 4096, .height = 768, .format = BOOT_FRAMEBUFFER_BGR
+	};
 	assert_refused("framebuffer");
 	from.framebuffer.format = 77;
 	assert_refused("format 77");
@@ -188,7 +189,8 @@ static void options_are_whole_words(void **state)
 	assert_string_equal(value, "b=c");
 	assert_true(boot_option("test=", "test", value));
 	assert_string_equal(value, "");
-	assert_true(boot_option("t=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "t", value));
+	assert_true(boot_option(
+		"t=xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "t", value));
 	assert_int_equal(strlen(value), BOOT_OPTION_SIZE - 1);
 }
 

@@ -20,7 +20,8 @@ static void columns_are_fixed(void **state)
 	(void)state;
 	memset(&ring, 0, sizeof(ring));
 	assert_null(trace_ring_get(&ring, 0));
-	trace_line_format(trace_ring_put(&ring, 'a', UINT64_C(12345678901234), TRACE_WARNING, "pci", "one\ntwo"), text);
+	trace_line_format(
+		trace_ring_put(&ring, 'a', UINT64_C(12345678901234), TRACE_WARNING, "pci", "one\ntwo"), text);
 	assert_string_equal(text, "0012345.678901 a W pci      one two");
 	trace_line_format(trace_ring_put(&ring, '-', 0, TRACE_DEBUG, "longcategory", ""), text);
 	assert_string_equal(text, "0000000.000000 - D longcate ");

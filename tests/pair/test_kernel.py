@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel core on machines that are right, odd and wrong: start-up, refusals by name, fault
+dumps, hardware error reports, yoke.conf and what lies on disks."""
+
+import random
+import re
+import subprocess
+
+import pytest
+
+from tests.pair.qemu import Disk, Nic
+
+STATE_TYPE = "A38DDF3E-BF34-4317-87E7-3ACDA08F9FB5"
+MIB = 1 << 20
+
+
+def conf(tmp_path, text: str):
+    path = tmp_path / "yoke.conf"
+    path.write_text(text)
+    return path
+
+
+def test_start_up_is_quick_and_small(server, kernel, tmp_path):
+    """Under 1 s of virtual time beyond the loader's start, under 64 MiB beside the guest's memory."""
+    image = tmp_path / "a.img"
+    image.write_bytes(bytes(16 * MIB))
+    machine = server(kernel=kernel, append="debug_exit", initrd=conf(tmp_path, "# nothing\n"), icount="off",
+                     disks=[Disk(image, "nvme")])
+    assert "icount" in machine.expect(r"^clock: TSC at 1000\.000000 MHz by (\w+)$")[1]
+    used = machine.expect(r"^memory: \d+ MiB; the hypervisor uses (\d+) MiB")
+    assert int(used[1]) < 64
+    ready = machine.expect(r"^ready: \d+ us after power-on, (\d+) us after the loader began$")
+    assert int(ready[1]) < 1_000_000
+    machine.never("the guest is not started")
+
+
+def test_stripped_image_is_small(kernel, tmp_path):
+    stripped = tmp_path / "yoke.stripped"
+    subprocess.run(["strip", "-o", stripped, kernel.with_name("yoke.elf")], check=True)
+    assert stripped.stat().st_size < 512 * 1024
+
+
+@pytest.mark.parametrize("machine_type, access", [("pc", "mechanism 1"), ("q35", "memory-mapped")])
+def test_both_ways_to_configuration_space(server, kernel, machine_type, access):
+    machine = server(kernel=kernel, machine=machine_type)
+    machine.expect(rf"^PCI: \d+ devices, configuration space by {access}$")
+    machine.expect(r"^  00:00\.0 8086:")
+    machine.expect("^ready: ")
+
+
+@pytest.mark.parametrize("cpu, reason", [
+    ("max,svm=off", r"this CPU has no SVM \(AMD virtualisation\)"),
+    ("max,npt=off", "this CPU has no nested paging"),
+])
+def test_cpu_is_refused_by_name(server, kernel, tmp_path, cpu, reason):
+    """The server stays at its console: start-up goes on, only the guest is not started."""
+    machine = server(kernel=kernel, cpu=cpu, initrd=conf(tmp_path, "\n"))
+    machine.expect(f"^CPU: refused: {reason}$")
+    machine.expect("^ready: ")
+    machine.expect("^the guest is not started$")
+
+
+def test_no_long_mode_is_refused_by_name(server, kernel):
+    machine = server(kernel=kernel, cpu="qemu32")
+    machine.expect("^yoke: refused: this CPU has no long mode$")
+
+
+def test_too_little_memory_is_refused_by_name(server, kernel):
+    machine = server(kernel=kernel, append="debug_exit", memory="24M")
+    machine.expect("^yoke: refused: no memory for ")
+    assert machine.exit_code() == 3
+
+
+def test_much_memory(self_test):
+    """RAM above 4 GiB is in the direct map, and handed out to guests. (QEMU only touches what we do.)"""
+    self_test("pages_are_above_4g", memory="6G", timeout_s=240)
+
+
+def test_acpi_absent(self_test):
+    self_test("acpi_is_absent", expect=["^ACPI: there is none$"], extra=["-no-acpi"], machine="pc")
+
+
+def test_bars(self_test):
+    self_test("pci_bars_are_sized", vga="std")
+
+
+def test_devices_behind_bridges(self_test):
+    """Three bridges deep, of three kinds; the firmware numbers the buses, the scan follows them."""
+    bridges = ["-device", "pcie-root-port,id=p1,chassis=1", "-device", "pcie-pci-bridge,id=p2,bus=p1",
+               "-device", "pci-bridge,id=p3,bus=p2,chassis_nr=3,addr=1", "-device", "e1000,bus=p3,addr=2"]
+    self_test("pci_behind_bridges", "bus=03", extra=bridges)
+
+
+def test_fail_stop_dump_tells_all(self_test):
+    machine = self_test("fault_assert", exit_code=2, expect=[
+        r"^fail-stop: tests/guest/kernel_faults.c:\d+: ASSERT\(1 \+ 1 == 3\)$",
+        "^registers:$", r"^  rax [0-9a-f]{16} rbx [0-9a-f]{16} rcx [0-9a-f]{16} rdx [0-9a-f]{16}$",
+        r"^  rip [0-9a-f]{16} ", "^backtrace:$",
+        r"^  ffffffff[0-9a-f]{8} assert_failed\+0x[0-9a-f]+$",
+        r"^  ffffffff[0-9a-f]{8} self_test_fault_assert\+0x[0-9a-f]+$",
+        r"^  ffffffff[0-9a-f]{8} start_up\+0x[0-9a-f]+$",
+        "^last trace lines:$", r"^  0\d{6}\.\d{6} a I test     about to break an invariant$",
+        "^fail-stop: Yoke .* stopped"])
+    assert machine.output.count("about to break an invariant") == 2
+
+
+def test_stack_overflow_is_named(self_test):
+    self_test("fault_stack_overflow", exit_code=2, expect=[
+        r"^fail-stop: page fault: write to 0xffffc0[0-9a-f]+: stack overflow \(guard page\)$",
+        r"fault_recurse\+0x"])
+
+
+def test_diagnostic_nmi_dumps_and_goes_on(server, kernel, tmp_path):
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"), icount="on")
+    machine.expect("^ready: ")
+    for _ in range(2):
+        machine.qmp("inject-nmi")
+        machine.expect("NMI without an error: diagnostic button")
+        machine.expect("^registers:$")
+        machine.expect(r"^  ffffffff[0-9a-f]{8} trap_switch_stack\+0x")
+    machine.never("fail-stop")
+
+
+def test_corrected_machine_check_is_told(server, kernel, tmp_path):
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"), icount="on")
+    machine.expect("^ready: ")
+    machine.hmp("mce 0 2 0x9c00000000000151 0 0x12345000 0x8c")
+    machine.expect("machine check now: bank 2 corrected, code 0x151, .* address 0x12345000, misc 0x8c$")
+    machine.never("fail-stop")
+
+
+def test_uncorrected_machine_check_stops_the_server(server, kernel, tmp_path):
+    machine = server(kernel=kernel, append="debug_exit", initrd=conf(tmp_path, "\n"), icount="on")
+    machine.expect("^ready: ")
+    machine.hmp("mce 0 3 0xb600000000000135 4 0x6789000 0x8c")
+    machine.expect("machine check now: bank 3 uncorrected, context corrupt, code 0x135", fatal=False)
+    machine.expect("^fail-stop: machine check at 0xffffffff", fatal=False)
+    assert machine.exit_code() == 2
+
+
+def test_missing_conf_is_told(server, kernel):
+    machine = server(kernel=kernel)
+    machine.expect("^yoke.conf: not among the files that the loader brought; an empty one is enough$")
+    machine.expect("^the guest is not started$")
+
+
+def test_wrong_conf_is_told_by_line(server, kernel, tmp_path):
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "[server]\nname = c\n\n[guest]\nmemry = 1G\n"))
+    machine.expect(r'^yoke\.conf:2: name: found "c"; allowed: ')
+    machine.expect(r'^yoke\.conf:5: .*memry.*memory')
+    machine.expect("^the guest is not started$")
+
+
+def test_conf_names_server_levels_and_roles(server, kernel, tmp_path):
+    text = "[server]\nname = b\n[network]\ncs1 = 52:54:00:00:00:02\ncs2 = none\n[trace]\nlevel = error\n"
+    devices = ["-device", "e1000,mac=52:54:00:00:00:01", "-device", "e1000,mac=52:54:00:00:00:02"]
+    machine = server(kernel=kernel, initrd=conf(tmp_path, text), extra=devices)
+    machine.expect("^Yoke .*, server b, loaded by ")
+    machine.expect("^network ports: 2$")
+    assert machine.expect(r"^  cs1: (\S+) e1000$")[1] == "00:02.0"
+    machine.expect("^ready: ")
+    machine.never(r" I net ")
+    machine.never(r"^  cs2:")
+    machine.never("the guest is not started")
+
+
+def partitioned(path, type_code: str):
+    path.write_bytes(bytes(32 * MIB))
+    subprocess.run(["sgdisk", "--clear", "--new=1:2048:+8M", f"--typecode=1:{type_code}", path], check=True,
+                   capture_output=True)
+    return path
+
+
+def mbr(path):
+    data = bytearray(8 * MIB)
+    data[446:462] = bytes([0x80, 1, 1, 0, 0x83, 1, 1, 1, 0, 8, 0, 0, 0, 8, 0, 0])
+    data[510:512] = b"\x55\xaa"
+    path.write_bytes(data)
+    return path
+
+
+def noise(path):
+    path.write_bytes(random.Random(7).randbytes(MIB))
+    return path
+
+
+def state_noise(path):
+    partitioned(path, STATE_TYPE)
+    with path.open("r+b") as image:
+        image.seek(2048 * 512)
+        image.write(random.Random(8).randbytes(MIB))
+    return path
+
+
+def broken(path):
+    partitioned(path, STATE_TYPE)
+    with path.open("r+b") as image:
+        image.seek(2 * 512 + 56)
+        image.write(b"X")
+    return path
+
+
+@pytest.mark.parametrize("make, told", [
+    (lambda path: partitioned(path, STATE_TYPE), "Yoke state partition, empty"),
+    (state_noise, "Yoke state partition, of unknown contents: left as it is"),
+    (lambda path: partitioned(path, "8300"), "GPT with 1 partitions, none of Yoke's"),
+    (mbr, r"a foreign partition table \(MBR\), no GPT"),
+    (noise, "data without a partition table"),
+    (broken, "GPT: wrong checksum of the entries"),
+], ids=["state", "state-noise", "other-gpt", "mbr", "noise", "broken-gpt"])
+def test_disks_are_told_and_left_alone(server, kernel, tmp_path, make, told):
+    image = make(tmp_path / "disk.img")
+    before = image.read_bytes()
+    machine = server(kernel=kernel, append="debug_exit", initrd=conf(tmp_path, "\n"), disks=[Disk(image, "virtio")])
+    machine.expect(rf"^  \S+ virtio-blk: {told}$")
+    machine.expect("^ready: ")
+    role = "boot" if told.startswith("Yoke") else "mirror1"
+    assert re.search(rf"^  {role}: \S+ virtio-blk$", machine.output, re.M)
+    machine.kill()
+    assert image.read_bytes() == before
+
+
+def test_unreadable_disk_is_told(server, kernel, tmp_path):
+    from tests.pair import disks
+    image = noise(tmp_path / "disk.img")
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"),
+                     disks=[Disk(image, "virtio", inject=[disks.inject_error("read", sector=0)])])
+    machine.expect(r"^  \S+ virtio-blk: not readable \(error -5\)$")
+    machine.expect("^ready: ")
+
+
+def test_idle_server_sleeps(server, kernel, tmp_path):
+    """QEMU's own clock shows it: an idle server's virtual time passes in sleeps, without a core's worth of work."""
+    import os
+    import time
+
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"), icount="on")
+    machine.expect("^ready: ")
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def cpu_seconds():
+        fields = open(f"/proc/{machine.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / ticks
+
+    time.sleep(1)
+    start, started = cpu_seconds(), time.monotonic()
+    time.sleep(4)
+    share = (cpu_seconds() - start) / (time.monotonic() - started)
+    assert share < 0.8, f"an idle server keeps {share:.0%} of a core busy"
