@@ -3,10 +3,9 @@
  * A point in the guest's instruction stream. Two runs of the same guest that are at
  * equal positions have equal states.
  *
- * `exits` counts synchronous exits and events that we injected (an exception or NMI
- * is delivered without retiring anything, so it needs a number of its own). `steps`
- * counts units of the step counter since the last of them; it restarts there, so
- * that an error of the counter could not pile up unseen. RIP, and RCX for the inside
+ * `exits` counts synchronous exits. `steps` counts units of the step counter since the
+ * last of them; it restarts there, so that an error of the counter could not pile up
+ * unseen. RIP, and RCX for the inside
  * of a REP string, are a check: they follow from the other two.
  */
 #ifndef INCLUDE_POSITION_H

@@ -32,6 +32,7 @@ enum vcpu_exit_kind {
 	VCPU_EXIT_UNDEFINED, /* an instruction that the virtual server does not have: #UD */
 	VCPU_EXIT_MEMORY,    /* guest-physical address without memory: see .memory */
 	VCPU_EXIT_NMI_RETURN, /* IRET while NMIs are blocked and one waits */
+	VCPU_EXIT_WINDOW,     /* the interrupt on offer can be taken now: no instruction is meant */
 
 	/* synchronous ends of the guest */
 	VCPU_EXIT_SHUTDOWN, /* triple fault */

@@ -65,7 +65,8 @@ $(B)/yoke.elf: $(KERNEL_LINK_INPUTS) $(KERNEL_LINK_SCRIPTS)
 	$(call link_kernel,yoke,$(KERNEL_LINK_INPUTS))
 
 # The same objects with the in-kernel tests (kernel/self_test.h): never shipped.
-SELF_TEST_OBJECTS := $(patsubst %.c,$(B)/kernel/%.o,$(wildcard tests/guest/*.c))
+SELF_TEST_OBJECTS := $(patsubst %.c,$(B)/kernel/%.o,$(wildcard tests/guest/*.c)) \
+		     $(patsubst %.S,$(B)/kernel/%.S.o,$(wildcard tests/guest/*.S))
 $(B)/yoke-test.elf: $(KERNEL_LINK_INPUTS) $(SELF_TEST_OBJECTS) $(KERNEL_LINK_SCRIPTS)
 	$(call link_kernel,yoke-test,$(KERNEL_LINK_INPUTS) $(SELF_TEST_OBJECTS))
 

@@ -52,6 +52,7 @@ static const char *const exit_names[VCPU_EXIT_KIND_COUNT] = {
 	[VCPU_EXIT_UNDEFINED] = "undefined",
 	[VCPU_EXIT_MEMORY] = "memory",
 	[VCPU_EXIT_NMI_RETURN] = "nmi-return",
+	[VCPU_EXIT_WINDOW] = "window",
 	[VCPU_EXIT_SHUTDOWN] = "shutdown",
 	[VCPU_EXIT_INVALID] = "invalid",
 };
@@ -125,14 +126,12 @@ struct position vcpu_position(const struct vcpu *vcpu)
 
 /* ---- running ---- */
 
-static void run_once(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
+/* `window_watched`: an offered interrupt is not taken, but told of when it could be. */
+static void run_once(struct vcpu *vcpu, uint64_t steps_max, bool window_watched, struct vcpu_exit *exit)
 {
 	uint32_t timer_count = vcpu->counter->ops->timer_count(vcpu->counter, steps_max);
 
-	if (vcpu->state.event.kind != VCPU_EVENT_NONE) {
-		vcpu->position.exits++;
-		vcpu->position.steps = 0;
-	}
+	vcpu->window_watched = window_watched && vcpu->interrupt_offered;
 	vcpu->ops->run(vcpu, timer_count, exit);
 	vcpu->position.steps += exit->steps;
 	if (!vcpu_exit_is_asynchronous(exit->kind)) {
@@ -142,20 +141,37 @@ static void run_once(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *ex
 }
 
 /*
- * The run ended between STI or MOV SS and the instruction that they protect. One step
- * without the offered interrupt, and the shadow is over: an instruction in a shadow
- * never begins another (APM 3, MOV: only the first of a row does).
+ * Is this a place that only the end of a slice could make visible? Between STI or MOV
+ * SS and the instruction that they protect: not every processor can go on inside a
+ * shadow. Or where an offered interrupt is due: its window and the slice's own
+ * interrupt came at once, and the window is first by definition.
  */
-static uint64_t leave_shadow(struct vcpu *vcpu, struct vcpu_exit *exit)
+static bool is_between(const struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
+	if (!vcpu_exit_is_asynchronous(exit->kind))
+		return false;
+	return vcpu->state.interrupt_shadow || (vcpu->interrupt_offered && vcpu_can_take_interrupt(vcpu));
+}
+
+/*
+ * One step on, or into the open window. In a shadow without the offered interrupt, and
+ * then the shadow is over: an instruction in a shadow never begins another (APM 3, MOV:
+ * only the first of a row does).
+ */
+static uint64_t step_on(struct vcpu *vcpu, struct vcpu_exit *exit)
+{
+	bool is_shadow = vcpu->state.interrupt_shadow;
 	bool offered = vcpu->interrupt_offered;
 
-	vcpu->interrupt_offered = false;
+	if (is_shadow)
+		vcpu->interrupt_offered = false;
 	do
-		run_once(vcpu, 1, exit);
-	while (exit->kind == VCPU_EXIT_SLICE_END && exit->steps == 0);
-	vcpu->interrupt_offered = offered;
-	vcpu->state.interrupt_shadow = 0;
+		run_once(vcpu, 1, true, exit);
+	while (vcpu_exit_is_asynchronous(exit->kind) && exit->steps == 0);
+	if (is_shadow) {
+		vcpu->interrupt_offered = offered;
+		vcpu->state.interrupt_shadow = 0;
+	}
 	return exit->steps;
 }
 
@@ -168,11 +184,11 @@ void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
 	vcpu->interrupt_taken = false;
 	/* Too early when the last slice's timer came while we were in the hypervisor: once more. */
 	do {
-		run_once(vcpu, steps_max - steps, exit);
+		run_once(vcpu, steps_max - steps, !vcpu_can_take_interrupt(vcpu), exit);
 		steps += exit->steps;
-	} while (exit->kind == VCPU_EXIT_SLICE_END && steps < steps_max);
-	if (vcpu_exit_is_asynchronous(exit->kind) && vcpu->state.interrupt_shadow)
-		steps += leave_shadow(vcpu, exit);
+	} while (vcpu_exit_is_asynchronous(exit->kind) && steps < steps_max);
+	while (is_between(vcpu, exit))
+		steps += step_on(vcpu, exit);
 	exit->steps = steps;
 }
 

@@ -12,12 +12,13 @@
  * change of anything else call vcpu_load().
  *
  * Determinism, kept here so that nobody else needs to know:
- *  - A slice never ends in an interrupt shadow: one step more is made. Not every
- *    processor can go on inside one, and whether it does must not show.
- *  - An event that we inject counts as an exit in the position: it is delivered
- *    without retiring anything, and "before" and "after" are two places.
- *  - Hardware interrupts are offered (vcpu_offer_interrupt) and taken by the
- *    processor at the first place where the guest can take them, slices or not.
+ *  - Hardware interrupts are offered (vcpu_offer_interrupt) and taken at the first
+ *    place where the guest can take them, slices or not. If that is not at once, the
+ *    place is a synchronous exit of its own (VCPU_EXIT_WINDOW).
+ *  - An event that is delivered at an entry retires nothing, so "before" and "after"
+ *    would be one position: but no run ends without at least one step or an exit.
+ *  - A slice never ends in an interrupt shadow, nor where the window is about to open:
+ *    a step more is made. Which of two things at one place is first must not show.
  */
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
@@ -76,6 +77,7 @@ struct vcpu {
 
 	bool interrupt_offered;	 /* and not taken yet */
 	bool interrupt_taken;	 /* in the last run */
+	bool window_watched;	 /* in the run that is about to begin: exit when it can be taken */
 	uint8_t interrupt_vector;
 	uint8_t task_priority;	 /* CR8 as the guest reads it */
 };
@@ -92,8 +94,8 @@ void vcpu_reset(struct vcpu *vcpu, vcpu_fetch_function *fetch, void *owner);
 
 /*
  * Runs the guest until a synchronous exit, or for `steps_max` (1 or more) steps: with
- * an exact counter exactly that many, or one more where that place is in an interrupt
- * shadow. An NMI or INIT of the server may end it early. The position is moved on.
+ * an exact counter exactly that many, or a few more where that place is in an interrupt
+ * shadow or where an offered interrupt is due. The position is moved on.
  */
 void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit);
 

@@ -204,6 +204,9 @@ void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_ex
 	case SVM_EXIT_IRET:
 		exit->kind = VCPU_EXIT_NMI_RETURN;
 		break;
+	case SVM_EXIT_WINDOW:
+		exit->kind = VCPU_EXIT_WINDOW;
+		break;
 	case SVM_EXIT_SHUTDOWN:
 		exit->kind = VCPU_EXIT_SHUTDOWN;
 		break;

@@ -9,9 +9,9 @@
  * read through us too: its MCE bit is always on underneath.) CR3,
  * INVLPG and page faults are the guest's own: nested paging.
  *
- * External interrupts go in by V_IRQ alone: the processor takes them at the first
- * possible place by itself, so no slice boundary can show. (QEMU delivers an EVENTINJ
- * of type 0 twice when the slice ends right there.)
+ * External interrupts go in by V_IRQ alone: when the guest can take one at the entry,
+ * it does; else the VINTR intercept tells when. (QEMU delivers an EVENTINJ of type 0
+ * twice when the slice ends right there.)
  */
 #include "kernel/svm/svm.h"
 
@@ -228,6 +228,9 @@ static void before_run(struct vcpu *vcpu, uint32_t timer_count)
 	if (vcpu->interrupt_offered)
 		vmcb->interrupt |= SVM_INTERRUPT_IRQ | SVM_INTERRUPT_PRIORITY_HIGHEST | SVM_INTERRUPT_IGNORE_TPR |
 				   (uint64_t)vcpu->interrupt_vector << SVM_INTERRUPT_VECTOR_SHIFT;
+	vmcb->intercept1 &= (uint32_t)~SVM_INTERCEPT1_WINDOW;
+	if (vcpu->window_watched)
+		vmcb->intercept1 |= (uint32_t)SVM_INTERCEPT1_WINDOW;
 	vmcb->tlb_control = 0;
 	if (flush_wanted)
 		vmcb->tlb_control = features & SVM_FEATURE_FLUSH_BY_ASID ? SVM_TLB_FLUSH_GUEST : SVM_TLB_FLUSH_ALL;
@@ -250,7 +253,7 @@ static void after_run(struct vcpu *vcpu)
 	state->cpl = vmcb->cpl;
 	segment_save(&state->segments[VCPU_CS], &vmcb->cs);
 	state->interrupt_shadow = vmcb->shadow & SVM_SHADOW ? 1 : 0;
-	if (vcpu->interrupt_offered && !(vmcb->interrupt & SVM_INTERRUPT_IRQ)) {
+	if (vcpu->interrupt_offered && !vcpu->window_watched && !(vmcb->interrupt & SVM_INTERRUPT_IRQ)) {
 		vcpu->interrupt_offered = false;
 		vcpu->interrupt_taken = true;
 	}

@@ -29,6 +29,7 @@
 #define SVM_INTERCEPT1_INTR BIT(0)
 #define SVM_INTERCEPT1_NMI BIT(1)
 #define SVM_INTERCEPT1_INIT BIT(3)
+#define SVM_INTERCEPT1_WINDOW BIT(4) /* VINTR: a virtual interrupt is about to be taken */
 #define SVM_INTERCEPT1_RDTSC BIT(14)
 #define SVM_INTERCEPT1_RDPMC BIT(15)
 #define SVM_INTERCEPT1_CPUID BIT(18)
@@ -89,6 +90,7 @@ enum svm_exit_code {
 	SVM_EXIT_INTR = 0x60,
 	SVM_EXIT_NMI = 0x61,
 	SVM_EXIT_INIT = 0x63,
+	SVM_EXIT_WINDOW = 0x64,
 	SVM_EXIT_RDTSC = 0x6e,
 	SVM_EXIT_RDPMC = 0x6f,
 	SVM_EXIT_CPUID = 0x72,

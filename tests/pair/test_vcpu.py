@@ -9,3 +9,13 @@ def test_step_counter_is_exact(self_test):
 def test_step_counter_without_icount_says_so(self_test):
     """Plain TCG: the TSC runs with the host's clock, so no two runs take the same count."""
     self_test("step_counter_refuses", icount=None, expect=["step counter is not exact, so no record, replay or duplex"])
+
+
+def test_torture_in_slices(self_test):
+    """Whole and in random slices down to one instruction: equal totals, registers and memory."""
+    self_test("torture_slices", expect=["whole, slices of 0", "sliced, slices of 1:"], timeout_s=300)
+
+
+def test_torture_replay(self_test):
+    """Interrupts at random positions, recorded and replayed in other slices."""
+    self_test("torture_replay", expect=["recorded, slices of 1:", "replayed, slices of 7"], timeout_s=600)
