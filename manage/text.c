@@ -98,3 +98,25 @@ void text_add_duration(struct text *text, uint64_t duration_ns)
 {
 	add_in_units(text, duration_ns, duration_units, duration_unit_count);
 }
+
+void text_add_elapsed(struct text *text, uint64_t elapsed_ns)
+{
+	uint64_t seconds = elapsed_ns / UINT64_C(1000000000);
+
+	if (seconds < 60)
+		text_add(text, "%lus", seconds);
+	else if (seconds < 3600)
+		text_add(text, "%lumin %lus", seconds / 60, seconds % 60);
+	else if (seconds < 86400)
+		text_add(text, "%luh %lumin", seconds / 3600, seconds / 60 % 60);
+	else
+		text_add(text, "%lud %luh", seconds / 86400, seconds / 3600 % 24);
+}
+
+void text_copy(char *to, size_t size, const char *from)
+{
+	struct text text;
+
+	text_init(&text, to, size);
+	text_add(&text, "%s", from);
+}

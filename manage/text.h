@@ -38,4 +38,10 @@ void text_add_size(struct text *text, uint64_t size);
 /* Adds a time in its largest even unit: 100ms, 2s, 1min. */
 void text_add_duration(struct text *text, uint64_t duration_ns);
 
+/* Adds how long something has lasted, for people: "59s", "3min 20s", "1h 2min", "3d 4h". */
+void text_add_elapsed(struct text *text, uint64_t elapsed_ns);
+
+/* Copies `from` into an array of `size`, cut if it must be, always NUL-terminated. */
+void text_copy(char *to, size_t size, const char *from);
+
 #endif
