@@ -697,6 +697,11 @@ int config_set(const char *words, size_t size, struct config *config, struct con
 	return 0;
 }
 
+void config_accept(struct config_errors *standing)
+{
+	errors_forget(standing, CONFIG_NO_KEY);
+}
+
 static void line_write(const struct config *config, uint32_t key, struct text *text)
 {
 	const struct config_key *row = &keys[key];

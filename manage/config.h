@@ -38,7 +38,7 @@
 #define CONFIG_FILE_NAME_SIZE 64
 #define CONFIG_COMMAND_LINE_SIZE 512
 #define CONFIG_TRACE_MAX 16
-#define CONFIG_TRACE_NAME_SIZE 16
+#define CONFIG_TRACE_NAME_SIZE 24
 
 #define CONFIG_MIRROR_MAX 8
 #define CONFIG_PUBLIC_MAX 4
@@ -97,8 +97,8 @@ struct config_disk_name {
 };
 
 struct config_trace_level {
-	char category[CONFIG_TRACE_NAME_SIZE];
-	uint32_t level; /* enum trace_level */
+	char category[CONFIG_TRACE_NAME_SIZE]; /* or one file: "net", "svm.c" */
+	uint32_t level;			       /* enum trace_level */
 };
 
 struct config_trace_levels {
@@ -187,6 +187,9 @@ int config_parse(const char *file, size_t file_size, const char *command_line, s
  */
 int config_set(const char *words, size_t size, struct config *config, struct config_errors *standing,
 	       struct config_errors *errors);
+
+/* The command `config accept`: takes the errors that name no known key out of `standing`. */
+void config_accept(struct config_errors *standing);
 
 /* Where `value`, a member of `config` that a key sets, comes from: "yoke.conf:7: cs1". */
 void config_place_format(const struct config *config, const void *value, char place[CONFIG_PLACE_SIZE]);

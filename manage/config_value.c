@@ -416,10 +416,11 @@ static void disk_format(const struct config_key *key, const void *value, struct 
 
 const char *const config_trace_level_names[] = { "error", "warning", "info", "debug", NULL };
 
+/* Of a category, or of one file's name: "net", "svm.c". */
 static bool category_character(char character)
 {
 	return (character >= 'a' && character <= 'z') || (character >= '0' && character <= '9') ||
-	       character == '_';
+	       character == '_' || character == '.';
 }
 
 /* One "category:level" into the next free entry of `levels`. */
