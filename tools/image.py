@@ -93,8 +93,8 @@ def run(*arguments):
     except FileNotFoundError:
         raise ImageError(f"{arguments[0]} is not installed: run tools/setup.sh") from None
     if result.returncode != 0:
-        words = (result.stderr + result.stdout).decode(errors="replace").strip()
-        raise ImageError(f"{arguments[0]} failed: {words}")
+        words = (result.stderr + result.stdout).decode(errors="replace").split("\n")
+        raise ImageError(f"{arguments[0]} failed: {'; '.join(word for word in words if word)}")
     return result.stdout
 
 
@@ -204,8 +204,6 @@ def build(arguments):
                         ["/EFI", "/EFI/BOOT", "/boot", "/boot/grub", "/yoke"], files)
         check(temporary, quiet=True)
         os.replace(temporary, output)
-    except OSError as error:
-        raise ImageError(f"{error.filename}: {error.strerror}") from None
     finally:
         for path in [temporary, *options]:
             path.unlink(missing_ok=True)
@@ -339,9 +337,13 @@ def main():
         else:
             build(arguments)
     except ImageError as error:
-        print(f"image.py: {arguments.check or arguments.output}: {error}", file=sys.stderr)
-        return 1
-    return 0
+        wrong = str(error)
+    except OSError as error:
+        wrong = f"{error.filename}: {error.strerror}"
+    else:
+        return 0
+    print(f"image.py: {arguments.check or arguments.output}: {wrong}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
