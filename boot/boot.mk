@@ -22,13 +22,16 @@ $(B)/efi/%.o: %.c
 	$(CC) $(EFI_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(B)/yoke_loader.so: $(EFI_OBJECTS)
-	$(EFI_LINK) -o $@ $(EFI_OBJECTS) -L /usr/lib -lefi -lgnuefi
+# A program for the tests, which stands in the loader's way.
+$(B)/efi_meddler.so: $(B)/efi/tests/efi/meddler.o
+$(B)/yoke_loader.so $(B)/efi_meddler.so:
+	$(EFI_LINK) -o $@ $^ -L /usr/lib -lefi -lgnuefi
 
-$(B)/yoke_loader.efi: $(B)/yoke_loader.so
+$(B)/%.efi: $(B)/%.so
 	objcopy -j .text -j .sdata -j .data -j .dynamic -j .rodata -j .dynsym -j .rel -j .rela -j .rel.* -j .rela.* -j .reloc \
 		--target efi-app-x86_64 --subsystem=10 $< $@
 
--include $(EFI_OBJECTS:.o=.d)
+-include $(EFI_OBJECTS:.o=.d) $(B)/efi/tests/efi/meddler.d
 
 # What a boot needs, in one folder: the EFI system partition's /yoke is made from
 # it, and a TFTP server for network boot can serve it as it is.
@@ -46,6 +49,9 @@ $(B)/boot/yoke.elf32 $(B)/boot/yoke_loader.efi: $(B)/boot/%: $(B)/%
 $(B)/boot/yoke.ipxe $(B)/boot/yoke.conf: $(B)/boot/%: boot/%
 	@mkdir -p $(@D)
 	@cp $< $@
+
+# What the tests of booting want built.
+BOOT_TESTED := $(BOOT_FILES) $(B)/yoke.img $(B)/efi_meddler.efi
 
 # GRUB with all that its configuration uses inside, so that it reads nothing but
 # that configuration and our files.

@@ -93,7 +93,7 @@ ifdef TEST
 test: kernel
 	$(PYTEST) '$(TEST)'
 else
-test: check kernel ## all tests; TEST=tests/pair/test_x.py::test_y runs one
+test: check kernel $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
 	@started=$$SECONDS; result=passed; export YOKE_BUILT=1; \
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not pair' tests/pair || result=FAILED; \
 	$(PYTEST) -m pair tests/pair || [ $$? = 5 ] || result=FAILED; \

@@ -45,11 +45,11 @@ def ports():
     return [Nic(None, "e1000e"), Nic(None, "e1000e"), Nic("user", "e1000e"), Nic("user", "e1000e")]
 
 
-def debug_script(directory, elf):
+def debug_script(directory, elf, port):
     """What gdb reads: the symbols, where QEMU waits, and the first C function. Before paging
     is on, code runs at its physical address, and has no symbols."""
     script = directory / "debug.gdb"
-    script.write_text(f"file {elf}\nset architecture i386:x86-64\ntarget remote localhost:{DEBUG_PORT}\n"
+    script.write_text(f"file {elf}\nset architecture i386:x86-64\ntarget remote localhost:{port}\n"
                       "hbreak kernel_main\ncontinue\n")
     return script
 
@@ -60,16 +60,19 @@ def main():
     parser.add_argument("--memory", default="1G")
     parser.add_argument("--append", default="", help="with --debug: the kernel's options")
     parser.add_argument("--debug", action="store_true", help="start the kernel directly, and wait for gdb")
+    parser.add_argument("--port", type=int, default=DEBUG_PORT, help="with --debug: where gdb connects")
+    parser.add_argument("--directory", type=pathlib.Path, default=BUILD / "run", help="keeps the disks")
     arguments = parser.parse_args()
-    directory = BUILD / "run"
+    directory = arguments.directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
     options = {"memory": arguments.memory, "nics": ports(), "uefi": arguments.uefi,
                "disks": disks(directory, None if arguments.debug else 0), "icount": "on", "rtc": "base=utc"}
     if arguments.debug:
-        script = debug_script(directory, BUILD / "yoke.elf")
+        script = debug_script(directory, BUILD / "yoke.elf", arguments.port)
         options.update(kernel=BUILD / "yoke.elf32", append=arguments.append,
                        initrd=[(ROOT / "boot/yoke.conf", "yoke.conf")],
-                       extra=["-S", "-gdb", f"tcp:localhost:{DEBUG_PORT}"])
-        print(f"run: waiting for gdb; in another terminal: gdb -x {script.relative_to(ROOT)}")
+                       extra=["-S", "-gdb", f"tcp:localhost:{arguments.port}"])
+        print(f"run: waiting for gdb; in another terminal: gdb -x {os.path.relpath(script)}")
     command = Server(directory, **options).arguments + ["-serial", "mon:stdio"]
     if not shutil.which(command[0]):
         sys.exit(f"run: {command[0]} is not installed: run tools/setup.sh build test")
@@ -78,5 +81,4 @@ def main():
 
 
 if __name__ == "__main__":
-    (BUILD / "run").mkdir(parents=True, exist_ok=True)
     main()
