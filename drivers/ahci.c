@@ -5,9 +5,11 @@
  * moves on, so neither a reset nor a disk that does not answer makes anyone wait:
  *
  *     STOPPING -> COMRESET -> LINKING -> SETTLING -> IDENTIFYING -> READY
- *         ^ \________________________________________________________/|
- *         |   a command failed: start again, perhaps READING_LOG      |
- *         +-----------------------------------------------------------+
+ *         |                                              ^            ^ |
+ *         +-- a plain command failed --------------------+            | |
+ *         +-- a queued command failed --> READING_LOG ----------------+ |
+ *         ^                                                             |
+ *         +----- an error, a time-out, a link that came and went -------+
  *
  * Start-up is the same walk, only with somebody waiting for its end.
  *
@@ -21,9 +23,11 @@
  * nothing has been seen there for a millisecond, are registers read. The frame is
  * no more than a hint; which commands are done, PxSACT and PxCI say.
  *
- * When a queued command fails, the disk drops all of them and names the culprit
- * in its error log (ACS-4, 9.14). The others are given again. If the log is no
- * help they are given one at a time, so that the culprit fails alone.
+ * When a queued command fails, the disk drops all of them, names the culprit in
+ * its error log (ACS-4, 9.14) and refuses everything until that was read or the
+ * link is reset. The others are given again. If the log is no help they are given
+ * one at a time, so that the culprit fails alone. After a plain command failed, an
+ * IDENTIFY clears the error from the disk's status, and shows that it still works.
  *
  * Memory of a request is handed back only when the port's engine has stopped.
  */
@@ -102,8 +106,9 @@ struct ahci_port {
 	uint32_t queued;      /* of both, the NCQ commands */
 	bool plain_was_last;  /* so that flushes and NCQ commands take turns */
 	bool one_by_one;      /* looking for the one that fails */
-	uint32_t failed_slot; /* while recovering; AHCI_SLOT_UNKNOWN: to be found out */
-	bool log_was_read;
+	bool keep_requests;    /* on this walk back to READY: they are given again there */
+	uint32_t failed_slot;  /* ... but this one failed; AHCI_SLOT_UNKNOWN: not known, or none */
+	uint64_t failed_sector; /* of it, when the disk named one */
 };
 
 static struct ahci_controller ahci_controllers[AHCI_CONTROLLER_MAX];
@@ -272,9 +277,10 @@ static void ahci_stop(struct ahci_port *port, enum ahci_after_stop after_stop)
 	ahci_enter(port, AHCI_STOPPING, AHCI_STOP_TIMEOUT_MS);
 }
 
-static void ahci_begin_reset(struct ahci_port *port)
+static void ahci_begin_reset(struct ahci_port *port, bool keep_requests)
 {
 	port->device->statistics.resets++;
+	port->keep_requests = keep_requests;
 	trace(TRACE_WARNING, "ahci port %u: reset", port->index);
 	ahci_stop(port, AHCI_THEN_RESET);
 }
@@ -283,7 +289,7 @@ static void ahci_fault(struct ahci_port *port, const char *what)
 {
 	port->device->statistics.device_faults++;
 	trace(TRACE_WARNING, "ahci port %u: %s", port->index, what);
-	ahci_begin_reset(port);
+	ahci_begin_reset(port, false);
 }
 
 /* Ends the port's life; the engine no longer reaches memory. */
@@ -294,7 +300,8 @@ static void ahci_retire(struct ahci_port *port, int status)
 	port->pending = 0;
 	port->active = 0;
 	disk_queue_finish_all(&port->queue, status);
-	trace(TRACE_WARNING, "ahci port %u: the disk is gone", port->index);
+	trace(status == -ECANCELED ? TRACE_INFO : TRACE_WARNING, "ahci port %u: the disk is %s", port->index,
+	      status == -ECANCELED ? "closed" : "gone");
 }
 
 static void ahci_leave(struct ahci_port *port, int status)
@@ -338,7 +345,8 @@ static void ahci_begin_recovery(struct ahci_port *port)
 		}
 	}
 	port->failed_slot = slot;
-	port->log_was_read = false;
+	port->failed_sector = UINT64_MAX;
+	port->keep_requests = true;
 	ahci_stop(port, AHCI_THEN_RECOVER);
 }
 
@@ -438,7 +446,7 @@ static void ahci_watch(struct ahci_port *port)
 	port->look_ns = now_ns + (port->active ? AHCI_LOOK_BUSY_MS : AHCI_LOOK_IDLE_MS) * NS_PER_MS;
 	ahci_look(port);
 	if (port->state == AHCI_READY && disk_queue_expire(&port->queue, now_ns))
-		ahci_begin_reset(port);
+		ahci_begin_reset(port, false);
 }
 
 /* ---- The other states: each function moves on when it can ---- */
@@ -452,18 +460,17 @@ static void ahci_start_engine(struct ahci_port *port)
 	ahci_write32(port, AHCI_PxCMD, command | AHCI_PxCMD_FRAMES_ENABLE | AHCI_PxCMD_START);
 }
 
-/* The command that failed is known: end it, and give the others again. */
-static void ahci_resume(struct ahci_port *port, int64_t failed_sector)
+/* Back to READY: the command that failed ends, the others are given again. */
+static void ahci_resume(struct ahci_port *port)
 {
 	uint32_t slot = port->failed_slot;
 
 	if (slot != AHCI_SLOT_UNKNOWN) {
-		struct disk_request *request = disk_queue_request(&port->queue, slot);
-
 		port->active &= ~(uint32_t)BIT(slot);
-		disk_queue_finish_at(&port->queue, slot, -EIO,
-				     failed_sector < 0 ? request->sector : (uint64_t)failed_sector);
+		disk_queue_finish_at(&port->queue, slot, -EIO, port->failed_sector);
 	}
+	port->failed_slot = AHCI_SLOT_UNKNOWN;
+	port->one_by_one |= slot == AHCI_SLOT_UNKNOWN && port->active;
 	port->pending |= port->active;
 	port->active = 0;
 	for (uint32_t rest = port->pending; rest; rest &= rest - 1)
@@ -477,19 +484,16 @@ static void ahci_resume(struct ahci_port *port, int64_t failed_sector)
 /* The engine has stopped after an error. */
 static void ahci_recover(struct ahci_port *port)
 {
-	/* 6.2.2.1: a disk that is still busy is beyond a simple restart. */
-	if (ahci_read32(port, AHCI_PxTFD) & (ATA_STATUS_BUSY | ATA_STATUS_DATA_REQUEST)) {
-		ahci_fault(port, "the disk stays busy after an error");
+	bool queued = (port->active & port->queued) != 0;
+
+	/* 6.2.2.1: a disk that is still busy is beyond a simple restart; without its log, so is a queue. */
+	if ((ahci_read32(port, AHCI_PxTFD) & (ATA_STATUS_BUSY | ATA_STATUS_DATA_REQUEST)) ||
+	    (queued && !port->has_log)) {
+		ahci_begin_reset(port, true);
 		return;
 	}
 	ahci_start_engine(port);
-	if (port->failed_slot == AHCI_SLOT_UNKNOWN && port->active && port->has_log && !port->log_was_read) {
-		port->log_was_read = true;
-		ahci_issue_internal(port, AHCI_READING_LOG);
-		return;
-	}
-	port->one_by_one |= port->failed_slot == AHCI_SLOT_UNKNOWN && port->active;
-	ahci_resume(port, -1);
+	ahci_issue_internal(port, queued ? AHCI_READING_LOG : AHCI_IDENTIFYING);
 }
 
 static void ahci_step_stopping(struct ahci_port *port)
@@ -501,7 +505,7 @@ static void ahci_step_stopping(struct ahci_port *port)
 	switch (port->after_stop) {
 	case AHCI_THEN_RECOVER:
 		if (running)
-			ahci_begin_reset(port);
+			ahci_begin_reset(port, true);
 		else
 			ahci_recover(port);
 		return;
@@ -540,14 +544,17 @@ static void ahci_step_linking(struct ahci_port *port)
 		ahci_cut_off(port);
 		return;
 	}
-	port->pending = 0;
-	port->active = 0;
-	port->one_by_one = false;
 	if (!up) {
 		ahci_retire(port, -ENODEV);
 		return;
 	}
-	disk_queue_finish_all(&port->queue, -ECANCELED);
+	if (!port->keep_requests) {
+		port->pending = 0;
+		port->active = 0;
+		port->one_by_one = false;
+		port->failed_slot = AHCI_SLOT_UNKNOWN;
+		disk_queue_finish_all(&port->queue, -ECANCELED);
+	}
 	ahci_write32(port, AHCI_PxSERR, UINT32_MAX); /* lets the first frame into PxTFD and PxSIG */
 	ahci_enter(port, AHCI_SETTLING, AHCI_SETTLE_TIMEOUT_MS);
 }
@@ -613,8 +620,7 @@ static void ahci_step_identifying(struct ahci_port *port)
 	if (!port->identified)
 		ahci_set_identity(port, &identity);
 	port->identified = true;
-	ahci_enter(port, AHCI_READY, 0);
-	port->look_ns = 0;
+	ahci_resume(port);
 }
 
 static void ahci_step_reading_log(struct ahci_port *port)
@@ -623,23 +629,19 @@ static void ahci_step_reading_log(struct ahci_port *port)
 	uint32_t tag;
 	uint64_t lba;
 
-	if (status == -EAGAIN) {
-		if (time_reached(port->state_deadline_ns))
-			ahci_begin_reset(port);
+	if (status == -EAGAIN && !time_reached(port->state_deadline_ns))
 		return;
-	}
 	if (status != 0) {
-		ahci_stop(port, AHCI_THEN_RECOVER); /* our own command failed: once more, without the log */
+		ahci_begin_reset(port, true);
 		return;
 	}
 	if (ata_error_log_parse(port->memory->data, &tag, &lba) && (port->active & BIT(tag))) {
 		port->failed_slot = tag;
-		ahci_resume(port, (int64_t)lba);
-		return;
+		port->failed_sector = lba;
+	} else {
+		port->device->statistics.device_faults++;
 	}
-	port->device->statistics.device_faults++;
-	port->one_by_one = true;
-	ahci_resume(port, -1);
+	ahci_resume(port);
 }
 
 static void ahci_step(struct ahci_port *port)
@@ -708,9 +710,8 @@ static int ahci_reset(struct disk_device *device)
 
 	if (device->gone)
 		return -ENODEV;
-	if (port->state == AHCI_READY || port->state == AHCI_READING_LOG ||
-	    (port->state == AHCI_STOPPING && port->after_stop == AHCI_THEN_RECOVER))
-		ahci_begin_reset(port);
+	if (port->state == AHCI_READY || port->keep_requests)
+		ahci_begin_reset(port, false);
 	return 0;
 }
 
@@ -834,6 +835,7 @@ static int ahci_port_init(struct ahci_port *port, struct ahci_controller *contro
 	port->device = device;
 	port->index = index;
 	port->internal_slot = AHCI_CAP_SLOT_COUNT(controller->capabilities) - 1;
+	port->failed_slot = AHCI_SLOT_UNKNOWN;
 	disk_queue_init(&port->queue, 1); /* until the disk is known */
 
 	memset(device, 0, sizeof(*device));

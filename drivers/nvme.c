@@ -233,7 +233,8 @@ static void nvme_retire(struct nvme_controller *controller, int status)
 	for (uint32_t i = 0; i < controller->device_count; i++)
 		controller->devices[i].gone = true;
 	disk_queue_finish_all(&controller->queue, status);
-	trace(TRACE_WARNING, "nvme: the controller is gone");
+	trace(status == -ECANCELED ? TRACE_INFO : TRACE_WARNING, "nvme: the controller is %s",
+	      status == -ECANCELED ? "closed" : "gone");
 }
 
 static void nvme_begin_disable(struct nvme_controller *controller)

@@ -78,7 +78,8 @@ static void virtio_blk_retire(struct virtio_blk *disk, int status)
 	disk->state = VIRTIO_BLK_GONE;
 	disk->device->gone = true;
 	disk_queue_finish_all(&disk->queue, status);
-	trace(TRACE_WARNING, "virtio-blk: the disk is gone");
+	trace(status == -ECANCELED ? TRACE_INFO : TRACE_WARNING, "virtio-blk: the disk is %s",
+	      status == -ECANCELED ? "closed" : "gone");
 }
 
 static void virtio_blk_begin_reset(struct virtio_blk *disk)

@@ -50,6 +50,7 @@ static struct model {
 	bool engine_stuck;   /* PxCMD.CR stays, whatever comes */
 	bool short_transfer; /* plain transfers report fewer bytes */
 	bool halted;	     /* after an error, until PxCMD.ST is cleared */
+	bool log_owed;	     /* after a queued command failed, until the log is read or COMRESET */
 	bool log_names_wrong_tag;
 	bool gone; /* the adapter was pulled out */
 	uint32_t comresets;
@@ -193,6 +194,10 @@ static bool execute(struct model_port *port, uint32_t slot)
 	assert_true(queued ? (port->active & BIT(slot)) != 0 : port->active == 0);
 	for (uint32_t i = 0; i < 3; i++)
 		sector |= (uint64_t)command->lba_low[i] << (8 * i) | (uint64_t)command->lba_high[i] << (24 + 8 * i);
+	if (model.log_owed && command->command != 0x2f) {
+		fail_command(port, slot, queued);
+		return false;
+	}
 	switch (command->command) {
 	case 0xec:
 		give_page(header, model.identify);
@@ -204,6 +209,7 @@ static bool execute(struct model_port *port, uint32_t slot)
 			fail_command(port, slot, false);
 			return false;
 		}
+		model.log_owed = false;
 		give_page(header, model.error_log);
 		header->transferred = ATA_SECTOR_SIZE;
 		break;
@@ -221,6 +227,7 @@ static bool execute(struct model_port *port, uint32_t slot)
 			assert_int_equal(command->count >> 3, slot);
 		if (touches(sector, count)) {
 			disk_rig_note("E", sector, count);
+			model.log_owed = queued;
 			fail_command(port, slot, queued);
 			return false;
 		}
@@ -310,6 +317,7 @@ static void write_port(struct model_port *port, uint32_t offset, uint32_t value)
 	case AHCI_PxSCTL:
 		if ((port->link_control & 0xf) == 1 && (value & 0xf) == 0 && port->link != 0) {
 			model.comresets++;
+			model.log_owed = false;
 			model.hold = false;
 			port->interrupt = 0;
 			plug_in(port, port->signature);
@@ -657,6 +665,24 @@ static void error_log_names_the_failed_command(void **state)
 	assert_int_equal(disk->statistics.resets, 0);
 }
 
+/* The disk refuses what comes after an error, too, until its log was read. */
+static void an_error_alone_is_cleared(void **state)
+{
+	struct disk_request request;
+
+	(void)state;
+	for (uint32_t log = 0; log < 2; log++) {
+		start(512, true, true, log);
+		model.bad_sector = 19;
+		request = disk_rig_request(disk, DISK_READ, 16, 8, 0);
+		assert_int_equal(disk_rig_run(disk, &request), -EIO);
+		assert_int_equal(request.failed_sector, log ? 19 : 16);
+		request = disk_rig_request(disk, DISK_READ, 20, 8, 0);
+		assert_int_equal(disk_rig_run(disk, &request), 0);
+		assert_int_equal(model.comresets, log ? 0 : 1);
+	}
+}
+
 static void failed_range_begins_at_the_bad_sector(void **state)
 {
 	(void)state;
@@ -689,7 +715,7 @@ static void a_log_that_names_nobody_is_a_fault(void **state)
 	start(512, true, true, true);
 	model.log_names_wrong_tag = true;
 	read_four();
-	assert_int_equal(disk->statistics.device_faults, 1);
+	assert_int_equal(disk->statistics.device_faults, 2); /* among the others, and alone */
 }
 
 static void plain_commands_fail_by_slot(void **state)
@@ -938,6 +964,7 @@ int main(void)
 		cmocka_unit_test(write_through_is_write_and_flush_without_fua),
 		cmocka_unit_test(flushes_and_queued_commands_take_turns),
 		cmocka_unit_test(error_log_names_the_failed_command),
+		cmocka_unit_test(an_error_alone_is_cleared),
 		cmocka_unit_test(failed_range_begins_at_the_bad_sector),
 		cmocka_unit_test(without_a_log_commands_are_given_one_by_one),
 		cmocka_unit_test(a_log_that_names_nobody_is_a_fault),
