@@ -21,7 +21,9 @@
  * device model), so completion is first seen in memory: the adapter stores the
  * frame that ends commands in the received-frames area. Only then, or when
  * nothing has been seen there for a millisecond, are registers read. The frame is
- * no more than a hint; which commands are done, PxSACT and PxCI say.
+ * no more than a hint; which commands are done, PxSACT and PxCI say. A register
+ * that says more than the frame is believed only while the link is up: an adapter
+ * that was pulled out may read as zeros, which would mean that all is done.
  *
  * When a queued command fails, the disk drops all of them, names the culprit in
  * its error log (ACS-4, 9.14) and refuses everything until that was read or the
@@ -354,21 +356,25 @@ static void ahci_begin_recovery(struct ahci_port *port)
 
 /*
  * Has the adapter stored a frame that ends commands? Takes note of it, so that it
- * is seen once. Should a frame arrive between our look and the cleared byte, it
- * is lost as a hint only: registers are read after this, and again soon.
+ * is seen once. `named` gets the slots that it speaks of. Should a frame arrive
+ * between our look and the cleared byte, it is lost as a hint only: registers are
+ * read after this, and again soon.
  */
-static bool ahci_heard(struct ahci_port *port, bool *failed)
+static bool ahci_heard(struct ahci_port *port, uint32_t *named, bool *failed)
 {
 	struct ahci_received *received = &port->memory->received;
 	bool heard = false;
 
 	if (received->set_device_bits.type == ATA_FIS_SET_DEVICE_BITS) {
 		*failed |= (received->set_device_bits.status & ATA_STATUS_ERROR) != 0;
+		*named |= received->set_device_bits_active;
 		received->set_device_bits.type = 0;
 		heard = true;
 	}
 	if (received->device_to_host.type == ATA_FIS_DEVICE_TO_HOST) {
 		*failed |= (received->device_to_host.status & ATA_STATUS_ERROR) != 0;
+		if (is_power_of_two(port->active & ~port->queued))
+			*named |= port->active & ~port->queued;
 		received->device_to_host.type = 0;
 		heard = true;
 	}
@@ -397,16 +403,26 @@ static void ahci_complete(struct ahci_port *port, uint32_t slot)
 		port->one_by_one = false;
 }
 
-/* Takes back what is done. Queued and plain commands are never active together: one read tells. */
-static void ahci_collect(struct ahci_port *port)
+static uint32_t ahci_detection(const struct ahci_port *port)
 {
-	uint32_t busy;
+	return AHCI_PxSSTS_DETECTION(ahci_read32(port, AHCI_PxSSTS));
+}
+
+/*
+ * Takes back what is done. Queued and plain commands are never active together:
+ * one read tells. What no frame has named takes a second read.
+ */
+static void ahci_collect(struct ahci_port *port, uint32_t named)
+{
+	uint32_t done;
 
 	if (port->active == 0)
 		return;
-	busy = ahci_read32(port, port->active & port->queued ? AHCI_PxSACT : AHCI_PxCI);
+	done = port->active & ~ahci_read32(port, port->active & port->queued ? AHCI_PxSACT : AHCI_PxCI);
+	if ((done & ~named) && ahci_detection(port) != AHCI_DETECTION_UP)
+		return; /* ahci_look() sees to it */
 	dma_read_barrier(); /* the register before the data that it vouches for */
-	for (uint32_t done = port->active & ~busy; done; done &= done - 1)
+	for (; done; done &= done - 1)
 		ahci_complete(port, (uint32_t)__builtin_ctz(done));
 }
 
@@ -414,16 +430,13 @@ static void ahci_collect(struct ahci_port *port)
 static void ahci_look(struct ahci_port *port)
 {
 	uint32_t status = ahci_read32(port, AHCI_PxIS);
-	uint32_t detection = AHCI_PxSSTS_DETECTION(ahci_read32(port, AHCI_PxSSTS));
+	uint32_t detection = ahci_detection(port);
 
-	if (detection != AHCI_DETECTION_UP) {
-		if (detection == AHCI_DETECTION_NO_LINK)
-			ahci_fault(port, "the link was lost");
-		else
-			ahci_leave(port, -ENODEV);
-		return;
-	}
-	if (status & (AHCI_PxIS_CONNECT | AHCI_PxIS_PHY))
+	if (detection == AHCI_DETECTION_NO_LINK)
+		ahci_fault(port, "the link was lost");
+	else if (detection != AHCI_DETECTION_UP)
+		ahci_leave(port, -ENODEV);
+	else if (status & (AHCI_PxIS_CONNECT | AHCI_PxIS_PHY))
 		ahci_fault(port, "the link went and came back");
 	else if (status & (AHCI_PxIS_INTERFACE | AHCI_PxIS_HOST_DATA | AHCI_PxIS_HOST_FATAL))
 		ahci_fault(port, "the adapter reports a fatal error");
@@ -435,12 +448,13 @@ static void ahci_watch(struct ahci_port *port)
 {
 	uint64_t now_ns = time_now_ns();
 	bool failed = false;
-	bool heard = port->active && ahci_heard(port, &failed);
+	uint32_t named = 0;
+	bool heard = port->active && ahci_heard(port, &named, &failed);
 	bool look = failed || now_ns >= port->look_ns;
 
 	if (!heard && !look)
 		return;
-	ahci_collect(port);
+	ahci_collect(port, named);
 	if (!look)
 		return;
 	port->look_ns = now_ns + (port->active ? AHCI_LOOK_BUSY_MS : AHCI_LOOK_IDLE_MS) * NS_PER_MS;
@@ -535,7 +549,7 @@ static void ahci_step_comreset(struct ahci_port *port)
 /* Waits for link and engine; then nothing reaches the requests' memory any more. */
 static void ahci_step_linking(struct ahci_port *port)
 {
-	bool up = AHCI_PxSSTS_DETECTION(ahci_read32(port, AHCI_PxSSTS)) == AHCI_DETECTION_UP;
+	bool up = ahci_detection(port) == AHCI_DETECTION_UP;
 	bool running = (ahci_read32(port, AHCI_PxCMD) & AHCI_PxCMD_RUNNING) != 0;
 
 	if ((!up || running) && !time_reached(port->state_deadline_ns))
@@ -804,7 +818,7 @@ static uint32_t ahci_find_links(struct ahci_controller *controller)
 
 			if (!(implemented & BIT(port.index)))
 				continue;
-			detection = AHCI_PxSSTS_DETECTION(ahci_read32(&port, AHCI_PxSSTS));
+			detection = ahci_detection(&port);
 			up |= detection == AHCI_DETECTION_UP ? (uint32_t)BIT(port.index) : 0;
 			coming |= detection == AHCI_DETECTION_NO_LINK ? (uint32_t)BIT(port.index) : 0;
 		}

@@ -116,7 +116,7 @@ struct ahci_received {
 	volatile struct ahci_frame device_to_host;
 	uint8_t device_to_host_rest[0x14];
 	volatile struct ahci_frame set_device_bits;
-	uint32_t set_device_bits_active;
+	volatile uint32_t set_device_bits_active; /* slots that are done */
 	uint8_t unknown[0xa0];
 };
 BUILD_ASSERT(sizeof(struct ahci_received) == 0x100);
