@@ -85,8 +85,6 @@ struct nvme_controller {
 
 	struct disk_device *devices; /* one a namespace */
 	uint32_t device_count;
-	uint32_t transfer_max; /* bytes */
-	bool has_write_cache;
 };
 
 static struct nvme_controller nvme_controllers[NVME_CONTROLLER_MAX];
@@ -152,6 +150,7 @@ static bool nvme_ring_take(struct nvme_controller *controller, struct nvme_ring 
 	if ((status & NVME_STATUS_PHASE) != ring->phase)
 		return false;
 	dma_read_barrier(); /* the phase before the rest of the entry, and the data it vouches for */
+	completion->result = entry->result;
 	completion->submission_queue = entry->submission_queue;
 	completion->id = entry->id;
 	completion->status = status;
@@ -178,8 +177,11 @@ static struct nvme_command *nvme_admin_next(struct nvme_controller *controller, 
 	return command;
 }
 
-/* Is the command sent last over? 0: well; -EAGAIN: not yet; -EIO: it failed; -EPROTO: not our command. */
-static int nvme_admin_result(struct nvme_controller *controller)
+/*
+ * Is the command sent last over? 0: well, with its result; -EAGAIN: not yet; -EIO:
+ * it failed; -EPROTO: not our command.
+ */
+static int nvme_admin_result(struct nvme_controller *controller, uint32_t *result)
 {
 	struct nvme_completion completion;
 
@@ -187,28 +189,50 @@ static int nvme_admin_result(struct nvme_controller *controller)
 		return -EAGAIN;
 	if (completion.id != controller->admin.tail || completion.submission_queue != 0)
 		return trace_error(-EPROTO);
+	*result = completion.result;
 	if (NVME_STATUS_CODE(completion.status) == 0)
 		return 0;
 	trace(TRACE_WARNING, "nvme: admin command failed, status 0x%x", NVME_STATUS_CODE(completion.status));
 	return trace_error(-EIO);
 }
 
-/* IDENTIFY into controller->memory->data. Waits: start-up only. */
+/* Sends the admin command built last and waits for its end: start-up only. */
+static int nvme_admin_run(struct nvme_controller *controller, uint32_t *result)
+{
+	uint64_t deadline_ns = time_now_ns() + NVME_ADMIN_TIMEOUT_MS * NS_PER_MS;
+	int status;
+
+	nvme_ring_start(controller, &controller->admin);
+	do {
+		status = nvme_admin_result(controller, result);
+	} while (status == -EAGAIN && !time_reached(deadline_ns));
+	return status == -EAGAIN ? trace_error(-ETIMEDOUT) : status;
+}
+
+/* IDENTIFY into controller->memory->data. */
 static int nvme_identify(struct nvme_controller *controller, enum nvme_identify_kind kind, uint32_t namespace_id)
 {
 	struct nvme_command *command = nvme_admin_next(controller, NVME_IDENTIFY);
-	uint64_t deadline_ns = time_now_ns() + NVME_ADMIN_TIMEOUT_MS * NS_PER_MS;
-	int status;
+	uint32_t result;
 
 	memset(controller->memory->data, 0, NVME_IDENTIFY_SIZE);
 	command->namespace_id = namespace_id;
 	command->prp1 = nvme_physical(controller, controller->memory->data);
 	command->dword10 = (uint32_t)kind;
-	nvme_ring_start(controller, &controller->admin);
-	do {
-		status = nvme_admin_result(controller);
-	} while (status == -EAGAIN && !time_reached(deadline_ns));
-	return status == -EAGAIN ? trace_error(-ETIMEDOUT) : status;
+	return nvme_admin_run(controller, &result);
+}
+
+/* A cache that can be switched may be off; a controller that does not say has it on. */
+static int nvme_read_write_cache(struct nvme_controller *controller, bool *is_on)
+{
+	struct nvme_command *command = nvme_admin_next(controller, NVME_GET_FEATURES);
+	uint32_t result = 0;
+	int status;
+
+	command->dword10 = NVME_FEATURE_WRITE_CACHE;
+	status = nvme_admin_run(controller, &result);
+	*is_on = status != 0 || (result & 1);
+	return status == -EIO ? 0 : status;
 }
 
 /* 5.3, 5.4: both name the ring's memory, size and queue; interrupts stay off. */
@@ -308,7 +332,8 @@ static void nvme_step_enabling(struct nvme_controller *controller)
 
 static void nvme_step_creating(struct nvme_controller *controller)
 {
-	int status = nvme_admin_result(controller);
+	uint32_t result;
+	int status = nvme_admin_result(controller, &result);
 
 	if (status == -EAGAIN && !time_reached(controller->state_deadline_ns))
 		return;
@@ -670,6 +695,8 @@ static int nvme_open_namespaces(struct nvme_controller *controller, struct disk_
 	status = nvme_identify_controller(controller, &common);
 	if (status == 0)
 		status = nvme_list_namespaces(controller, ids);
+	if (status == 0 && common.has_write_cache)
+		status = nvme_read_write_cache(controller, &common.has_write_cache);
 	if (status != 0)
 		return status;
 	controller->devices = devices;

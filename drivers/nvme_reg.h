@@ -42,6 +42,7 @@ enum nvme_admin_opcode {
 	NVME_CREATE_SUBMISSION_QUEUE = 0x01,
 	NVME_CREATE_COMPLETION_QUEUE = 0x05,
 	NVME_IDENTIFY = 0x06,
+	NVME_GET_FEATURES = 0x0a,
 };
 
 enum nvme_opcode {
@@ -102,7 +103,9 @@ enum nvme_identify_kind {
 #define NVME_CONTROLLER_MODEL_SIZE 40
 #define NVME_CONTROLLER_TRANSFER_MAX 77 /* MDTS: log2 of pages, 0: no limit */
 #define NVME_CONTROLLER_NAMESPACE_COUNT 516
-#define NVME_CONTROLLER_WRITE_CACHE 525 /* bit 0 */
+#define NVME_CONTROLLER_WRITE_CACHE 525 /* bit 0: there is one that can be switched */
+
+#define NVME_FEATURE_WRITE_CACHE 6 /* dword10 of GET FEATURES; bit 0 of the result: it is on (5.21.1.6) */
 
 /* Offsets in a namespace's structure, figure 245. */
 #define NVME_NAMESPACE_SIZE 0	 /* blocks, 64 bits */

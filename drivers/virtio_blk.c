@@ -37,7 +37,8 @@ TRACE_FILE("disk", TRACE_INFO);
 
 #define VIRTIO_BLK_WANTED                                                                                  \
 	(VIRTIO_BLK_FEATURE_SIZE_MAX | VIRTIO_BLK_FEATURE_SEGMENT_MAX | VIRTIO_BLK_FEATURE_READ_ONLY |     \
-	 VIRTIO_BLK_FEATURE_BLOCK_SIZE | VIRTIO_BLK_FEATURE_FLUSH | VIRTIO_BLK_FEATURE_TOPOLOGY)
+	 VIRTIO_BLK_FEATURE_BLOCK_SIZE | VIRTIO_BLK_FEATURE_FLUSH | VIRTIO_BLK_FEATURE_TOPOLOGY |          \
+	 VIRTIO_BLK_FEATURE_CACHE_MODE)
 
 enum virtio_blk_state {
 	VIRTIO_BLK_READY,
@@ -352,6 +353,7 @@ static int virtio_blk_read_identity(struct virtio_blk *disk)
 	uint32_t block_size = VIRTIO_BLK_UNIT_SIZE;
 	uint8_t capacity[8];
 	uint8_t exponent = 0;
+	uint8_t writeback = 1;
 	int status;
 
 	status = virtio_pci_read_config(&disk->transport, VIRTIO_BLK_CONFIG_CAPACITY, capacity, sizeof(capacity));
@@ -359,6 +361,8 @@ static int virtio_blk_read_identity(struct virtio_blk *disk)
 		status = virtio_blk_read32(disk, VIRTIO_BLK_CONFIG_BLOCK_SIZE, &block_size);
 	if (status == 0 && (features & VIRTIO_BLK_FEATURE_TOPOLOGY))
 		status = virtio_pci_read_config(&disk->transport, VIRTIO_BLK_CONFIG_PHYSICAL, &exponent, 1);
+	if (status == 0 && (features & VIRTIO_BLK_FEATURE_CACHE_MODE))
+		status = virtio_pci_read_config(&disk->transport, VIRTIO_BLK_CONFIG_WRITEBACK, &writeback, 1);
 	if (status != 0)
 		return status;
 	if (block_size != 512 && block_size != 4096)
@@ -366,7 +370,8 @@ static int virtio_blk_read_identity(struct virtio_blk *disk)
 	identity->sector_size = block_size;
 	identity->physical_sector_size = block_size << (exponent & 0xf);
 	identity->sector_count = load_le64(capacity) / (block_size / VIRTIO_BLK_UNIT_SIZE);
-	identity->has_write_cache = (features & VIRTIO_BLK_FEATURE_FLUSH) != 0;
+	/* 5.2.6.2: with the flush feature there is a cache, unless the device says that it is off. */
+	identity->has_write_cache = (features & VIRTIO_BLK_FEATURE_FLUSH) && writeback;
 	identity->has_write_through = false;
 	identity->read_only = (features & VIRTIO_BLK_FEATURE_READ_ONLY) != 0;
 	memcpy(identity->model, "virtio-blk", sizeof("virtio-blk"));

@@ -13,6 +13,7 @@
 #define VIRTIO_BLK_FEATURE_BLOCK_SIZE BIT(6) /* blk_size is valid */
 #define VIRTIO_BLK_FEATURE_FLUSH BIT(9)	     /* there is a cache, and a command that flushes it */
 #define VIRTIO_BLK_FEATURE_TOPOLOGY BIT(10)  /* physical_block_exp is valid */
+#define VIRTIO_BLK_FEATURE_CACHE_MODE BIT(11) /* writeback is valid */
 
 /* Configuration, 5.2.4: offsets. */
 #define VIRTIO_BLK_CONFIG_CAPACITY 0	/* 64 bits, in 512 bytes whatever the block size is */
@@ -20,6 +21,7 @@
 #define VIRTIO_BLK_CONFIG_SEGMENT_MAX 12 /* 32 bits: data segments of one request */
 #define VIRTIO_BLK_CONFIG_BLOCK_SIZE 20 /* 32 bits */
 #define VIRTIO_BLK_CONFIG_PHYSICAL 24	/* 8 bits: log2 of blocks in a physical block */
+#define VIRTIO_BLK_CONFIG_WRITEBACK 32	/* 8 bits: 0: writes are durable when they are done */
 
 #define VIRTIO_BLK_UNIT_SIZE 512 /* bytes: what capacity and a request's sector count */
 

@@ -48,6 +48,8 @@ static struct model {
 	bool sticky_ready;   /* CSTS.RDY never goes away */
 	bool never_ready;
 	bool fail_create;
+	bool cache_off;
+	bool no_features; /* does not know GET FEATURES */
 	bool gone;
 	uint32_t disables;
 } model;
@@ -57,7 +59,7 @@ static struct disk_device *disk;
 
 /* ---- The model ---- */
 
-static void complete(uint32_t queue_index, uint16_t id, uint32_t code)
+static void complete(uint32_t queue_index, uint16_t id, uint32_t code, uint32_t result)
 {
 	struct model_queue *queue = &model.queues[queue_index];
 	struct nvme_completion *entry = host_dma_at(queue->completions + queue->completion_tail * 16, 16);
@@ -65,6 +67,7 @@ static void complete(uint32_t queue_index, uint16_t id, uint32_t code)
 	assert_non_null(entry);
 	/* A ring that runs over would overwrite what the driver has not taken. */
 	assert_int_not_equal((queue->completion_tail + 1) % queue->entries, queue->completion_head);
+	entry->result = result;
 	entry->submission_head = (uint16_t)queue->head;
 	entry->submission_queue = (uint16_t)queue_index;
 	entry->id = id;
@@ -122,6 +125,9 @@ static uint32_t execute_admin(const struct nvme_command *command)
 	struct model_queue *io = &model.queues[1];
 
 	switch (command->opcode) {
+	case NVME_GET_FEATURES:
+		assert_int_equal(command->dword10, NVME_FEATURE_WRITE_CACHE);
+		return model.no_features ? 2 : 0;
 	case NVME_IDENTIFY:
 		return admin_identify(command);
 	case NVME_CREATE_COMPLETION_QUEUE:
@@ -211,7 +217,7 @@ static void run_queue(uint32_t index)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct nvme_command *command = &taken[model.reverse && index == 1 ? count - 1 - i : i];
 
-		complete(index, command->id, index == 0 ? execute_admin(command) : execute(command));
+		complete(index, command->id, index == 0 ? execute_admin(command) : execute(command), !model.cache_off);
 	}
 }
 
@@ -348,6 +354,21 @@ static void identity_is_read(void **state)
 	assert_int_equal(disk->identity.transfer_max, DISK_TRANSFER_MAX);
 	assert_true(disk->identity.has_write_cache);
 	assert_true(disk->identity.has_write_through);
+}
+
+static void the_cache_may_be_off(void **state)
+{
+	(void)state;
+	power_on(512, 1);
+	model.cache_off = true;
+	assert_int_equal(probe(), 1);
+	assert_false(disk->identity.has_write_cache);
+
+	power_on(512, 1);
+	model.cache_off = true;
+	model.no_features = true;
+	assert_int_equal(probe(), 1);
+	assert_true(disk->identity.has_write_cache);
 }
 
 static void namespaces_are_disks(void **state)
@@ -568,7 +589,7 @@ static void a_completion_told_twice_is_noticed(void **state)
 	start(512);
 	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
 	assert_int_equal(disk_rig_run(disk, &request), 0);
-	complete(1, nvme_id(0, nvme_controllers[0].generations[0]), 0);
+	complete(1, nvme_id(0, nvme_controllers[0].generations[0]), 0, 0);
 	model.hold = true;
 	disk_rig_submit(disk, &request); /* the same tag again */
 	assert_ptr_equal(disk_rig_wait(disk), &request);
@@ -695,6 +716,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(identity_is_read),
+		cmocka_unit_test(the_cache_may_be_off),
 		cmocka_unit_test(namespaces_are_disks),
 		cmocka_unit_test(old_controllers_have_no_list),
 		cmocka_unit_test(a_running_controller_is_taken_over),

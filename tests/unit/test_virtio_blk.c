@@ -289,7 +289,7 @@ static void power_on(uint32_t sector_size)
 	memset(virtio_blk_disks, 0, sizeof(virtio_blk_disks));
 	virtio_blk_count = 0;
 	model.offered = VIRTIO_FEATURE_VERSION_1 | VIRTIO_BLK_FEATURE_FLUSH | VIRTIO_BLK_FEATURE_BLOCK_SIZE |
-			VIRTIO_BLK_FEATURE_SEGMENT_MAX | VIRTIO_BLK_FEATURE_TOPOLOGY | BIT(28) | BIT(11);
+			VIRTIO_BLK_FEATURE_SEGMENT_MAX | VIRTIO_BLK_FEATURE_TOPOLOGY | BIT(28);
 	model.queue_size_max = 256;
 	model.sector_size = sector_size;
 	model.bad_sector = DISK_RIG_NONE / 8192;
@@ -335,7 +335,7 @@ static void identity_is_read(void **state)
 	assert_false(disk->identity.has_write_through);
 	assert_false(disk->identity.read_only);
 	/* What we did not ask for we did not get. */
-	assert_int_equal(model.accepted & (BIT(28) | BIT(11)), 0);
+	assert_int_equal(model.accepted & BIT(28), 0);
 
 	power_on(512);
 	model.no_id = true;
@@ -495,6 +495,21 @@ static void without_a_cache_there_is_nothing_to_flush(void **state)
 	flush = disk_rig_request(disk, DISK_FLUSH, 0, 0, 0);
 	assert_int_equal(disk_rig_run(disk, &flush), 0);
 	assert_string_equal(disk_rig.log, "W16+8 ");
+}
+
+static void the_cache_may_be_off(void **state)
+{
+	(void)state;
+	power_on(512);
+	model.offered |= VIRTIO_BLK_FEATURE_CACHE_MODE;
+	assert_int_equal(probe(), 1);
+	assert_false(disk->identity.has_write_cache);
+
+	power_on(512);
+	model.offered |= VIRTIO_BLK_FEATURE_CACHE_MODE;
+	model.config[VIRTIO_BLK_CONFIG_WRITEBACK] = 1;
+	assert_int_equal(probe(), 1);
+	assert_true(disk->identity.has_write_cache);
 }
 
 /* ---- Errors ---- */
@@ -681,6 +696,7 @@ int main(void)
 		cmocka_unit_test(many_segments_fill_the_ring),
 		cmocka_unit_test(write_through_is_write_and_flush),
 		cmocka_unit_test(without_a_cache_there_is_nothing_to_flush),
+		cmocka_unit_test(the_cache_may_be_off),
 		cmocka_unit_test(an_error_is_the_requests_own),
 		cmocka_unit_test(nonsense_resets_the_device),
 		cmocka_unit_test(a_hung_device_is_reset),
