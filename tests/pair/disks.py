@@ -94,5 +94,7 @@ class HungRequests:
 
 def set_throttle(server, disk_id: str, iops: int = 0, bytes_per_s: int = 0):
     """A slow disk; 0 lifts the limit."""
-    server.qmp("block_set_io_throttle", id=f"{disk_id}-device", bps=bytes_per_s, bps_rd=0, bps_wr=0,
-               iops=iops, iops_rd=0, iops_wr=0)
+    kind = next(disk.kind for disk in server.disks if disk.id == disk_id)
+    device = f"/machine/peripheral/{disk_id}-device" + ("/virtio-backend" if kind == "virtio" else "")
+    server.qmp("block_set_io_throttle", id=device, bps=bytes_per_s, bps__rd=0, bps__wr=0,
+               iops=iops, iops__rd=0, iops__wr=0)

@@ -371,6 +371,19 @@ class Server:
                 self._changed.wait(min(1, max(0.01, deadline - time.monotonic())))
         raise ServerError(self.describe(reason))
 
+    def wait_for(self, pattern: str, timeout_s: float = 60):
+        """Waits until `pattern` is anywhere in the console's whole lines. Takes nothing away from
+        expect(): for answers that come in any order."""
+        __tracebackhide__ = True
+        compiled = re.compile(pattern, re.MULTILINE)
+        position = self._position
+
+        def search():
+            return compiled.search(self._output, 0, self._output.rfind("\n") + 1)
+
+        self._expect(search, f"/{pattern}/", timeout_s, True)
+        self._position = position
+
     def never(self, pattern: str):
         """Fails if `pattern` has come from the console at any time until now."""
         match = re.search(pattern, self.output, re.MULTILINE)
@@ -404,6 +417,13 @@ class Server:
         """Pulls or plugs the cable: both ends see the carrier."""
         self.qmp("set_link", name=f"{nic_id}-device", up=up)
 
-    def unplug(self, disk_id: str):
-        """Takes a device away from under the server (virtio, NVMe behind a hot-plug port)."""
-        self.qmp("device_del", id=f"{disk_id}-device")
+    def unplug(self, device_id: str):
+        """Pulls a PCI device out of a `pc` machine with nobody asked: QEMU's eject register, which
+        the firmware's ACPI methods would write after the operating system agreed."""
+        for bus in self.qmp("query-pci"):
+            for device in bus["devices"]:
+                if device["qdev_id"] == device_id:
+                    self.hmp("o /w 0xae10 0")
+                    self.hmp(f"o /w 0xae08 {1 << device['slot']:#x}")
+                    return
+        raise ServerError(self.describe(f"no PCI device {device_id} to unplug"))

@@ -33,8 +33,8 @@ class Qmp:
         return json.loads(line)
 
     def command(self, command: str, **arguments):
-        """Runs one command and returns its answer; `_` in an argument's name stands for `-`."""
-        arguments = {name.replace("_", "-"): value for name, value in arguments.items()}
+        """Runs one command and returns its answer; `_` in an argument's name stands for `-`, `__` for `_`."""
+        arguments = {name.replace("_", "-").replace("--", "_"): value for name, value in arguments.items()}
         request = {"execute": command, "arguments": arguments}
         try:
             self.connection.sendall(json.dumps(request).encode() + b"\n")
