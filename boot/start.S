@@ -32,6 +32,9 @@
 #define CPUID_EDX_LONG_MODE	29
 #define CPUID_EDX_NX		20
 
+#define TEXT_SCREEN	  0xb8000 /* 16-bit cells: character, colour */
+#define TEXT_SCREEN_WHITE 0x0f
+
 #define PAGE_PRESENT 0x001
 #define PAGE_WRITE   0x002
 #define PAGE_LARGE   0x080
@@ -152,10 +155,14 @@ refuse_no_long_mode:
 	jmp refuse
 refuse_no_nx:
 	movl $PHYSICAL(text_no_nx), %esi
-refuse:	/* Says why on COM1, bounded waits, and stops: no C runs on this CPU. */
-	movb (%esi), %bl
+refuse:	/* Says why on COM1, bounded waits, and on the text screen, and stops: no C runs on this CPU. */
+	movl $TEXT_SCREEN, %edi
+0:	movb (%esi), %bl
 	testb %bl, %bl
 	jz 3f
+	movb %bl, (%edi)
+	movb $TEXT_SCREEN_WHITE, 1(%edi)
+	addl $2, %edi
 	movl $100000, %ecx
 1:	movw $0x3fd, %dx
 	inb %dx, %al
@@ -166,7 +173,7 @@ refuse:	/* Says why on COM1, bounded waits, and stops: no C runs on this CPU. */
 	movb %bl, %al
 	outb %al, %dx
 	incl %esi
-	jmp refuse
+	jmp 0b
 3:	hlt
 	jmp 3b
 

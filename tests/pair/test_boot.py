@@ -248,6 +248,16 @@ def test_foreign_disk_and_noise_in_the_state_partition_stay_as_they_are(server, 
     assert [hashlib.sha256(path.read_bytes()).digest() for path in (image, foreign)] == before
 
 
+@pytest.mark.parametrize("cpu, words", [("max,-lm", "long mode"), ("max,-nx", "no-execute pages")],
+                         ids=["long_mode", "no_execute"])
+def test_processor_that_cannot_run_the_first_c(server, kernel, cpu, words):
+    machine = server(kernel=kernel, cpu=cpu, vga="std")
+    machine.expect(f"^yoke: refused: this CPU has no {words}$")
+    screen = machine.hmp("xp /96hx 0xb8000")  # 16-bit cells
+    cells = [int(cell, 16) for cell in re.findall(r" 0x([0-9a-f]{4})\b", screen)]
+    assert "".join(chr(cell & 0xFF) for cell in cells).startswith(f"yoke: refused: this CPU has no {words}")
+
+
 # ---- make run and make debug
 
 
