@@ -26,11 +26,11 @@ def make_raw(path, size: int, contents: bytes = b"", seed: int | None = None) ->
     return path
 
 
-def make_qcow(path, size: int, backing=None) -> Path:
-    """An empty qcow2 image, or an overlay that leaves `backing` (raw) as it is."""
+def make_qcow(path, size: int | None = None, backing=None) -> Path:
+    """An empty qcow2 image, or an overlay that leaves `backing` (raw; its size is the default) as it is."""
     command = ["qemu-img", "create", "-q", "-f", "qcow2"]
     command += ["-b", str(Path(backing).resolve()), "-F", "raw"] if backing else []
-    subprocess.run(command + [str(path), str(size)], check=True)
+    subprocess.run(command + [str(path)] + ([str(size)] if size else []), check=True)
     return Path(path)
 
 
