@@ -90,11 +90,11 @@ SIDE_BY_SIDE = $(shell $(PYTHON) -c 'import xdist' 2>/dev/null && echo --numproc
 
 .PHONY: test soak bench
 ifdef TEST
-test: kernel
-	$(PYTEST) '$(TEST)'
+test:
+	@$(PYTEST) '$(TEST)'
 else
-test: check kernel $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
-	@started=$$SECONDS; result=passed; export YOKE_BUILT=1; \
+test: check all $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
+	@started=$$SECONDS; result=passed; \
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not pair' tests/pair || result=FAILED; \
 	$(PYTEST) -m pair tests/pair || [ $$? = 5 ] || result=FAILED; \
 	echo "test: $$result after $$((SECONDS - started)) s"; [ $$result = passed ]
@@ -102,8 +102,8 @@ endif
 
 # Tests with the `rounds` fixture are the long ones: many more rounds here than in `make test`.
 SOAK_ROUNDS ?= 1
-soak: kernel ## the long runs; SOAK_ROUNDS=n makes them n times as long
-	SOAK_ROUNDS=$(SOAK_ROUNDS) $(PYTEST) -m soak tests/pair
+soak: all ## the long runs; SOAK_ROUNDS=n makes them n times as long
+	@SOAK_ROUNDS=$(SOAK_ROUNDS) $(PYTEST) -m soak tests/pair
 
-bench: kernel ## measure and compare with the targets; BENCH=boot for one
+bench: all ## measure and compare with the targets; BENCH=boot for one
 	@$(PYTHON) -m tests.bench $(BENCH)

@@ -36,7 +36,6 @@ def boot(directory: Path, name: str, **options) -> tuple[float, float, int]:
 
 
 def measure(directory):
-    subprocess.run(["make", "-s", "image"], cwd=ROOT, check=True)
     yield Result("kernel image, stripped", stripped_size(directory) / 1024, "KiB", most=512)
     total_ms, own_ms, used = boot(directory, "bios", memory="512M")
     yield Result("BIOS: power-on to ready", total_ms, "ms virtual", most=1000, note="with SeaBIOS and GRUB")

@@ -75,7 +75,7 @@ class Network:
         _ip("netns", "add", self.name)
         # No neighbour discovery or router solicitation of the host's own among the test's frames.
         for scope in ("all", "default"):
-            self.run("sysctl", "-q", "-w", f"net.ipv6.conf.{scope}.disable_ipv6=1")
+            self.run("sh", "-c", f"echo 1 > /proc/sys/net/ipv6/conf/{scope}/disable_ipv6")
         self.run("ip", "link", "set", "lo", "up")
         return self
 
