@@ -54,7 +54,8 @@ static uint64_t file_name_length(const char *options, uint64_t end)
 {
 	uint64_t length = 0;
 
-	while (length < end && options[length] != ' ')
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
+	while (length < end && options[length] != ' ') /* below `end`, which was measured: set */
 		length++;
 	if (ends_with(options, length, ".efi") || ends_with(options, length, ".elf") ||
 	    ends_with(options, length, ".elf32"))
@@ -68,7 +69,8 @@ void handover_add_options(struct boot_info *info, const char *from, uint64_t siz
 	uint64_t end = text_length(from, size_max);
 	uint64_t i = file_name_length(from, end);
 
-	while (i < end && from[i] == ' ')
+	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
+	while (i < end && from[i] == ' ') /* as above */
 		i++;
 	if (i < end && length > 0 && length < BOOT_TEXT_SIZE - 1)
 		info->command_line[length++] = ' ';
