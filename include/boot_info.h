@@ -34,9 +34,9 @@ struct boot_memory_range {
 
 /* A file that the loader put into memory: yoke.conf, a guest kernel, firmware. */
 struct boot_file {
-	uint64_t base;			/* physical */
-	uint64_t size;			/* bytes */
-	char name[BOOT_TEXT_SIZE];	/* without folder, NUL-terminated: "yoke.conf" */
+	uint64_t base;		   /* physical */
+	uint64_t size;		   /* bytes */
+	char name[BOOT_TEXT_SIZE]; /* without folder, NUL-terminated: "yoke.conf" */
 };
 
 enum boot_framebuffer_format {
@@ -47,10 +47,10 @@ enum boot_framebuffer_format {
 };
 
 struct boot_framebuffer {
-	uint64_t base;	 /* physical */
-	uint32_t width;	 /* pixels, or characters for TEXT */
+	uint64_t base;	/* physical */
+	uint32_t width; /* pixels, or characters for TEXT */
 	uint32_t height;
-	uint32_t pitch;	 /* bytes from one line to the next */
+	uint32_t pitch; /* bytes from one line to the next */
 	uint32_t bits_per_pixel;
 	uint32_t format; /* enum boot_framebuffer_format */
 	uint32_t reserved;
@@ -75,7 +75,8 @@ struct boot_info {
 	uint32_t memory_ranges_left_out; /* did not fit below */
 	uint32_t file_count;
 	uint32_t files_left_out; /* did not fit below */
-	struct boot_memory_range memory[BOOT_MEMORY_RANGE_MAX]; /* any order, may overlap: boot_info_check sorts */
+	struct boot_memory_range
+		memory[BOOT_MEMORY_RANGE_MAX]; /* any order, may overlap: boot_info_check sorts */
 	struct boot_file files[BOOT_FILE_MAX];
 };
 

@@ -163,6 +163,9 @@ static void show_boot(void)
 	console_printf("Yoke %s, server %c, loaded by %s\n", yoke_version,
 		       config.server.name == CONFIG_SERVER_A ? 'a' : 'b',
 		       boot.loader[0] ? boot.loader : "an unnamed loader");
+	if (boot.memory_ranges_left_out > 0 || boot.files_left_out > 0)
+		console_printf("boot information: %u memory ranges and %u boot files did not fit, and are left out\n",
+			       boot.memory_ranges_left_out, boot.files_left_out);
 	console_printf("CPU: %s, %s family %#x model %#x stepping %u\n",
 		       cpu->brand[0] ? cpu->brand : "no name", cpu->vendor, cpu->family, cpu->model,
 		       cpu->stepping);
