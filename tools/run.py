@@ -49,7 +49,7 @@ def debug_script(directory, elf, port):
     """What gdb reads: the symbols, where QEMU waits, and the first C function. Before paging
     is on, code runs at its physical address, and has no symbols."""
     script = directory / "debug.gdb"
-    script.write_text(f"file {elf}\nset architecture i386:x86-64\ntarget remote localhost:{port}\n"
+    script.write_text(f"file {elf}\nset architecture i386:x86-64\ntarget remote 127.0.0.1:{port}\n"
                       "hbreak kernel_main\ncontinue\n")
     return script
 
@@ -71,7 +71,7 @@ def main():
         script = debug_script(directory, BUILD / "yoke.elf", arguments.port)
         options.update(kernel=BUILD / "yoke.elf32", append=arguments.append,
                        initrd=[(ROOT / "boot/yoke.conf", "yoke.conf")],
-                       extra=["-S", "-gdb", f"tcp:localhost:{arguments.port}"])
+                       extra=["-S", "-gdb", f"tcp:127.0.0.1:{arguments.port}"])
         print(f"run: waiting for gdb; in another terminal: gdb -x {os.path.relpath(script)}")
     command = Server(directory, **options).arguments + ["-serial", "mon:stdio"]
     if not shutil.which(command[0]):

@@ -194,6 +194,7 @@ def test_uefi_configuration_missing_and_too_many_files(second_disk, make_image, 
     machine = second_disk(image, "uefi")
     machine.expect(f"yoke loader: warning: more8: left out, {BOOT_FILE_MAX} files are the most", 180)
     machine.expect(r"yoke loader: warning: no yoke\.conf")
+    machine.expect("^boot information: 0 memory ranges and 1 boot files did not fit, and are left out$")
     machine.expect("^yoke.conf: not among the files that the loader brought")
     machine.expect("^the guest is not started$")
 
@@ -279,7 +280,7 @@ def test_run(tmp_path, make_image):
 def test_debug(tmp_path):
     build("image", "kernel")
     with socket.socket() as probe:
-        probe.bind(("localhost", 0))
+        probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["/usr/bin/python3", ROOT / "tools/run.py", "--debug", "--port", str(port), "--directory", tmp_path]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
