@@ -26,16 +26,16 @@
 #include "boot/page_tables.h"
 #include "include/memory_layout.h"
 
-#define BELOW_4G         (4 * GIB - 1)
+#define BELOW_4G (4 * GIB - 1)
 #define PAGE_COUNT(size) (((size) + EFI_PAGE_SIZE - 1) / EFI_PAGE_SIZE)
 
-#define KERNEL_NAME      L"yoke.elf"
-#define OPTIONS_NAME     L"yoke.cmdline"
-#define LOADER_NAME      "Yoke UEFI loader"
+#define KERNEL_NAME L"yoke.elf"
+#define OPTIONS_NAME L"yoke.cmdline"
+#define LOADER_NAME "Yoke UEFI loader"
 
-#define EXIT_TRIES_MAX   8
+#define EXIT_TRIES_MAX 8
 /* Exiting boot services, or allocating for the map itself, adds a few descriptors. */
-#define MAP_SLACK              (16 * sizeof(EFI_MEMORY_DESCRIPTOR))
+#define MAP_SLACK_COUNT 32
 #define MEMORY_SPECIAL_PURPOSE UINT64_C(0x40000) /* UEFI 2.10, 7.2.3: set aside for a driver */
 
 /* What the kernel is entered with: one block below 4 GiB. */
@@ -387,35 +387,38 @@ static EFI_STATUS prepare_memory_map(struct memory_map *map)
 {
 	if (read_memory_map(map) != EFI_BUFFER_TOO_SMALL)
 		return EFI_DEVICE_ERROR;
-	map->buffer_size = map->size + MAP_SLACK;
+	map->buffer_size = map->size + MAP_SLACK_COUNT * map->descriptor_size;
 	map->descriptors = AllocatePool(map->buffer_size);
 	return map->descriptors ? EFI_SUCCESS : EFI_OUT_OF_RESOURCES;
 }
 
 /*
  * UEFI 2.10, 7.4.6: the key must be that of the newest map. Where something
- * changed the map in between, the first call has already stopped parts of the
- * firmware: only GetMemoryMap may be called before trying again.
+ * changed the map in between, the first call may already have stopped parts of
+ * the firmware: only the memory services may be called before trying again, and
+ * when that fails too there is no firmware to go back to, nor its console.
  */
-static EFI_STATUS exit_boot_services(EFI_HANDLE handle, struct memory_map *map)
+static void exit_boot_services(EFI_HANDLE handle, struct memory_map *map)
 {
-	EFI_STATUS status = EFI_ABORTED;
+	EFI_STATUS status = EFI_INVALID_PARAMETER;
 
-	for (int tries = 0; tries < EXIT_TRIES_MAX; tries++) {
+	for (int tries = 0; tries < EXIT_TRIES_MAX && status == EFI_INVALID_PARAMETER; tries++) {
 		status = read_memory_map(map);
-		if (EFI_ERROR(status))
-			return status;
-		status = BS->ExitBootServices(handle, map->key);
-		if (status != EFI_INVALID_PARAMETER)
-			return status;
+		if (!EFI_ERROR(status))
+			status = BS->ExitBootServices(handle, map->key);
 	}
-	return status;
+	if (!EFI_ERROR(status))
+		return;
+	efi_serial_take();
+	efi_serial_write(L"yoke loader: refused: the firmware does not exit its boot services\r\n");
+	for (;;)
+		__asm__ volatile("hlt");
 }
 
-/* Step 5. Comes back only when the firmware would not let go. */
+/* Step 5. Comes back only with what is wrong before the firmware is asked to go. */
 static EFI_STATUS enter_kernel(EFI_HANDLE handle, const struct kernel_image *image, struct handoff *handoff)
 {
-	struct memory_map map = {.buffer_size = 0};
+	struct memory_map map = { .buffer_size = 0 };
 	jump_function *jump = allocate_below_4g((UINT64)(jump_end - jump_start), EfiLoaderCode);
 	EFI_STATUS status;
 
@@ -431,11 +434,7 @@ static EFI_STATUS enter_kernel(EFI_HANDLE handle, const struct kernel_image *ima
 		say(L"yoke loader: refused: no memory map: %r\r\n", status);
 		return status;
 	}
-	status = exit_boot_services(handle, &map);
-	if (EFI_ERROR(status)) {
-		say(L"yoke loader: refused: boot services do not exit: %r\r\n", status);
-		return status;
-	}
+	exit_boot_services(handle, &map);
 	hand_over_memory(&map, &handoff->info);
 	jump((UINT64)&handoff->info, (UINT64)&handoff->tables, image->entry);
 	__builtin_unreachable();

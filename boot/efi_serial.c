@@ -6,12 +6,12 @@
 
 #include "include/bits.h"
 
-#define COM1_DATA                    0x3f8
-#define COM1_LINE_STATUS             0x3fd
+#define COM1_DATA 0x3f8
+#define COM1_LINE_STATUS 0x3fd
 #define LINE_STATUS_TRANSMITTER_FREE 0x20
-#define LINE_STATUS_NO_PORT          0xff
+#define LINE_STATUS_NO_PORT 0xff
 
-#define POLLS_MAX                    100000
+#define POLLS_MAX 100000
 
 static bool port_is_ours;
 
@@ -33,8 +33,13 @@ void efi_serial_init(void)
 	EFI_GUID serial_io = SERIAL_IO_PROTOCOL;
 	VOID *firmware_port;
 
-	port_is_ours = EFI_ERROR(LibLocateProtocol(&serial_io, &firmware_port)) &&
-		       port_read8(COM1_LINE_STATUS) != LINE_STATUS_NO_PORT;
+	if (EFI_ERROR(LibLocateProtocol(&serial_io, &firmware_port)))
+		efi_serial_take();
+}
+
+void efi_serial_take(void)
+{
+	port_is_ours = port_read8(COM1_LINE_STATUS) != LINE_STATUS_NO_PORT;
 }
 
 void efi_serial_write(const CHAR16 *text)

@@ -12,6 +12,12 @@
 /* Looks whether there is a port to write to. Call once, before boot services exit. */
 void efi_serial_init(void);
 
+/*
+ * Takes the port from the firmware, which is gone, or was left half-way through
+ * its exit: what is written from here on comes out here.
+ */
+void efi_serial_take(void);
+
 /* Writes a text, other characters than ASCII as `?`; bounded waits. */
 void efi_serial_write(const CHAR16 *text);
 

@@ -107,7 +107,7 @@ void handover_add_memory(struct boot_info *info, uint64_t base, uint64_t size, u
 		return;
 	}
 	info->memory[info->memory_range_count++] =
-		(struct boot_memory_range){.base = base, .size = size, .kind = kind};
+		(struct boot_memory_range){ .base = base, .size = size, .kind = kind };
 }
 
 void handover_add_file(struct boot_info *info, uint64_t base, uint64_t size, const char *path,

@@ -12,14 +12,14 @@
 #include "include/kernel_header.h"
 #include "include/memory_layout.h"
 
-#define ELF_MAGIC         0x464c457f /* 0x7f "ELF" */
-#define ELF_CLASS_64      2
+#define ELF_MAGIC 0x464c457f /* 0x7f "ELF" */
+#define ELF_CLASS_64 2
 #define ELF_LITTLE_ENDIAN 1
-#define ELF_VERSION       1
-#define ELF_EXECUTABLE    2
-#define ELF_X86_64        62
-#define ELF_LOAD          1
-#define ELF_SEGMENT_MAX   16
+#define ELF_VERSION 1
+#define ELF_EXECUTABLE 2
+#define ELF_X86_64 62
+#define ELF_LOAD 1
+#define ELF_SEGMENT_MAX 16
 
 struct elf_header {
 	uint32_t magic;

@@ -10,11 +10,11 @@
 #include "include/bits.h"
 
 /* Far more than the image and its bss; a header that claims more is damaged. */
-#define KERNEL_IMAGE_SIZE_MAX  (64 * MIB)
+#define KERNEL_IMAGE_SIZE_MAX (64 * MIB)
 #define KERNEL_IMAGE_ALIGNMENT (2 * MIB)
 
 struct kernel_image {
-	uint64_t entry;       /* virtual address of the 64-bit entry */
+	uint64_t entry;	      /* virtual address of the 64-bit entry */
 	uint64_t memory_size; /* bytes to set aside, bss included */
 };
 

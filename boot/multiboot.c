@@ -13,10 +13,10 @@
 
 /* Multiboot 0.6.96, 3.3: flags of the information structure. */
 #define INFORMATION1_COMMAND_LINE BIT(2)
-#define INFORMATION1_MODULES      BIT(3)
-#define INFORMATION1_MEMORY_MAP   BIT(6)
-#define INFORMATION1_LOADER_NAME  BIT(9)
-#define INFORMATION1_FRAMEBUFFER  BIT(12)
+#define INFORMATION1_MODULES BIT(3)
+#define INFORMATION1_MEMORY_MAP BIT(6)
+#define INFORMATION1_LOADER_NAME BIT(9)
+#define INFORMATION1_FRAMEBUFFER BIT(12)
 
 struct information1 {
 	uint32_t flags;
@@ -119,7 +119,7 @@ BUILD_ASSERT(offsetof(struct framebuffer2, red_position) == 24);
 
 /* Framebuffer types of both specifications. */
 #define FRAMEBUFFER_DIRECT_COLOUR 1
-#define FRAMEBUFFER_TEXT          2
+#define FRAMEBUFFER_TEXT 2
 
 /* ACPI 6.4, 5.2.5.3: the root pointer's size in revision 0, and from revision 2. */
 #define RSDP_SIZE_OLD 20
@@ -254,8 +254,8 @@ static void read_tag2(const struct multiboot_memory *memory, uint32_t type, uint
 		      struct boot_info *info)
 {
 	/* No text, and nothing else, reaches beyond its tag. */
-	struct multiboot_memory body = {.bytes = memory->bytes,
-					.size = min_u64(physical + size, memory->size)};
+	struct multiboot_memory body = { .bytes = memory->bytes,
+					 .size = min_u64(physical + size, memory->size) };
 	struct framebuffer2 framebuffer;
 	struct module2 module;
 

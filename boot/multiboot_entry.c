@@ -14,7 +14,7 @@ extern char kernel_end[];
 const struct boot_info *multiboot_boot_info(uint32_t magic, uint32_t information, uint64_t tsc)
 {
 	static struct boot_info info;
-	const struct multiboot_memory memory = {.bytes = (const uint8_t *)DIRECT_MAP_BASE, .size = 4 * GIB};
+	const struct multiboot_memory memory = { .bytes = (const uint8_t *)DIRECT_MAP_BASE, .size = 4 * GIB };
 
 	handover_begin(&info, tsc);
 	handover_set_kernel(&info, KERNEL_PHYSICAL_DEFAULT, (uint64_t)(kernel_end - kernel_start));

@@ -6,11 +6,11 @@
 
 #include "include/memory_layout.h"
 
-#define PAGE_PRESENT        BIT(0)
-#define PAGE_WRITE          BIT(1)
-#define PAGE_LARGE          BIT(7)
-#define PAGE_TABLE          (PAGE_PRESENT | PAGE_WRITE)
-#define PAGE_2M             (PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE)
+#define PAGE_PRESENT BIT(0)
+#define PAGE_WRITE BIT(1)
+#define PAGE_LARGE BIT(7)
+#define PAGE_TABLE (PAGE_PRESENT | PAGE_WRITE)
+#define PAGE_2M (PAGE_PRESENT | PAGE_WRITE | PAGE_LARGE)
 
 #define PML4_INDEX(address) (((uint64_t)(address) >> 39) & 511)
 #define PDPT_INDEX(address) (((uint64_t)(address) >> 30) & 511)

@@ -35,7 +35,7 @@ static uint64_t random_below(uint64_t limit)
 /* Overwrites up to eight places of `bytes`, half of them with values that tend to break things. */
 static void mutate(uint8_t *bytes, uint64_t size)
 {
-	static const uint32_t odd[] = {0, 1, 7, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff8, 24};
+	static const uint32_t odd[] = { 0, 1, 7, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff8, 24 };
 
 	for (uint64_t i = 0; i <= random_below(8); i++) {
 		uint64_t at = random_below(size - 4);
@@ -80,15 +80,15 @@ static void options_lose_the_file_name(void **state)
 		const uint16_t *options;
 		const char *expected;
 	} cases[] = {
-		{u"loader.efi uart.rate=9600", "uart.rate=9600"},
-		{u"\\EFI\\BOOT\\BOOTX64.EFI   a b", "a b"},
-		{u"BOOTX64.EFI", ""},
-		{u"uart.rate=9600 x", "uart.rate=9600 x"},
-		{u"", ""},
-		{u"   ", ""},
-		{u"efi", "efi"},
-		{u"text with \x00e9", ""},
-		{u"text with \n", ""},
+		{ u"loader.efi uart.rate=9600", "uart.rate=9600" },
+		{ u"\\EFI\\BOOT\\BOOTX64.EFI   a b", "a b" },
+		{ u"BOOTX64.EFI", "" },
+		{ u"uart.rate=9600 x", "uart.rate=9600 x" },
+		{ u"", "" },
+		{ u"   ", "" },
+		{ u"efi", "efi" },
+		{ u"text with \x00e9", "" },
+		{ u"text with \n", "" },
 	};
 
 	(void)state;
@@ -197,7 +197,7 @@ static void build_multiboot1(uint8_t *bytes)
 static void multiboot1_is_read(void **state)
 {
 	uint8_t bytes[MEMORY_SIZE];
-	struct multiboot_memory memory = {.bytes = bytes, .size = sizeof(bytes)};
+	struct multiboot_memory memory = { .bytes = bytes, .size = sizeof(bytes) };
 
 	(void)state;
 	build_multiboot1(bytes);
@@ -232,9 +232,9 @@ static uint8_t *add_tag(uint8_t *at, uint32_t type, const void *body, uint32_t s
 
 static void build_multiboot2(uint8_t *bytes)
 {
-	static const uint32_t module[] = {0x10000, 0x10123, 0x656b6f79, 0x6e6f632e, 0x66}; /* "yoke.conf" */
-	static const uint64_t map[] = {24, 0x100000, 0x1000000, 1, 0x2000000, 0x5000, 3};
-	static const uint32_t framebuffer[] = {0xb8000, 0, 160, 80, 25, 0x0210, 0};
+	static const uint32_t module[] = { 0x10000, 0x10123, 0x656b6f79, 0x6e6f632e, 0x66 }; /* "yoke.conf" */
+	static const uint64_t map[] = { 24, 0x100000, 0x1000000, 1, 0x2000000, 0x5000, 3 };
+	static const uint32_t framebuffer[] = { 0xb8000, 0, 160, 80, 25, 0x0210, 0 };
 	uint8_t rsdp[36] = "RSD PTR ";
 	uint8_t *at = bytes + 0x108;
 
@@ -254,7 +254,7 @@ static void build_multiboot2(uint8_t *bytes)
 static void multiboot2_is_read(void **state)
 {
 	uint8_t bytes[MEMORY_SIZE];
-	struct multiboot_memory memory = {.bytes = bytes, .size = sizeof(bytes)};
+	struct multiboot_memory memory = { .bytes = bytes, .size = sizeof(bytes) };
 
 	(void)state;
 	build_multiboot2(bytes);
@@ -279,7 +279,7 @@ static void multiboot2_is_read(void **state)
 static void an_unknown_loader_hands_over_nothing(void **state)
 {
 	uint8_t bytes[MEMORY_SIZE];
-	struct multiboot_memory memory = {.bytes = bytes, .size = sizeof(bytes)};
+	struct multiboot_memory memory = { .bytes = bytes, .size = sizeof(bytes) };
 
 	(void)state;
 	build_multiboot1(bytes);
@@ -295,7 +295,7 @@ static void an_unknown_loader_hands_over_nothing(void **state)
 static void damaged_multiboot_information_is_survived(void **state)
 {
 	uint8_t *bytes = malloc(MEMORY_SIZE);
-	struct multiboot_memory memory = {.bytes = bytes, .size = MEMORY_SIZE};
+	struct multiboot_memory memory = { .bytes = bytes, .size = MEMORY_SIZE };
 
 	(void)state;
 	for (int i = 0; i < MUTATION_COUNT; i++) {
@@ -399,20 +399,20 @@ static void other_files_are_refused_by_name(void **state)
 		uint8_t value;
 		const char *wrong;
 	} cases[] = {
-		{0, 0, "not an ELF file"},
-		{4, 1, "ELF64 executable"},    /* ELF32 */
-		{16, 3, "ELF64 executable"},   /* shared object */
-		{18, 183, "ELF64 executable"}, /* ARM */
-		{54, 32, "program headers"},
-		{56, 0, "program headers"},
-		{64, 0, "no Yoke kernel header"},  /* first segment is not loaded */
-		{64 + 18, 1, "where one must be"}, /* virtual address */
-		{64 + 32, 0xff, "larger in the file"},
-		{64 + 56 + 42, 1, "outside the image"}, /* memory size */
-		{0x100, 0, "some other program"},
-		{0x108, 9, "another version"},
-		{0x113, 0x40, "entry point"},
-		{0x11c, 1, "more memory"},
+		{ 0, 0, "not an ELF file" },
+		{ 4, 1, "ELF64 executable" },	 /* ELF32 */
+		{ 16, 3, "ELF64 executable" },	 /* shared object */
+		{ 18, 183, "ELF64 executable" }, /* ARM */
+		{ 54, 32, "program headers" },
+		{ 56, 0, "program headers" },
+		{ 64, 0, "no Yoke kernel header" },  /* first segment is not loaded */
+		{ 64 + 18, 1, "where one must be" }, /* virtual address */
+		{ 64 + 32, 0xff, "larger in the file" },
+		{ 64 + 56 + 42, 1, "outside the image" }, /* memory size */
+		{ 0x100, 0, "some other program" },
+		{ 0x108, 9, "another version" },
+		{ 0x113, 0x40, "entry point" },
+		{ 0x11c, 1, "more memory" },
 	};
 	uint8_t file[KERNEL_FILE_SIZE];
 	struct kernel_image image;
