@@ -7,6 +7,14 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
 
+# All processors, and no command lines (V=1 shows them).
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += --jobs=$(shell nproc)
+endif
+ifndef V
+MAKEFLAGS += --silent
+endif
+
 B := build
 CC := gcc
 PYTHON := /usr/bin/python3

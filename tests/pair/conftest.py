@@ -37,7 +37,9 @@ def build(*targets: str):
     BUILD.mkdir(exist_ok=True)
     with open(BUILD / "tests.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        result = subprocess.run(["make", "-j2", *targets], cwd=ROOT, capture_output=True, text=True)
+        # Not a part of the make that may have started us: its job server is not for us.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+        result = subprocess.run(["make", *targets], cwd=ROOT, env=environment, capture_output=True, text=True)
     if result.returncode:
         pytest.exit(f"make {' '.join(targets)} fails:\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}", 1)
 
