@@ -140,7 +140,7 @@ struct vcpu_state {
 	uint8_t interrupt_shadow; /* STI or MOV SS just retired */
 	uint8_t nmi_blocked;	  /* between an NMI's delivery and the next IRET */
 	uint8_t cpl;		  /* in real mode 0, in virtual-8086 mode 3 */
-	uint8_t reserved[4];
+	uint8_t reserved[12];
 
 	uint8_t xsave[VCPU_XSAVE_SIZE] __attribute__((aligned(64)));
 };

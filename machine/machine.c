@@ -43,6 +43,9 @@ static void devices_reset(struct machine *machine)
 	machine_msr_reset(machine);
 	machine_pm_reset(machine);
 	machine_uart_reset(machine);
+	machine_keyboard_reset(machine);
+	machine_vga_reset(machine);
+	machine_fw_cfg_reset(machine);
 	machine_pci_init(machine);
 	machine_virtio_init(machine);
 }
@@ -287,6 +290,9 @@ bool machine_input(struct machine *machine, const struct guest_memory *memory, c
 	case MACHINE_INPUT_SERIAL:
 		for (uint32_t i = 0; i < input->size; i++)
 			machine_uart_receive(machine, input->data[i]);
+		return true;
+	case MACHINE_INPUT_KEYBOARD:
+		machine_keyboard_keys(machine, input->data, input->size);
 		return true;
 	case MACHINE_INPUT_BUTTON:
 		return input_button(machine, input->value);

@@ -29,7 +29,9 @@
 #include "include/bits.h"
 #include "include/vcpu_state.h"
 #include "machine/guest_memory.h"
+#include "machine/fw_cfg.h"
 #include "machine/ioapic.h"
+#include "machine/keyboard.h"
 #include "machine/lapic.h"
 #include "machine/msr.h"
 #include "machine/pci.h"
@@ -38,6 +40,7 @@
 #include "machine/pm.h"
 #include "machine/rtc.h"
 #include "machine/uart.h"
+#include "machine/vga.h"
 #include "machine/virtio.h"
 
 #define MACHINE_DISK_MAX 4
@@ -215,6 +218,9 @@ struct machine {
 	struct machine_rtc rtc;
 	struct machine_pm pm;
 	struct machine_uart uart;
+	struct machine_keyboard keyboard;
+	struct machine_vga vga;
+	struct machine_fw_cfg fw_cfg;
 	struct machine_pci pci;
 	struct machine_virtio virtio;
 };

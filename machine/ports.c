@@ -7,6 +7,8 @@
  *     40..43 61             8254            402         firmware's debug output
  *     70 71                 clock, CMOS     600..60f    ACPI
  *     92 cf9                reset           cf8 cfc..   PCI configuration
+ *     60 64                 8042            3c0..3df    VGA
+ *     510..51b              fw_cfg
  *
  * and where the guest has put the port BARs of PCI devices. Elsewhere reads give
  * all ones and writes are ignored: that includes 0x80, which systems write to wait.
@@ -21,6 +23,11 @@
 static bool is_pm(uint16_t port, uint32_t size)
 {
 	return port >= MACHINE_PM_PORT && port + size <= MACHINE_PM_PORT + MACHINE_PM_PORT_COUNT;
+}
+
+static bool is_fw_cfg(uint16_t port, uint32_t size)
+{
+	return port >= MACHINE_FW_CFG_PORT && port + size <= MACHINE_FW_CFG_DMA_PORT + 8;
 }
 
 static bool is_pci_config(uint16_t port)
@@ -38,6 +45,9 @@ static uint8_t port_read8(struct machine *machine, uint16_t port)
 	case 0x40 ... 0x43:
 	case 0x61:
 		return machine_pit_port_read(machine, port);
+	case 0x60:
+	case 0x64:
+		return machine_keyboard_port_read(machine, port);
 	case 0x70 ... 0x71:
 		return machine_rtc_port_read(machine, port);
 	case MACHINE_FAST_RESET_PORT:
@@ -45,6 +55,8 @@ static uint8_t port_read8(struct machine *machine, uint16_t port)
 		return machine_pm_reset_read(machine, port);
 	case MACHINE_UART_PORT ... MACHINE_UART_PORT + 7:
 		return machine_uart_port_read(machine, port - MACHINE_UART_PORT);
+	case MACHINE_VGA_PORT ... MACHINE_VGA_PORT + MACHINE_VGA_PORT_COUNT - 1:
+		return machine_vga_port_read(machine, port - MACHINE_VGA_PORT);
 	case DEBUG_PORT:
 		return DEBUG_PORT_ANSWER;
 	default:
@@ -64,6 +76,10 @@ static void port_write8(struct machine *machine, uint16_t port, uint8_t value)
 	case 0x61:
 		machine_pit_port_write(machine, port, value);
 		break;
+	case 0x60:
+	case 0x64:
+		machine_keyboard_port_write(machine, port, value);
+		break;
 	case 0x70 ... 0x71:
 		machine_rtc_port_write(machine, port, value);
 		break;
@@ -73,6 +89,9 @@ static void port_write8(struct machine *machine, uint16_t port, uint8_t value)
 		break;
 	case MACHINE_UART_PORT ... MACHINE_UART_PORT + 7:
 		machine_uart_port_write(machine, port - MACHINE_UART_PORT, value);
+		break;
+	case MACHINE_VGA_PORT ... MACHINE_VGA_PORT + MACHINE_VGA_PORT_COUNT - 1:
+		machine_vga_port_write(machine, port - MACHINE_VGA_PORT, value);
 		break;
 	case DEBUG_PORT:
 		machine_byte_queue_put(&machine->debug_output, value);
@@ -94,6 +113,8 @@ uint32_t machine_port_read(struct machine *machine, const struct guest_memory *m
 
 	if (is_pm(port, size))
 		return machine_pm_port_read(machine, port - MACHINE_PM_PORT, size);
+	if (is_fw_cfg(port, size))
+		return machine_fw_cfg_port_read(machine, port - MACHINE_FW_CFG_PORT, size) & size_mask(size);
 	if (is_pci_config(port))
 		return machine_pci_port_read(machine, memory, port, size) & size_mask(size);
 	window = machine_pci_window_find(machine, port, size, true);
@@ -113,6 +134,10 @@ void machine_port_write(struct machine *machine, const struct guest_memory *memo
 	value &= size_mask(size);
 	if (is_pm(port, size)) {
 		machine_pm_port_write(machine, port - MACHINE_PM_PORT, size, value);
+		return;
+	}
+	if (is_fw_cfg(port, size)) {
+		machine_fw_cfg_port_write(machine, memory, port - MACHINE_FW_CFG_PORT, size, value);
 		return;
 	}
 	if (is_pci_config(port)) {
