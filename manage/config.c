@@ -37,7 +37,7 @@ static const char *const record_names[] = { "off", "record", "replay", NULL };
 	{ "disk", name_, CONFIG_DISK, AT(disk.disks[role_]), .default_text = NULL }
 #define MIRROR_SIZE_KEY(name_, index_) \
 	{ "disk", name_, CONFIG_SIZE, AT(disk.mirror_size[index_]), .default_text = "all", \
-	  .minimum = MIB, .maximum = 1024 * 1024 * GIB, .multiple = 4 * KIB, .word = "all", .word_value = 0 }
+	  .minimum = MIB, .maximum = GIB * 1024 * 1024, .multiple = 4 * KIB, .word = "all", .word_value = 0 }
 
 static const struct config_key keys[] = {
 	{ "server", "name", CONFIG_CHOICE, AT(server.name), .default_text = "a", .choices = server_names },
@@ -74,18 +74,18 @@ static const struct config_key keys[] = {
 	MIRROR_SIZE_KEY("mirror8_size", 7),
 
 	{ "guest", "memory", CONFIG_SIZE, AT(guest.memory_size), .default_text = "512M",
-	  .minimum = 16 * MIB, .maximum = 1024 * GIB, .multiple = 2 * MIB },
+	  .minimum = 16 * MIB, .maximum = GIB * 1024, .multiple = 2 * MIB },
 	{ "guest", "autostart", CONFIG_CHOICE, AT(guest.autostart), .default_text = "yes", .choices = no_yes },
 	{ "guest", "start", CONFIG_CHOICE, AT(guest.start), .default_text = "disk", .choices = start_names },
 	{ "guest", "kernel", CONFIG_FILE, AT(guest.kernel), .maximum = CONFIG_FILE_NAME_SIZE - 1 },
 	{ "guest", "initrd", CONFIG_FILE, AT(guest.initrd), .maximum = CONFIG_FILE_NAME_SIZE - 1 },
 	{ "guest", "command_line", CONFIG_TEXT, AT(guest.command_line), .maximum = CONFIG_COMMAND_LINE_SIZE - 1 },
 	{ "guest", "watchdog", CONFIG_DURATION, AT(guest.watchdog_ns), .default_text = "off",
-	  .minimum = SECOND, .maximum = 60 * MINUTE, .word = "off", .word_value = 0 },
+	  .minimum = SECOND, .maximum = MINUTE * 60, .word = "off", .word_value = 0 },
 	{ "guest", "failure_policy", CONFIG_CHOICE, AT(guest.failure_policy), .default_text = "restart", .choices = failure_names },
 
 	{ "pair", "start_wait", CONFIG_DURATION, AT(pair.start_wait_ns), .default_text = "1min",
-	  .minimum = 0, .maximum = 24 * 60 * MINUTE, .word = "forever", .word_value = UINT64_MAX },
+	  .minimum = 0, .maximum = MINUTE * 60 * 24, .word = "forever", .word_value = UINT64_MAX },
 	{ "pair", "failure_timeout", CONFIG_DURATION, AT(pair.failure_timeout_ns), .default_text = "1s",
 	  .minimum = 20 * MS, .maximum = MINUTE },
 	{ "pair", "preferred", CONFIG_CHOICE, AT(pair.preferred), .default_text = "a", .choices = preferred_names },

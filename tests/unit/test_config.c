@@ -507,6 +507,19 @@ static void every_key_is_documented(void **state)
 	}
 }
 
+/* The yoke.conf that every image carries. */
+static void the_file_of_the_image_is_good(void **state)
+{
+	static char text[CONFIG_FILE_SIZE_MAX];
+	FILE *file = fopen("boot/yoke.conf", "r");
+
+	(void)state;
+	assert_non_null(file);
+	assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+	fclose(file);
+	parse_good(text, "");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -522,6 +535,7 @@ int main(void)
 		cmocka_unit_test(command_line_overrides_the_file),
 		cmocka_unit_test(set_mends_a_refused_file),
 		cmocka_unit_test(every_key_is_documented),
+		cmocka_unit_test(the_file_of_the_image_is_good),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
