@@ -208,6 +208,14 @@ def test_uefi_network_without_kernel(network_boot):
     machine.expect(r"yoke loader: refused: neither \\yoke\\yoke\.elf nor \\yoke\.elf", 180)
 
 
+def test_uefi_network_without_ipxe(server):
+    """The firmware's own network boot, which offers no file system: the loader says what to do instead."""
+    build("netboot")
+    nic = Nic(f"user,tftp={BUILD / 'boot'},bootfile=yoke_loader.efi", model="virtio-net-pci", properties="bootindex=0")
+    machine = server(nics=[nic], **FIRMWARE["uefi"])
+    machine.expect("yoke loader: refused: it cannot see the place it was loaded from .* load it with iPXE", 180)
+
+
 def test_bios_kernel_cut_short(second_disk, make_image, tmp_path):
     image = make_image()
     in_image(image, "mcopy", "-o", kernel_cut_short(tmp_path), "::yoke/yoke.elf")
