@@ -7,7 +7,7 @@
  * Both rings are memory; registers are touched once a batch. A register access is a
  * round trip over the bus (or an exit into the emulator), and is what costs most.
  *
- * Transmit: slot i owns buffer i, a frame is copied there and takes one
+ * Transmit: slot i owns buffer i, a frame is put there and takes one
  * descriptor. Frames between two doorbells form a batch; only its last
  * descriptor asks for a report, so one look tells that all of it is done.
  *
@@ -335,11 +335,9 @@ static void e1000_close_batch(struct e1000 *port)
 	port->tx_batch_first = port->tx_producer;
 }
 
-static int e1000_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count)
+static int e1000_transmit_reserve(struct net_device *device, uint32_t size, uint8_t **room)
 {
 	struct e1000 *port = device->driver;
-	uint32_t size = net_pieces_size(pieces, piece_count);
-	uint32_t slot = port->tx_producer % TX_SLOTS;
 
 	if (!device->opened || device->failed)
 		return -ENETDOWN;
@@ -350,13 +348,37 @@ static int e1000_transmit(struct net_device *device, const struct net_piece *pie
 		device->statistics.tx_ring_full++;
 		return -EAGAIN;
 	}
-	net_pieces_copy((uint8_t *)port->tx_buffers.address + slot * port->tx_slot_size, pieces, piece_count);
-	port->tx_descriptors[slot].word = size | E1000_TX_END | E1000_TX_FCS;
+	*room = (uint8_t *)port->tx_buffers.address + port->tx_producer % TX_SLOTS * port->tx_slot_size;
+	return 0;
+}
+
+static void e1000_transmit_commit(struct net_device *device, uint32_t size)
+{
+	struct e1000 *port = device->driver;
+
+	if (device->failed)
+		return;
+	ASSERT(size >= NET_FRAME_SIZE_MIN);
+	ASSERT(size <= device->options.frame_size_max);
+	ASSERT(port->tx_producer - port->tx_consumer < TX_SLOTS - 1);
+	port->tx_descriptors[port->tx_producer % TX_SLOTS].word = size | E1000_TX_END | E1000_TX_FCS;
 	port->tx_producer++;
 	if (port->tx_producer - port->tx_batch_first == TX_BATCH_MAX)
 		e1000_close_batch(port);
 	device->statistics.tx_frames++;
 	device->statistics.tx_bytes += size;
+}
+
+static int e1000_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count)
+{
+	uint32_t size = net_pieces_size(pieces, piece_count);
+	uint8_t *room;
+	int status = e1000_transmit_reserve(device, size, &room);
+
+	if (status)
+		return status;
+	net_pieces_copy(room, pieces, piece_count);
+	e1000_transmit_commit(device, size);
 	return 0;
 }
 
@@ -545,6 +567,8 @@ const struct net_ops e1000_ops = {
 	.reset = e1000_reset,
 	.open = e1000_open,
 	.close = e1000_close,
+	.transmit_reserve = e1000_transmit_reserve,
+	.transmit_commit = e1000_transmit_commit,
 	.transmit = e1000_transmit,
 	.transmit_flush = e1000_transmit_flush,
 	.poll_tx = e1000_poll_tx,

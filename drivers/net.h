@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The class "network port": what every NIC driver offers, polled, under the same
- * verbs. A driver owns its rings and its DMA buffers; frames are copied in and
- * handed out in place, so nobody else's memory is ever within a device's reach.
+ * verbs. A driver owns its rings and its DMA buffers; frames are built or copied
+ * there and handed out in place, so nobody else's memory is ever within a device's
+ * reach.
  *
  * One processor runs everything: no driver is re-entered.
  */
@@ -82,13 +83,24 @@ struct net_ops {
 	void (*close)(struct net_device *device);
 
 	/*
-	 * Copies a frame of 1..NET_PIECE_MAX pieces into the ring. The device may
-	 * not see it before transmit_flush(). Returns 0, -EAGAIN when the ring is
-	 * full (transmit_flush, poll_tx and try again), -EMSGSIZE when the frame is
-	 * shorter than a header or longer than frame_size_max, -ENETDOWN when not open
-	 * or failed. Frames shorter than Ethernet's 60 bytes go out as they are or
-	 * padded, as the device likes.
+	 * Room for the next frame, at least `size` bytes within the ring, for the caller
+	 * to write to: no copy. The room is the caller's until transmit_commit() or the
+	 * next transmit call of any kind; to give it up nothing is needed. Returns 0 with
+	 * `room`; -EAGAIN when enough is under way (transmit_flush, poll_tx and try again);
+	 * -EMSGSIZE when the frame is shorter than a header or longer than
+	 * frame_size_max; -ENETDOWN when not open or failed.
 	 */
+	int (*transmit_reserve)(struct net_device *device, uint32_t size, uint8_t **room);
+
+	/*
+	 * The room holds a frame of `size` bytes, no more than was reserved and no less
+	 * than a header. The device may not see it before transmit_flush(). Frames
+	 * shorter than Ethernet's 60 bytes go out as they are or padded, as the device
+	 * likes. Nothing happens when the port has failed since.
+	 */
+	void (*transmit_commit)(struct net_device *device, uint32_t size);
+
+	/* Both, around a copy of a frame of 1..NET_PIECE_MAX pieces. Returns as transmit_reserve(). */
 	int (*transmit)(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count);
 
 	/* One doorbell for all frames put in since the last one. */

@@ -81,6 +81,7 @@ static inline void net_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
 }
 
+/* Copies the pieces one behind the other. */
 static inline void net_pieces_copy(uint8_t *to, const struct net_piece *pieces, uint32_t piece_count)
 {
 	for (uint32_t i = 0; i < piece_count; i++) {

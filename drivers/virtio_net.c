@@ -10,6 +10,10 @@
  * with head i. Receive buffers hold the largest frame whole (no merging), so that a
  * frame is always one piece; with 256 of them memory is no reason to do otherwise.
  *
+ * Sending stops at TX_BYTES_MAX under way, not only at a full ring: the buffer
+ * used last is used again first, so fewer of them stay within the caches of whoever
+ * plays the device. With 256 jumbo frames under way QEMU sends a third fewer.
+ *
  * No offload is negotiated: the header is all zeros on transmit and ignored on
  * receive. The control queue only sets the receive filter; what the
  * device cannot filter is filtered here.
@@ -31,8 +35,8 @@ TRACE_FILE("net", TRACE_INFO);
 #define HEADER_OFFSET 4
 #define FRAME_OFFSET (HEADER_OFFSET + sizeof(struct virtio_net_header))
 BUILD_ASSERT(FRAME_OFFSET == 16);
+#define TX_BYTES_MAX (256 * KIB)
 #define RX_BATCH 16 /* buffers given back by one store of the index */
-#define RX_HELD_NONE UINT16_MAX
 
 #define FEATURES_WANTED                                                                                   \
 	(VIRTIO_NET_FEATURE_MTU | VIRTIO_NET_FEATURE_MAC | VIRTIO_NET_FEATURE_STATUS |                    \
@@ -58,6 +62,8 @@ struct virtio_net {
 	uint32_t slot_size;
 	struct dma_buffer tx_buffers, rx_buffers, control_buffer;
 	struct net_watchdog tx_watchdog;
+	uint64_t tx_bytes;	   /* under way or put in */
+	uint16_t tx_sizes[SLOTS];  /* of the frames in it, by head */
 	uint32_t rx_waiting; /* buffers added that the device was not shown */
 	bool rx_held;	     /* a frame was handed out: its buffer is not the device's yet */
 	bool filter_multicast; /* here, because the device cannot */
@@ -276,6 +282,7 @@ static int virtio_net_open(struct net_device *device, const struct net_open *opt
 	if (status)
 		goto stop;
 	net_watchdog_rest(&port->tx_watchdog);
+	port->tx_bytes = 0;
 	port->rx_held = false;
 	port->rx_waiting = 0;
 	virtio_net_fill_receive(port, options->frame_size_max);
@@ -303,30 +310,57 @@ static void virtio_net_close(struct net_device *device)
 
 /* Transmit ----------------------------------------------------------------- */
 
-static int virtio_net_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count)
+static int virtio_net_transmit_reserve(struct net_device *device, uint32_t size, uint8_t **room)
 {
 	struct virtio_net *port = device->driver;
-	struct virtqueue *ring = &port->transmit.ring;
-	uint32_t size = net_pieces_size(pieces, piece_count);
-	struct virtqueue_segment segment;
-	uint64_t offset;
+	const struct virtqueue *ring = &port->transmit.ring;
 
 	if (!device->opened || device->failed)
 		return -ENETDOWN;
 	if (size < NET_FRAME_SIZE_MIN || size > device->options.frame_size_max)
 		return -EMSGSIZE;
-	if (ring->free_count == 0) {
+	if (ring->free_count == 0 || port->tx_bytes + size > TX_BYTES_MAX) {
 		device->statistics.tx_ring_full++;
 		return -EAGAIN;
 	}
+	*room = (uint8_t *)port->tx_buffers.address + (uint64_t)virtqueue_next_head(ring) * port->slot_size +
+		FRAME_OFFSET;
+	return 0;
+}
+
+static void virtio_net_transmit_commit(struct net_device *device, uint32_t size)
+{
+	struct virtio_net *port = device->driver;
+	struct virtqueue *ring = &port->transmit.ring;
+	struct virtqueue_segment segment;
+	int head;
+
+	if (device->failed)
+		return;
+	ASSERT(size >= NET_FRAME_SIZE_MIN);
+	ASSERT(size <= device->options.frame_size_max);
 	/* The header is zero since start-up and the device may only read it. */
-	offset = (uint64_t)virtqueue_next_head(ring) * port->slot_size;
-	net_pieces_copy((uint8_t *)port->tx_buffers.address + offset + FRAME_OFFSET, pieces, piece_count);
-	segment.physical = port->tx_buffers.physical + offset + HEADER_OFFSET;
+	segment.physical = port->tx_buffers.physical + (uint64_t)virtqueue_next_head(ring) * port->slot_size +
+			   HEADER_OFFSET;
 	segment.size = (uint32_t)sizeof(struct virtio_net_header) + size;
-	virtqueue_add(ring, &segment, 1, 0);
+	head = virtqueue_add(ring, &segment, 1, 0);
+	ASSERT(head >= 0);
+	port->tx_sizes[head] = (uint16_t)size;
+	port->tx_bytes += size;
 	device->statistics.tx_frames++;
 	device->statistics.tx_bytes += size;
+}
+
+static int virtio_net_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count)
+{
+	uint32_t size = net_pieces_size(pieces, piece_count);
+	uint8_t *room;
+	int status = virtio_net_transmit_reserve(device, size, &room);
+
+	if (status)
+		return status;
+	net_pieces_copy(room, pieces, piece_count);
+	virtio_net_transmit_commit(device, size);
 	return 0;
 }
 
@@ -371,8 +405,10 @@ static uint32_t virtio_net_poll_tx(struct net_device *device)
 
 	if (!device->opened || device->failed)
 		return 0;
-	while ((status = virtqueue_take(ring, &head, &size)) > 0)
+	while ((status = virtqueue_take(ring, &head, &size)) > 0) {
+		port->tx_bytes -= port->tx_sizes[head];
 		count++;
+	}
 	if (status < 0)
 		net_device_fault(device, "finished a frame to send that it does not have");
 	else if (count != 0 || ring->published == ring->taken)
@@ -485,6 +521,8 @@ const struct net_ops virtio_net_ops = {
 	.reset = virtio_net_reset,
 	.open = virtio_net_open,
 	.close = virtio_net_close,
+	.transmit_reserve = virtio_net_transmit_reserve,
+	.transmit_commit = virtio_net_transmit_commit,
 	.transmit = virtio_net_transmit,
 	.transmit_flush = virtio_net_transmit_flush,
 	.poll_tx = virtio_net_poll_tx,

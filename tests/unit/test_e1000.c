@@ -355,6 +355,32 @@ static void one_doorbell_and_few_reports_for_a_batch(void **state)
 	assert_int_equal(port->ops->poll_tx(port), 0);
 }
 
+/* A frame built within the ring; room that was given up leaves no trace. */
+static void frames_can_be_built_in_place(void **state)
+{
+	uint8_t *room;
+	uint8_t *again;
+
+	(void)state;
+	assert_int_equal(port->ops->transmit_reserve(port, NET_FRAME_SIZE_STANDARD, &room), 0);
+	memset(room, 0x11, NET_FRAME_SIZE_STANDARD);
+	assert_int_equal(port->ops->transmit_reserve(port, 100, &again), 0);
+	assert_ptr_equal(room, again);
+	memset(room, 0x22, 100);
+	port->ops->transmit_commit(port, 90);
+	assert_int_equal(port->ops->transmit_reserve(port, NET_FRAME_SIZE_STANDARD + 1, &room), -EMSGSIZE);
+	assert_int_equal(port->ops->transmit_reserve(port, 13, &room), -EMSGSIZE);
+	port->ops->transmit_flush(port);
+	assert_int_equal(model.sent_count, 1);
+	assert_int_equal(model.sent_size[0], 90);
+	assert_int_equal(model.last[89], 0x22);
+	assert_int_equal(port->ops->poll_tx(port), 1);
+	port->failed = true;
+	assert_int_equal(port->ops->transmit_reserve(port, 100, &room), -ENETDOWN);
+	port->ops->transmit_commit(port, 100);
+	assert_int_equal(port->statistics.tx_frames, 1);
+}
+
 static void full_ring_says_again_and_recovers(void **state)
 {
 	uint32_t count = 0;
@@ -534,6 +560,44 @@ static void completion_nobody_asked_for_is_not_seen(void **state)
 	assert_int_equal(port->ops->poll_tx(port), 0);
 }
 
+/* Random words in both rings, again and again: errors and faults, but nothing out of bounds. */
+static void nonsense_from_the_device_does_no_harm(void **state)
+{
+	uint64_t seed = 1;
+	uint32_t faults = 0;
+
+	(void)state;
+	for (uint32_t round = 0; round < 3000; round++) {
+		struct e1000_rx_descriptor *rx = host_dma_at(*reg(E1000_RDBAL) | (uint64_t)*reg(E1000_RDBAH) << 32, 512 * 16);
+		struct e1000_tx_descriptor *tx = host_dma_at(*reg(E1000_TDBAL) | (uint64_t)*reg(E1000_TDBAH) << 32, 256 * 16);
+		struct net_frame frame;
+		uint64_t sum = 0;
+
+		for (uint32_t i = 0; i < 16; i++) {
+			seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+			/* Mostly believable: done, and no more than a buffer. */
+			rx[(seed >> 40) % 512].word = (seed >> 20 & (round % 2 ? 0xfff : 0x7ff)) | E1000_RX_DONE |
+						      (seed >> 8 & (E1000_RX_END | E1000_RX_ERRORS));
+			tx[(seed >> 50) % 256].word ^= seed >> 4 & E1000_TX_DONE;
+		}
+		send_frame(60 + round % 1000, (uint8_t)round);
+		if (round % 7 == 0)
+			port->ops->transmit_flush(port);
+		port->ops->poll_tx(port);
+		while (port->ops->poll_rx(port, &frame) == 1) {
+			for (uint32_t i = 0; i < frame.size; i++)
+				sum += frame.data[i];
+		}
+		assert_true(sum < UINT64_MAX);
+		if (port->failed) {
+			faults++;
+			open_port(port->options.frame_size_max);
+		}
+	}
+	assert_true(faults > 0);
+	assert_int_equal(port->statistics.device_faults, faults);
+}
+
 static void device_that_stops_sending_is_found(void **state)
 {
 	(void)state;
@@ -627,6 +691,7 @@ int main(void)
 		cmocka_unit_test_setup(pieces_leave_as_one_frame, setup),
 		cmocka_unit_test_setup(frames_of_wrong_size_are_refused, setup),
 		cmocka_unit_test_setup(one_doorbell_and_few_reports_for_a_batch, setup),
+		cmocka_unit_test_setup(frames_can_be_built_in_place, setup),
 		cmocka_unit_test_setup(full_ring_says_again_and_recovers, setup),
 		cmocka_unit_test_setup(sending_runs_through_the_ring_many_times, setup),
 		cmocka_unit_test_setup(received_frames_come_out_whole, setup_jumbo),
@@ -638,6 +703,8 @@ int main(void)
 		cmocka_unit_test_setup(hole_in_a_frame_is_a_fault, setup),
 		cmocka_unit_test_setup(endless_frame_is_a_fault, setup),
 		cmocka_unit_test_setup(completion_nobody_asked_for_is_not_seen, setup),
+		cmocka_unit_test_setup(nonsense_from_the_device_does_no_harm, setup),
+		cmocka_unit_test_setup(nonsense_from_the_device_does_no_harm, setup_jumbo),
 		cmocka_unit_test_setup(device_that_stops_sending_is_found, setup),
 		cmocka_unit_test_setup(link_down_is_no_hang, setup),
 		cmocka_unit_test_setup(reset_without_an_answer_times_out, setup),

@@ -524,6 +524,32 @@ static void pieces_leave_as_one_frame(void **state)
 	assert_int_equal(send_frame(9015, 0), -EMSGSIZE);
 }
 
+/* A frame built within the ring; room that was given up leaves no trace. */
+static void frames_can_be_built_in_place(void **state)
+{
+	uint8_t *room;
+	uint8_t *again;
+
+	(void)state;
+	assert_int_equal(port->ops->transmit_reserve(port, NET_FRAME_SIZE_JUMBO, &room), 0);
+	memset(room, 0x11, NET_FRAME_SIZE_JUMBO);
+	assert_int_equal(port->ops->transmit_reserve(port, 100, &again), 0);
+	assert_ptr_equal(room, again);
+	memset(room, 0x22, 100);
+	port->ops->transmit_commit(port, 90);
+	assert_int_equal(port->ops->transmit_reserve(port, NET_FRAME_SIZE_JUMBO + 1, &room), -EMSGSIZE);
+	assert_int_equal(port->ops->transmit_reserve(port, 13, &room), -EMSGSIZE);
+	port->ops->transmit_flush(port);
+	assert_int_equal(model.sent_count, 1);
+	assert_int_equal(model.sent_size, 90);
+	assert_int_equal(model.sent[89], 0x22);
+	assert_int_equal(port->ops->poll_tx(port), 1);
+	port->failed = true;
+	assert_int_equal(port->ops->transmit_reserve(port, 100, &room), -ENETDOWN);
+	port->ops->transmit_commit(port, 100);
+	assert_int_equal(port->statistics.tx_frames, 1);
+}
+
 static void full_ring_says_again_and_recovers(void **state)
 {
 	uint32_t count = 0;
@@ -542,6 +568,26 @@ static void full_ring_says_again_and_recovers(void **state)
 	assert_int_equal(model.sent[20], 255);
 	assert_int_equal(port->ops->poll_tx(port), 256);
 	assert_int_equal(send_frame(60, 0), 0);
+}
+
+/* Jumbo frames stop at 256 KiB under way, long before the ring is full. */
+static void bytes_under_way_are_bounded(void **state)
+{
+	(void)state;
+	model.hangs = true;
+	for (uint32_t i = 0; i < 29; i++)
+		assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), 0);
+	assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), -EAGAIN);
+	assert_int_equal(send_frame(60, 0), 0);
+	port->ops->transmit_flush(port);
+	model.hangs = false;
+	model_transmit();
+	assert_int_equal(port->ops->poll_tx(port), 30);
+	for (uint32_t i = 0; i < 29; i++)
+		assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), 0);
+	assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), -EAGAIN);
+	open_port(NET_FRAME_SIZE_JUMBO, false);
+	assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), 0);
 }
 
 static void one_doorbell_for_a_batch(void **state)
@@ -686,6 +732,45 @@ static void completion_nobody_asked_for_is_a_fault(void **state)
 	expect_fault();
 }
 
+/* Random used rings, again and again: errors and faults, but nothing out of bounds. */
+static void nonsense_from_the_device_does_no_harm(void **state)
+{
+	uint64_t seed = 1;
+	uint32_t faults = 0;
+
+	(void)state;
+	model.hangs = true;
+	for (uint32_t round = 0; round < 3000; round++) {
+		struct net_frame frame;
+		uint64_t sum = 0;
+
+		send_frame(60 + round % 9000 % 8900, (uint8_t)round);
+		port->ops->transmit_flush(port);
+		for (uint32_t i = 0; i < 3; i++) {
+			struct model_queue *queue = &model.queues[i % 2];
+
+			seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+			/* Mostly believable heads and sizes. */
+			queue_finish(queue, (uint32_t)(seed >> 33) % (round % 5 ? 256 : 300),
+				     i % 2 ? 0 : (uint32_t)(seed >> 20) % (round % 11 ? 9026 : 9100));
+		}
+		port->ops->poll_tx(port);
+		while (port->ops->poll_rx(port, &frame) == 1) {
+			for (uint32_t i = 0; i < frame.size; i++)
+				sum += frame.data[i];
+		}
+		assert_true(sum < UINT64_MAX);
+		if (port->failed) {
+			faults++;
+			model.hangs = false;
+			open_port(NET_FRAME_SIZE_JUMBO, false);
+			model.hangs = true;
+		}
+	}
+	assert_true(faults > 0);
+	assert_int_equal(port->statistics.device_faults, faults);
+}
+
 static void short_frame_is_counted_and_dropped(void **state)
 {
 	uint8_t bytes[13] = { 0 };
@@ -757,7 +842,9 @@ int main(void)
 		cmocka_unit_test(open_tells_when_memory_is_used_up),
 		cmocka_unit_test_setup(open_fails_when_the_filter_cannot_be_set, setup),
 		cmocka_unit_test_setup(pieces_leave_as_one_frame, setup),
+		cmocka_unit_test_setup(frames_can_be_built_in_place, setup),
 		cmocka_unit_test_setup(full_ring_says_again_and_recovers, setup),
+		cmocka_unit_test_setup(bytes_under_way_are_bounded, setup),
 		cmocka_unit_test_setup(one_doorbell_for_a_batch, setup),
 		cmocka_unit_test_setup(frames_pass_through_the_index_wrap, setup),
 		cmocka_unit_test_setup(full_receive_ring_empties_in_order, setup),
@@ -765,6 +852,7 @@ int main(void)
 		cmocka_unit_test(filter_here_when_the_device_has_none),
 		cmocka_unit_test(bad_receive_answers_are_faults),
 		cmocka_unit_test_setup(completion_nobody_asked_for_is_a_fault, setup),
+		cmocka_unit_test_setup(nonsense_from_the_device_does_no_harm, setup),
 		cmocka_unit_test_setup(short_frame_is_counted_and_dropped, setup),
 		cmocka_unit_test_setup(device_that_stops_sending_is_found, setup),
 		cmocka_unit_test_setup(link_follows_the_device, setup),
