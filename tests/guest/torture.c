@@ -212,7 +212,7 @@ static void act_on_port(const struct vcpu_exit *exit)
 
 	if (exit->port.is_in)
 		vcpu.state.gpr[VCPU_RAX] = hash;
-	else if (hash & BIT(16))
+	else if (hash >> 31)
 		vcpu_offer_interrupt(&vcpu, TORTURE_VECTOR_EXTERNAL);
 }
 
