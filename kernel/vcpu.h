@@ -75,6 +75,9 @@ struct vcpu {
 
 	struct position position; /* exits and steps; rip and rcx are filled in by vcpu_position() */
 
+	uint64_t tsc_entry; /* of the last run */
+	uint64_t tsc_exit;
+
 	bool interrupt_offered;	 /* and not taken yet */
 	bool interrupt_taken;	 /* in the last run */
 	bool window_watched;	 /* in the run that is about to begin: exit when it can be taken */

@@ -305,6 +305,8 @@ static void svm_vcpu_run(struct vcpu *vcpu, uint32_t timer_count, struct vcpu_ex
 	before_run(vcpu, timer_count);
 	svm_run(&run_frame);
 	after_run(vcpu);
+	vcpu->tsc_entry = run_frame.tsc_entry;
+	vcpu->tsc_exit = run_frame.tsc_exit;
 	exit->steps = vcpu->counter->ops->retired(vcpu->counter, run_frame.tsc_entry, run_frame.tsc_exit);
 	svm_exit_normalise(vcpu, vmcb, exit);
 	recover_event(vcpu, exit);

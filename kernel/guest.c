@@ -1,0 +1,468 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The run loop; see guest.h. */
+#include "kernel/guest.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "include/assert.h"
+#include "include/crc32c.h"
+#include "include/memory_layout.h"
+#include "include/trace.h"
+#include "kernel/page_map.h"
+#include "kernel/pages.h"
+#include "kernel/paging.h"
+#include "kernel/time.h"
+#include "machine/direct_boot.h"
+#include "machine/guest_paging.h"
+
+TRACE_FILE("guest", TRACE_INFO);
+
+#define CHECK_INTERVAL_NS (100 * NS_PER_MS)
+#define CHECK_WINDOW_SIZE (16 * KIB)
+/* A slice that would end sooner for a timer is not worth its way in and out. */
+#define SLICE_STEPS_MIN 10000
+
+/* ---- start ---- */
+
+static uint32_t fetch_code(void *owner, const struct vcpu_state *state, uint8_t *bytes)
+{
+	const struct guest *guest = owner;
+	uint64_t address = state->rip + state->segments[VCPU_CS].base;
+
+	if (!(state->efer & VCPU_EFER_LMA))
+		address &= UINT32_MAX;
+	return guest_paging_fetch(state, &guest->memory, address, bytes, VCPU_INSTRUCTION_SIZE_MAX);
+}
+
+/* What CR4 may hold is what CPUID promises: one model, in machine/cpuid.c. */
+static uint64_t cr4_promised(struct guest *guest)
+{
+	static const struct {
+		uint32_t leaf;
+		uint32_t in_ebx : 1, in_ecx : 1; /* else EDX */
+		uint32_t feature;		 /* bit */
+		uint32_t cr4;			 /* bits */
+	} rows[] = {
+		{ 1, 0, 0, 1, 0x03 },	   /* VME: VME, PVI */
+		{ 1, 0, 0, 4, 0x04 },	   /* TSC: TSD */
+		{ 1, 0, 0, 2, 0x08 },	   /* DE */
+		{ 1, 0, 0, 3, 0x10 },	   /* PSE */
+		{ 1, 0, 0, 6, 0x20 },	   /* PAE */
+		{ 1, 0, 0, 7, 0x40 },	   /* MCE */
+		{ 1, 0, 0, 13, 0x80 },	   /* PGE */
+		{ 1, 0, 0, 24, 0x200 },	   /* FXSR: OSFXSR */
+		{ 1, 0, 0, 25, 0x400 },	   /* SSE: OSXMMEXCPT */
+		{ 1, 0, 1, 26, 0x40000 },  /* XSAVE: OSXSAVE */
+		{ 7, 1, 0, 0, 0x10000 },   /* FSGSBASE */
+		{ 7, 1, 0, 7, 0x100000 },  /* SMEP */
+		{ 7, 1, 0, 20, 0x200000 }, /* SMAP */
+		{ 7, 0, 1, 2, 0x800 },	   /* UMIP */
+	};
+	uint64_t allowed = BIT(8); /* PCE: harmless, RDPMC faults either way */
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct machine_cpuid_result result = machine_cpuid(&guest->machine, &guest->vcpu.state, rows[i].leaf, 0);
+		uint32_t word = rows[i].in_ebx ? result.ebx : rows[i].in_ecx ? result.ecx : result.edx;
+
+		if (word >> rows[i].feature & 1)
+			allowed |= rows[i].cr4;
+	}
+	return allowed;
+}
+
+static int map_memory(struct guest *guest)
+{
+	const struct guest_memory *memory = &guest->memory;
+	uint64_t total = guest_memory_total(memory);
+
+	for (uint64_t offset = 0; offset < total; offset += LARGE_PAGE_SIZE) {
+		uint64_t physical;
+		uint64_t rights;
+		int error;
+
+		if (!paging_lookup((uint64_t)memory->base + offset, &physical, &rights))
+			return trace_error(-EFAULT);
+		error = guest->vcpu.ops->map(&guest->vcpu, guest_memory_gpa(memory, offset), physical,
+					     min_u64(LARGE_PAGE_SIZE, total - offset));
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+const char *guest_init(struct guest *guest, const struct machine_config *config, const struct step_counter *counter,
+		       const struct guest_outside *outside)
+{
+	const char *wrong = machine_config_check(config);
+	uint64_t pages;
+
+	if (wrong)
+		return wrong;
+	guest_memory_init(&guest->memory, (uint8_t *)GUEST_MAP_BASE, config->memory_size, 0);
+	pages = align_up(guest_memory_total(&guest->memory), LARGE_PAGE_SIZE) / LARGE_PAGE_SIZE;
+	for (uint64_t i = 0; i < pages; i++) {
+		uint64_t physical = pages_allocate_guest();
+
+		if (!physical || paging_map_guest(i, physical))
+			return "the server has not got as much free memory as the guest is to have";
+	}
+	guest->vcpu.counter = counter;
+	guest->outside = outside;
+	guest->state = GUEST_OFF;
+	machine_init(&guest->machine, config);
+	if (!config->has_avx)
+		guest->vcpu.xcr0_allowed &= ~VCPU_XCR0_AVX;
+	return NULL;
+}
+
+static void zero_memory(struct guest *guest)
+{
+	uint64_t count = guest_memory_total(&guest->memory) / 8;
+	void *at = guest->memory.base;
+
+	__asm__ volatile("rep stosq" : "+D"(at), "+c"(count) : "a"(0) : "memory");
+}
+
+/* Processor and kernel as after power-on or reset; memory and time are left alone. */
+static const char *boot(struct guest *guest)
+{
+	const struct machine_direct_boot direct = {
+		.kernel = guest->boot.kernel,
+		.kernel_size = guest->boot.kernel_size,
+		.initrd = guest->boot.initrd,
+		.initrd_size = guest->boot.initrd_size,
+		.command_line = guest->boot.command_line,
+	};
+	struct vcpu *vcpu = &guest->vcpu;
+	const char *wrong;
+
+	vcpu_state_reset(&vcpu->state);
+	wrong = machine_direct_boot(&guest->machine, &guest->memory, &direct, &vcpu->state);
+	vcpu_withdraw_interrupt(vcpu);
+	vcpu_load(vcpu);
+	guest->lines_changed = true;
+	guest->nmi_returns = false;
+	return wrong;
+}
+
+const char *guest_start(struct guest *guest, const struct guest_boot *boot_files)
+{
+	const struct machine_config config = guest->machine.config;
+	const char *wrong;
+
+	guest->state = GUEST_OFF;
+	guest->reason = NULL;
+	guest->boot = *boot_files;
+	guest->exit_open = false;
+	guest->check_next_ns = 0;
+	guest->check_count = 0;
+	guest->steps = 0;
+	memset(guest->exits, 0, sizeof(guest->exits));
+	zero_memory(guest);
+	memset(&guest->machine, 0, sizeof(guest->machine));
+	machine_init(&guest->machine, &config);
+	vcpu_reset(&guest->vcpu, fetch_code, guest);
+	if (map_memory(guest))
+		return "no memory for the nested page tables";
+	guest->vcpu.cr4_allowed = cr4_promised(guest);
+	wrong = boot(guest);
+	if (wrong)
+		return wrong;
+	guest_door_open(&guest->door);
+	guest->state = GUEST_RUNNING;
+	return NULL;
+}
+
+void guest_stop(struct guest *guest, const char *reason)
+{
+	struct position position = vcpu_position(&guest->vcpu);
+
+	trace(TRACE_WARNING, "guest stopped: %s, at exit %lu + %lu, rip 0x%lx", reason, position.exits, position.steps,
+	      position.rip);
+	guest->state = GUEST_STOPPED;
+	guest->reason = reason;
+}
+
+/* ---- in and out ---- */
+
+static void take_power(struct guest *guest, uint32_t power)
+{
+	const char *wrong;
+
+	switch (power) {
+	case MACHINE_POWER_OFF:
+		trace(TRACE_INFO, "the guest switched itself off");
+		guest->state = GUEST_OFF;
+		break;
+	case MACHINE_POWER_RESET:
+		trace(TRACE_INFO, "the guest resets itself");
+		machine_reset(&guest->machine);
+		wrong = boot(guest);
+		if (wrong)
+			guest_stop(guest, wrong);
+		break;
+	default:
+		guest_stop(guest, "its watchdog ran out");
+		break;
+	}
+}
+
+void guest_outputs(struct guest *guest)
+{
+	static uint8_t data[MACHINE_OUTPUT_DATA_MAX];
+	static struct machine_output output;
+
+	output.data = data;
+	while (machine_output_take(&guest->machine, &guest->memory, &output)) {
+		guest->outside->output(&output);
+		if (output.kind == MACHINE_OUTPUT_POWER)
+			take_power(guest, output.value);
+	}
+}
+
+bool guest_time_update(struct guest *guest)
+{
+	struct position exit = vcpu_position(&guest->vcpu);
+	uint64_t time_ns;
+	int error = guest_door_time(&guest->door, &exit, &time_ns);
+
+	if (error == -EILSEQ)
+		guest_stop(guest, guest->door.diverged);
+	if (error)
+		return false;
+	machine_time_set(&guest->machine, time_ns);
+	return true;
+}
+
+static void apply_input(struct guest *guest, const struct machine_input *input)
+{
+	if (!machine_input(&guest->machine, &guest->memory, input)) {
+		guest_stop(guest, "an input in the log that this machine does not know");
+		return;
+	}
+	guest->lines_changed = true;
+	guest->input_here = true;
+	guest_outputs(guest);
+}
+
+static void decide_input(struct guest *guest, const struct machine_input *input)
+{
+	struct position here = vcpu_position(&guest->vcpu);
+
+	guest_door_put_input(&guest->door, &here, input);
+	apply_input(guest, input);
+}
+
+static void decide_check(struct guest *guest)
+{
+	struct position here = vcpu_position(&guest->vcpu);
+
+	guest_door_put_check(&guest->door, &here, guest_digest(guest, guest->check_count++));
+}
+
+/* This server decides what arrives here: a timer that is due, whatever the outside has. */
+static void decide_inputs(struct guest *guest)
+{
+	struct machine_input input = { .kind = MACHINE_INPUT_TIME, .time_ns = guest_door_now_ns(&guest->door) };
+
+	if (input.time_ns >= machine_next_deadline_ns(&guest->machine))
+		decide_input(guest, &input);
+	if (guest->door.mode == GUEST_DOOR_RECORD && input.time_ns >= guest->check_next_ns) {
+		guest->check_next_ns = input.time_ns + CHECK_INTERVAL_NS;
+		decide_check(guest);
+	}
+	while (guest->state == GUEST_RUNNING && guest->outside->input(&input))
+		decide_input(guest, &input);
+}
+
+static void compare_check(struct guest *guest, const struct record *record)
+{
+	uint64_t digest = guest_digest(guest, guest->check_count++);
+
+	if (digest == record->digest)
+		return;
+	trace(TRACE_ERROR, "digest %lu: here %016lx, in the log %016lx", guest->check_count - 1, digest, record->digest);
+	guest_stop(guest, digest >> 32 != record->digest >> 32 ? "the processor's state differs from the log's" :
+								 "machine or memory differ from the log's");
+}
+
+/* The log decides. Applies all that is due here; what to do then is in `plan`. */
+static void replay_inputs(struct guest *guest, struct follower_plan *plan)
+{
+	while (guest->state == GUEST_RUNNING || guest->state == GUEST_WAITING) {
+		struct position here = vcpu_position(&guest->vcpu);
+		struct machine_input input;
+
+		guest_door_plan(&guest->door, &here, plan);
+		guest->state = plan->verdict == FOLLOWER_WAIT ? GUEST_WAITING : GUEST_RUNNING;
+		if (plan->verdict == FOLLOWER_DIVERGED)
+			guest_stop(guest, plan->reason);
+		if (plan->verdict != FOLLOWER_APPLY)
+			return;
+		if (plan->record->kind == RECORD_CHECK) {
+			compare_check(guest, plan->record);
+		} else if (plan->record->kind == RECORD_INPUT) {
+			guest_door_input(plan->record, &input);
+			apply_input(guest, &input);
+		}
+		follower_applied(&guest->door.follower);
+	}
+}
+
+/* ---- running ---- */
+
+/* The interrupt line and the NMI line, looked at where leader and follower both do. */
+static void look_at_lines(struct guest *guest)
+{
+	struct vcpu *vcpu = &guest->vcpu;
+	uint8_t vector;
+
+	guest->lines_changed = false;
+	vcpu->task_priority = (uint8_t)machine_cr8_read(&guest->machine);
+	if (machine_nmi_pending(&guest->machine)) {
+		if (vcpu->state.nmi_blocked) {
+			vcpu->ops->watch_nmi_return(vcpu, true);
+		} else if (vcpu->state.event.kind == VCPU_EVENT_NONE) {
+			machine_nmi_acknowledge(&guest->machine);
+			vcpu_inject_nmi(vcpu);
+			vcpu->state.activity = VCPU_RUNNING;
+		}
+	}
+	if (!machine_interrupt_pending(&guest->machine, &vector)) {
+		vcpu_withdraw_interrupt(vcpu);
+		return;
+	}
+	vcpu_offer_interrupt(vcpu, vector);
+	if (vcpu->state.activity == VCPU_HALTED && vcpu_can_take_interrupt(vcpu))
+		vcpu->state.activity = VCPU_RUNNING;
+}
+
+static void count_exit(struct guest *guest, uint64_t exit_tsc, uint32_t kind, uint64_t entry_tsc)
+{
+	struct guest_exit_count *count = &guest->exits[kind];
+	uint64_t ticks = entry_tsc - exit_tsc;
+
+	count->count++;
+	count->ticks += ticks;
+	if (!count->ticks_min || ticks < count->ticks_min)
+		count->ticks_min = ticks;
+}
+
+/* One run and what its exit asks for. False: the guest cannot go on here and now. */
+static bool run(struct guest *guest, uint64_t steps_max)
+{
+	struct vcpu *vcpu = &guest->vcpu;
+
+	guest->input_here = false;
+	vcpu_run(vcpu, guest->nmi_returns ? 1 : steps_max, &guest->exit);
+	guest->steps += guest->exit.steps;
+	if (guest->nmi_returns) {
+		guest->nmi_returns = false;
+		vcpu->state.nmi_blocked = 0;
+		guest->lines_changed = true;
+		guest->input_here = true; /* always one step behind that exit: as good as an input */
+	}
+	if (vcpu->interrupt_taken) {
+		machine_interrupt_acknowledge(&guest->machine, vcpu->interrupt_vector);
+		guest->lines_changed = true;
+	}
+	if (vcpu_exit_is_asynchronous(guest->exit.kind))
+		return false;
+	guest->exit_open = !guest_exit_act(guest);
+	if (vcpu->state.activity == VCPU_SHUTDOWN && guest->state == GUEST_RUNNING)
+		guest_stop(guest, "triple fault");
+	return !guest->exit_open;
+}
+
+/* How far to run if nothing else ends the slice: to the next timer, within bounds. */
+static uint64_t slice_steps(const struct guest *guest)
+{
+	uint64_t deadline_ns = machine_next_deadline_ns(&guest->machine);
+	uint64_t now_ns;
+
+	if (guest->door.mode == GUEST_DOOR_REPLAY || deadline_ns == MACHINE_NO_DEADLINE)
+		return GUEST_SLICE_STEPS;
+	now_ns = guest_door_now_ns(&guest->door);
+	if (deadline_ns <= now_ns)
+		return SLICE_STEPS_MIN;
+	return max_u64(SLICE_STEPS_MIN, min_u64(deadline_ns - now_ns, GUEST_SLICE_STEPS));
+}
+
+/* Runs until the slice is over, the guest halts or something is due. */
+static void run_slice(struct guest *guest)
+{
+	uint64_t steps_left = slice_steps(guest);
+	struct vcpu *vcpu = &guest->vcpu;
+
+	for (uint32_t exits = 0; exits < GUEST_SLICE_EXITS; exits++) {
+		struct follower_plan plan = { .verdict = FOLLOWER_RUN, .steps_max = FOLLOWER_STEPS_UNLIMITED };
+		uint64_t exit_tsc = vcpu->tsc_exit;
+		uint32_t kind = guest->exit.kind;
+
+		if (guest->door.mode == GUEST_DOOR_REPLAY)
+			replay_inputs(guest, &plan);
+		/* Not after the mere end of a slice: the other server's ends elsewhere. */
+		if (guest->lines_changed && (vcpu->position.steps == 0 || guest->input_here))
+			look_at_lines(guest);
+		if (guest->state != GUEST_RUNNING || vcpu->state.activity != VCPU_RUNNING)
+			return;
+		if (!run(guest, min_u64(steps_left, plan.steps_max)))
+			return;
+		if (exits > 0)
+			count_exit(guest, exit_tsc, kind, vcpu->tsc_entry);
+		if (guest->exit.steps >= steps_left)
+			return;
+		steps_left -= guest->exit.steps;
+	}
+}
+
+bool guest_poll(struct guest *guest)
+{
+	uint64_t exits = guest->vcpu.position.exits;
+	uint64_t steps = guest->steps;
+
+	if (guest->state != GUEST_RUNNING && guest->state != GUEST_WAITING)
+		return false;
+	if (guest->exit_open) {
+		guest->exit_open = !guest_exit_act(guest);
+		if (guest->exit_open || guest->state != GUEST_RUNNING)
+			return false;
+	}
+	if (guest->door.mode != GUEST_DOOR_REPLAY)
+		decide_inputs(guest);
+	if (guest->state == GUEST_RUNNING || guest->state == GUEST_WAITING)
+		run_slice(guest);
+	return guest->vcpu.position.exits != exits || guest->steps != steps;
+}
+
+/* ---- looking ---- */
+
+uint64_t guest_digest(struct guest *guest, uint64_t check)
+{
+	uint64_t total = guest_memory_total(&guest->memory);
+	uint64_t windows = total / CHECK_WINDOW_SIZE;
+	uint32_t registers;
+	uint32_t rest;
+
+	vcpu_save(&guest->vcpu);
+	registers = crc32c(0, &guest->vcpu.state, sizeof(guest->vcpu.state));
+	rest = crc32c(0, &guest->machine, sizeof(guest->machine));
+	if (check == UINT64_MAX)
+		rest = crc32c(rest, guest->memory.base, total);
+	else
+		rest = crc32c(rest, guest->memory.base + check % windows * CHECK_WINDOW_SIZE, CHECK_WINDOW_SIZE);
+	return (uint64_t)registers << 32 | rest;
+}
+
+void guest_show_exits(const struct guest *guest, void (*print)(const char *format, ...))
+{
+	print("exits by kind: how many, and ticks of the hypervisor for each: mean, least\n");
+	for (uint32_t kind = 0; kind < VCPU_EXIT_KIND_COUNT; kind++) {
+		const struct guest_exit_count *count = &guest->exits[kind];
+
+		if (count->count)
+			print("  %-12s %9lu %7lu %6lu\n", vcpu_exit_name(kind), (unsigned long)count->count,
+			      (unsigned long)(count->ticks / count->count), (unsigned long)count->ticks_min);
+	}
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The run loop: virtual processor, virtual machine and the door between them and the
+ * world, on one server. It is wiring, as main.c is, so it may include what it wires.
+ *
+ *     guest_poll()   inputs that are due here
+ *                    a slice: run, exit, act, run ... (kernel/guest_exit.c)
+ *                    outputs go out as they are made
+ *
+ * Order at one place is fixed, since leader and follower must agree: first what the
+ * exit did, then inputs in the log's order, then the interrupt line is looked at.
+ * After an asynchronous exit without input it is not: nothing may change there.
+ */
+#ifndef KERNEL_GUEST_H
+#define KERNEL_GUEST_H
+
+#include "include/bits.h"
+#include "include/vcpu_exit.h"
+#include "kernel/guest_door.h"
+#include "kernel/step_counter.h"
+#include "kernel/vcpu.h"
+#include "machine/machine.h"
+
+/* What a slice is at most, if nothing is due earlier: steps and exits. */
+#define GUEST_SLICE_STEPS 200000
+#define GUEST_SLICE_EXITS 512
+
+enum guest_state {
+	GUEST_OFF,	/* never started, or switched itself off */
+	GUEST_RUNNING,
+	GUEST_WAITING,	/* replays, and the log has not got that far */
+	GUEST_STOPPED,	/* by a fault; `reason` says which */
+};
+
+/* The world around the guest. All calls come from guest_poll(), none may wait. */
+struct guest_outside {
+	/* An output of the guest, in the order it made them. Valid during the call. */
+	void (*output)(const struct machine_output *output);
+	/*
+	 * The next input that has arrived, false when there is none. Asked only while this
+	 * server decides. Its data must stay until the next call.
+	 */
+	bool (*input)(struct machine_input *input);
+};
+
+/* What the guest starts from; the files must stay. */
+struct guest_boot {
+	const uint8_t *kernel;
+	uint64_t kernel_size;
+	const uint8_t *initrd; /* NULL: none */
+	uint64_t initrd_size;
+	const char *command_line;
+};
+
+struct guest_exit_count {
+	uint64_t count;
+	uint64_t ticks; /* TSC ticks that we spent on them, from the exit to the next entry */
+	uint64_t ticks_min;
+};
+
+struct guest {
+	struct vcpu vcpu;
+	struct machine machine;
+	struct guest_memory memory;
+	struct guest_door door;
+	struct guest_boot boot;
+	const struct guest_outside *outside;
+
+	enum guest_state state;
+	const char *reason;	/* of STOPPED */
+	struct vcpu_exit exit;	/* the last one */
+	bool exit_open;		/* not acted upon yet: it waits for a value */
+	bool lines_changed;	/* the interrupt lines are to be looked at */
+	bool input_here;	/* an input took effect at this position */
+	bool nmi_returns;	/* one step more, and NMIs are open again */
+
+	uint64_t check_next_ns; /* virtual time of the next digest */
+	uint64_t check_count;
+
+	uint64_t steps; /* in all */
+	struct guest_exit_count exits[VCPU_EXIT_KIND_COUNT];
+};
+
+/*
+ * Takes the guest's memory and gets the processor ready. Start-up only. NULL, or one
+ * line that says why there will be no guest; `counter` has proved itself or not.
+ */
+const char *guest_init(struct guest *guest, const struct machine_config *config, const struct step_counter *counter,
+		       const struct guest_outside *outside);
+
+/*
+ * Power-on: memory zeroed, machine and processor reset, kernel loaded. The door is
+ * open; call guest_door_record() or guest_door_replay() on guest->door right after.
+ * NULL, or one line that says what is wrong with the kernel or initrd.
+ */
+const char *guest_start(struct guest *guest, const struct guest_boot *boot);
+
+/* Applies what is due, then runs a slice. True when something happened; false: idle, waiting or off. */
+bool guest_poll(struct guest *guest);
+
+/*
+ * Digest of registers (high half), and of machine and a window of memory that moves
+ * on with `check` (low half). With check UINT64_MAX: of all memory.
+ */
+uint64_t guest_digest(struct guest *guest, uint64_t check);
+
+/* Prints exits by kind with what they cost. */
+void guest_show_exits(const struct guest *guest, void (*print)(const char *format, ...));
+
+/* ---- for guest_exit.c ---- */
+
+/* Acts upon guest->exit. False: it needs a value that is not there yet, nothing was changed; try again. */
+bool guest_exit_act(struct guest *guest);
+
+/* The time has to be known: asks the door and tells the machine. False: not there yet, or diverged (stopped). */
+bool guest_time_update(struct guest *guest);
+
+/* Hands all outputs out; may reset or stop the guest. */
+void guest_outputs(struct guest *guest);
+
+void guest_stop(struct guest *guest, const char *reason);
+
+#endif
