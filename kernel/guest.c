@@ -184,6 +184,11 @@ void guest_stop(struct guest *guest, const char *reason)
 	guest->reason = reason;
 }
 
+static bool is_on(const struct guest *guest)
+{
+	return guest->state == GUEST_RUNNING || guest->state == GUEST_WAITING;
+}
+
 /* ---- in and out ---- */
 
 static void take_power(struct guest *guest, uint32_t power)
@@ -231,6 +236,7 @@ bool guest_time_update(struct guest *guest)
 		guest_stop(guest, guest->door.diverged);
 	if (error)
 		return false;
+	guest->lines_changed |= time_ns >= machine_next_deadline_ns(&guest->machine);
 	machine_time_set(&guest->machine, time_ns);
 	return true;
 }
@@ -254,11 +260,12 @@ static void decide_input(struct guest *guest, const struct machine_input *input)
 	apply_input(guest, input);
 }
 
-static void decide_check(struct guest *guest)
+static void decide_check(struct guest *guest, uint64_t check)
 {
 	struct position here = vcpu_position(&guest->vcpu);
 
-	guest_door_put_check(&guest->door, &here, guest_digest(guest, guest->check_count++));
+	guest->last_digest = guest_digest(guest, check);
+	guest_door_put_check(&guest->door, &here, guest->last_digest);
 }
 
 /* This server decides what arrives here: a timer that is due, whatever the outside has. */
@@ -270,19 +277,20 @@ static void decide_inputs(struct guest *guest)
 		decide_input(guest, &input);
 	if (guest->door.mode == GUEST_DOOR_RECORD && input.time_ns >= guest->check_next_ns) {
 		guest->check_next_ns = input.time_ns + CHECK_INTERVAL_NS;
-		decide_check(guest);
+		decide_check(guest, guest->check_count++);
 	}
 	while (guest->state == GUEST_RUNNING && guest->outside->input(&input))
 		decide_input(guest, &input);
 }
 
-static void compare_check(struct guest *guest, const struct record *record)
+static void compare_check(struct guest *guest, const struct record *record, uint64_t check)
 {
-	uint64_t digest = guest_digest(guest, guest->check_count++);
+	uint64_t digest = guest_digest(guest, check);
 
+	guest->last_digest = digest;
 	if (digest == record->digest)
 		return;
-	trace(TRACE_ERROR, "digest %lu: here %016lx, in the log %016lx", guest->check_count - 1, digest, record->digest);
+	trace(TRACE_ERROR, "digest %ld: here %016lx, in the log %016lx", (long)check, digest, record->digest);
 	guest_stop(guest, digest >> 32 != record->digest >> 32 ? "the processor's state differs from the log's" :
 								 "machine or memory differ from the log's");
 }
@@ -290,7 +298,7 @@ static void compare_check(struct guest *guest, const struct record *record)
 /* The log decides. Applies all that is due here; what to do then is in `plan`. */
 static void replay_inputs(struct guest *guest, struct follower_plan *plan)
 {
-	while (guest->state == GUEST_RUNNING || guest->state == GUEST_WAITING) {
+	while (is_on(guest)) {
 		struct position here = vcpu_position(&guest->vcpu);
 		struct machine_input input;
 
@@ -301,7 +309,7 @@ static void replay_inputs(struct guest *guest, struct follower_plan *plan)
 		if (plan->verdict != FOLLOWER_APPLY)
 			return;
 		if (plan->record->kind == RECORD_CHECK) {
-			compare_check(guest, plan->record);
+			compare_check(guest, plan->record, guest->check_count++);
 		} else if (plan->record->kind == RECORD_INPUT) {
 			guest_door_input(plan->record, &input);
 			apply_input(guest, &input);
@@ -417,22 +425,48 @@ static void run_slice(struct guest *guest)
 	}
 }
 
+/* The guest has come to its end: the last record is a digest of everything, and so is the last comparison. */
+static void end(struct guest *guest)
+{
+	struct position here = vcpu_position(&guest->vcpu);
+	struct follower_plan plan;
+
+	if (guest->door.mode != GUEST_DOOR_REPLAY) {
+		decide_check(guest, UINT64_MAX);
+		return;
+	}
+	if (guest->door.diverged)
+		return;
+	guest_door_plan(&guest->door, &here, &plan);
+	if (plan.verdict == FOLLOWER_APPLY && plan.record->kind == RECORD_CHECK)
+		compare_check(guest, plan.record, UINT64_MAX);
+	else
+		guest_stop(guest, "the guest of the log did not come to its end here");
+}
+
+static void go_on(struct guest *guest)
+{
+	if (guest->exit_open) {
+		guest->exit_open = !guest_exit_act(guest);
+		if (guest->exit_open || guest->state != GUEST_RUNNING)
+			return;
+	}
+	if (guest->door.mode != GUEST_DOOR_REPLAY)
+		decide_inputs(guest);
+	if (is_on(guest))
+		run_slice(guest);
+}
+
 bool guest_poll(struct guest *guest)
 {
 	uint64_t exits = guest->vcpu.position.exits;
 	uint64_t steps = guest->steps;
 
-	if (guest->state != GUEST_RUNNING && guest->state != GUEST_WAITING)
+	if (!is_on(guest))
 		return false;
-	if (guest->exit_open) {
-		guest->exit_open = !guest_exit_act(guest);
-		if (guest->exit_open || guest->state != GUEST_RUNNING)
-			return false;
-	}
-	if (guest->door.mode != GUEST_DOOR_REPLAY)
-		decide_inputs(guest);
-	if (guest->state == GUEST_RUNNING || guest->state == GUEST_WAITING)
-		run_slice(guest);
+	go_on(guest);
+	if (!is_on(guest))
+		end(guest);
 	return guest->vcpu.position.exits != exits || guest->steps != steps;
 }
 

@@ -28,6 +28,7 @@
 #include "kernel/dma.h"
 #include "kernel/dma_pool.h"
 #include "kernel/gpt.h"
+#include "kernel/guest_service.h"
 #include "kernel/loop.h"
 #include "kernel/mce.h"
 #include "kernel/nmi.h"
@@ -409,6 +410,29 @@ static void show_ready(void)
 		console_printf("the guest is not started\n");
 }
 
+/* The guest's memory is taken and its processor proved, also when it is started later. */
+static void prepare_guest(void)
+{
+	const char *reason = guest_held ? NULL : guest_service_init(&boot, &config);
+
+	if (reason)
+		hold_guest("%s", reason);
+	if (guest_held)
+		return;
+	loop_add("guest", guest_service_poll);
+}
+
+static void start_guest(void)
+{
+	const char *reason;
+
+	if (guest_held || !config.guest.autostart)
+		return;
+	reason = guest_service_start();
+	if (reason)
+		hold_guest("%s", reason);
+}
+
 /* The rest of start-up, on a stack with a guard page. */
 static void start_up(void)
 {
@@ -427,11 +451,13 @@ static void start_up(void)
 	find_ports();						   /* network ports, by their drivers */
 	find_disks();						   /* disks, and what lies on them */
 	give_roles();						   /* who is cs1, boot, mirror1 ... */
-	show_memory();						   /* who has how much */
 	add_services();						   /* what the main loop polls */
+	prepare_guest();					   /* its memory and processor */
+	show_memory();						   /* who has how much */
 	show_ready();						   /* start-up is done */
 	self_test_run(boot.command_line);			   /* test=NAME: runs it and ends */
 	pages_close();						   /* no memory is taken from here on */
+	start_guest();						   /* if it is to start by itself */
 	loop_run();
 }
 

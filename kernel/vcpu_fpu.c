@@ -16,7 +16,7 @@ static void xcr0_write(uint64_t value)
 	__asm__ volatile("xsetbv" : : "c"(0), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
 }
 
-static uint64_t xcr0_read(void)
+uint64_t vcpu_fpu_xcr0(void)
 {
 	uint32_t low;
 	uint32_t high;
@@ -40,7 +40,7 @@ void vcpu_fpu_set_xcr0(uint64_t xcr0)
 
 void vcpu_fpu_save(struct vcpu_state *state, uint64_t components)
 {
-	uint64_t guest = xcr0_read();
+	uint64_t guest = vcpu_fpu_xcr0();
 
 	memset(state->xsave, 0, sizeof(state->xsave));
 	xcr0_write(components);

@@ -13,7 +13,11 @@
 /* Components (of VCPU_XCR0_*) that this server's processor has; 0: no XSAVE. Switches XSAVE on. */
 uint64_t vcpu_fpu_init(void);
 
-/* The guest's XCR0, which is the processor's own from here on. */
+/*
+ * The guest's XCR0, which is the processor's own. Read after every exit: QEMU 7.2 does
+ * not intercept XSETBV, so the guest changes it alone.
+ */
+uint64_t vcpu_fpu_xcr0(void);
 void vcpu_fpu_set_xcr0(uint64_t xcr0);
 
 /* Processor -> state: all that `components` names, in one canonical form; and back. */

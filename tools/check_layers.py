@@ -30,7 +30,7 @@ MAY_INCLUDE = {
     "tools": ({"include", "tools"}, WIRE_FORMATS),
 }
 # The files that wire everybody.
-WIRING = {"kernel/main.c"} | {f"kernel/guest{part}" for part in (".h", ".c", "_exit.c", "_door.h", "_door.c")}
+WIRING = {"kernel/main.c"} | {f"kernel/guest{part}" for part in (".h", ".c", "_exit.c", "_door.h", "_door.c", "_service.h", "_service.c")}
 
 # Vendor headers belong to the twin that is the vendor's.
 PRIVATE = {"kernel/svm/svm.h": "kernel/svm", "kernel/vmx/vmx.h": "kernel/vmx"}

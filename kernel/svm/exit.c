@@ -101,6 +101,7 @@ static void exit_cr_write(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct
 	exit->kind = VCPU_EXIT_CR;
 	exit->instruction_size = instruction.size;
 	exit->cr.number = (uint32_t)(vmcb->exit_code - SVM_EXIT_CR0_WRITE);
+	exit->cr.is_read = 0;
 	if (!instruction.size || !instruction.is_two_byte) {
 		exit_undecodable(vcpu, vmcb, exit);
 	} else if (instruction.opcode == OPCODE_MOV_TO_CR) {

@@ -24,6 +24,7 @@
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/vcpu.h"
+#include "kernel/vcpu_fpu.h"
 
 TRACE_FILE("svm", TRACE_INFO);
 
@@ -251,6 +252,7 @@ static void after_run(struct vcpu *vcpu)
 	state->cr2 = vmcb->cr2;
 	state->cr3 = vmcb->cr3;
 	state->cpl = vmcb->cpl;
+	state->xcr0 = vcpu_fpu_xcr0();
 	segment_save(&state->segments[VCPU_CS], &vmcb->cs);
 	state->interrupt_shadow = vmcb->shadow & SVM_SHADOW ? 1 : 0;
 	if (vcpu->interrupt_offered && !vcpu->window_watched && !(vmcb->interrupt & SVM_INTERRUPT_IRQ)) {

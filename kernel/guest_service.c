@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The guest of this server; see guest_service.h. Wiring, as main.c is. */
+#include "kernel/guest_service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "drivers/uart.h"
+#include "include/ring.h"
+#include "include/trace.h"
+#include "kernel/apic.h"
+#include "kernel/boot_info.h"
+#include "kernel/console.h"
+#include "kernel/page_map.h"
+#include "kernel/pages.h"
+
+TRACE_FILE("guest", TRACE_INFO);
+
+#define LOG_SIZE (32 * MIB)
+#define LOG_RATE_BAUD 115200
+#define LOG_BYTES_A_POLL 4096
+#define TYPED_SIZE 256
+/* Virtual time 0 is always this moment until the pair agrees on a real one: 2026-01-01 UTC. */
+#define EPOCH_S UINT64_C(1767225600)
+
+static struct guest guest;
+static struct step_counter counter;
+static const struct boot_info *boot;
+static const struct config *config;
+static void (*serial_output)(const char *bytes, uint64_t size) = console_write;
+
+static uint8_t *log_bytes;  /* RECORD: what is made; REPLAY: the follower's buffer */
+static uint64_t log_sent;   /* bytes of it that went out */
+static struct uart log_port;
+static const struct boot_file *recording;
+
+static struct ring typed_ring;
+static uint8_t typed[TYPED_SIZE];
+static uint8_t typed_now; /* the byte that the last input carried */
+static enum guest_state told_state;
+
+/* ---- the world around the guest ---- */
+
+static void take_output(const struct machine_output *output)
+{
+	if (output->kind == MACHINE_OUTPUT_SERIAL)
+		serial_output((const char *)output->data, output->size);
+}
+
+static bool give_input(struct machine_input *input)
+{
+	if (ring_empty(&typed_ring))
+		return false;
+	typed_now = typed[ring_tail(&typed_ring)];
+	ring_consume(&typed_ring);
+	*input = (struct machine_input){ .kind = MACHINE_INPUT_SERIAL, .size = 1, .data = &typed_now };
+	return true;
+}
+
+static const struct guest_outside outside = { .output = take_output, .input = give_input };
+
+void guest_service_type(uint8_t byte)
+{
+	if (ring_full(&typed_ring))
+		return;
+	typed[ring_head(&typed_ring)] = byte;
+	ring_produce(&typed_ring);
+}
+
+void guest_service_set_serial(void (*output)(const char *bytes, uint64_t size))
+{
+	serial_output = output;
+}
+
+/* ---- start ---- */
+
+static const char *prepare_log(void)
+{
+	uint64_t physical;
+
+	if (config->record.mode == CONFIG_RECORD_OFF)
+		return NULL;
+	if (!counter.exact)
+		return "record: this server's step counter is not exact";
+	physical = pages_allocate(LOG_SIZE / PAGE_SIZE, PAGE_SIZE);
+	if (!physical)
+		return "record: no memory for the log";
+	log_bytes = pages_pointer(physical);
+	if (config->record.mode == CONFIG_RECORD_RECORD) {
+		uart_init(&log_port, config->record.port, LOG_RATE_BAUD);
+		return log_port.present ? NULL : "record.port: no serial port answers there";
+	}
+	recording = boot_file_find(boot, GUEST_RECORDING_FILE);
+	if (!recording)
+		return "record.mode = replay: " GUEST_RECORDING_FILE " is not among the boot files";
+	return recording->size <= LOG_SIZE ? NULL : "record.mode = replay: the recording is too large";
+}
+
+static void make_machine_config(struct machine_config *machine)
+{
+	memset(machine, 0, sizeof(*machine));
+	machine->memory_size = config->guest.memory_size;
+	machine->epoch_s = EPOCH_S;
+	machine->has_avx = (guest.vcpu.xcr0_allowed & VCPU_XCR0_AVX) != 0;
+	machine->has_watchdog = config->guest.watchdog_ns != 0;
+}
+
+const char *guest_service_init(const struct boot_info *boot_info, const struct config *configuration)
+{
+	static struct machine_config machine;
+	const char *wrong;
+
+	boot = boot_info;
+	config = configuration;
+	ring_init(&typed_ring, TYPED_SIZE);
+	if (vcpu_init(&guest.vcpu, apic_timer_register()))
+		return "no guest can run on this server's processor";
+	step_counter_init(&counter, &guest.vcpu);
+	make_machine_config(&machine);
+	wrong = guest_init(&guest, &machine, &counter, &outside);
+	return wrong ? wrong : prepare_log();
+}
+
+static const char *find_file(const char *key, const char *name, const uint8_t **bytes, uint64_t *size)
+{
+	static char reason[CONFIG_FILE_NAME_SIZE + 64];
+	const struct boot_file *file;
+
+	*bytes = NULL;
+	*size = 0;
+	if (!name[0])
+		return NULL;
+	file = boot_file_find(boot, name);
+	if (!file) {
+		snprintf(reason, sizeof(reason), "guest.%s: %s is not among the boot files", key, name);
+		return reason;
+	}
+	*bytes = pages_pointer(file->base);
+	*size = file->size;
+	return NULL;
+}
+
+const char *guest_service_start(void)
+{
+	struct guest_boot files = { .command_line = config->guest.command_line };
+	const char *wrong;
+
+	if (config->guest.start != CONFIG_START_DIRECT)
+		return "guest.start = disk: this version starts a guest from a kernel file only";
+	wrong = find_file("kernel", config->guest.kernel, &files.kernel, &files.kernel_size);
+	if (!wrong)
+		wrong = find_file("initrd", config->guest.initrd, &files.initrd, &files.initrd_size);
+	if (wrong)
+		return wrong;
+	if (!files.kernel)
+		return "guest.kernel: not given, and guest.start = direct needs it";
+	wrong = guest_start(&guest, &files);
+	if (wrong)
+		return wrong;
+	log_sent = 0;
+	if (config->record.mode == CONFIG_RECORD_RECORD)
+		guest_door_record(&guest.door, log_bytes, LOG_SIZE);
+	else if (config->record.mode == CONFIG_RECORD_REPLAY)
+		guest_door_replay(&guest.door, pages_pointer(recording->base), recording->size, log_bytes, LOG_SIZE);
+	told_state = GUEST_RUNNING;
+	return NULL;
+}
+
+/* ---- running ---- */
+
+static bool send_log(void)
+{
+	uint64_t sent = 0;
+
+	if (guest.door.mode != GUEST_DOOR_RECORD)
+		return false;
+	while (sent < LOG_BYTES_A_POLL && log_sent < guest.door.log_used && uart_can_transmit(&log_port)) {
+		uart_transmit(&log_port, log_bytes[log_sent++]);
+		sent++;
+	}
+	return sent > 0;
+}
+
+/* The end of a guest, in the same words recorded and replayed, so that two ends can be compared. */
+static void tell_end(void)
+{
+	struct position position = vcpu_position(&guest.vcpu);
+
+	console_printf("guest: %s at exit %lu + %lu, rip %#lx, %lu steps, digest %016lx\n",
+		       guest.state == GUEST_OFF	    ? "off" :
+		       guest.state == GUEST_WAITING ? "at the end of the recording" :
+						      guest.reason,
+		       (unsigned long)position.exits, (unsigned long)position.steps, (unsigned long)position.rip,
+		       (unsigned long)guest.steps, (unsigned long)guest.last_digest);
+	guest_show_exits(&guest, console_printf);
+}
+
+static void restart(void)
+{
+	const char *wrong = guest_service_start();
+
+	if (wrong)
+		console_printf("%s\n", wrong);
+}
+
+static void tell_state(void)
+{
+	if (guest.state == told_state || guest.state == GUEST_RUNNING)
+		return;
+	told_state = guest.state;
+	tell_end();
+	if (guest.state == GUEST_STOPPED && guest.door.mode == GUEST_DOOR_OPEN &&
+	    config->guest.failure_policy == CONFIG_FAILURE_RESTART)
+		restart();
+}
+
+bool guest_service_poll(void)
+{
+	bool worked = guest_poll(&guest);
+
+	worked |= send_log();
+	tell_state();
+	return worked;
+}
+
+struct guest *guest_service_guest(void)
+{
+	return &guest;
+}
+
+const struct step_counter *guest_service_counter(void)
+{
+	return &counter;
+}

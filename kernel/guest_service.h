@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest of this server as a service of the main loop: made from yoke.conf and the
+ * boot files, started, polled, recorded or replayed, and what happens when it ends.
+ */
+#ifndef KERNEL_GUEST_SERVICE_H
+#define KERNEL_GUEST_SERVICE_H
+
+#include "include/boot_info.h"
+#include "kernel/guest.h"
+#include "manage/config.h"
+
+/* A recording that comes in as a boot file, for `record.mode = replay`. */
+#define GUEST_RECORDING_FILE "record.log"
+
+/*
+ * Gets processor, step counter and memory ready. Start-up only, after apic_init().
+ * `boot` and `config` must stay. NULL, or one line that says why there is no guest.
+ */
+const char *guest_service_init(const struct boot_info *boot, const struct config *config);
+
+/* Bytes of the guest's first serial port go here; set before the start. */
+void guest_service_set_serial(void (*output)(const char *bytes, uint64_t size));
+
+/* Power-on. NULL, or one line that says why not. */
+const char *guest_service_start(void);
+
+/* For the main loop; true when the guest ran. */
+bool guest_service_poll(void);
+
+/* A byte typed for the guest's serial port; dropped when more than it can take is waiting. */
+void guest_service_type(uint8_t byte);
+
+/* For status and tests; good after guest_service_init(). */
+struct guest *guest_service_guest(void);
+const struct step_counter *guest_service_counter(void);
+
+#endif
