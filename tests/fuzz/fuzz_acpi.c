@@ -55,14 +55,15 @@ static void tables_mend(void)
 	static const char signatures[][5] = { "XSDT", "RSDT", "FACP", "APIC", "MCFG", "DSDT", "SSDT" };
 
 	for (size_t at = 0; at + 36 <= memory_size; at++) {
+		uint32_t signature = load_le32(memory_bytes + at);
 		uint32_t size = load_le32(memory_bytes + at + 4);
 
-		if (memcmp(memory_bytes + at, "RSD PTR ", 8) == 0) {
+		if (signature == load_le32("RSD ") && size == load_le32("PTR ")) {
 			sum_mend(at, 20, at + 8);
 			sum_mend(at, 36, at + 32);
 		}
 		for (size_t i = 0; i < ARRAY_SIZE(signatures); i++)
-			if (memcmp(memory_bytes + at, signatures[i], 4) == 0 && size >= 36 &&
+			if (signature == load_le32(signatures[i]) && size >= 36 &&
 			    range_fits(at, size, memory_size))
 				sum_mend(at, size, at + 9);
 	}
