@@ -51,7 +51,8 @@ void machine_pm_power_button(struct machine *machine)
 	interrupt_update(machine);
 }
 
-void machine_pm_time_set(struct machine *machine)
+/* Sets the timer's status bit when its top bit has changed since. */
+static void timer_catch_up(struct machine *machine)
 {
 	struct machine_pm *pm = &machine->pm;
 	uint64_t carry = clock_ticks(machine->now_ns, MACHINE_PM_TIMER_HZ) / TIMER_HALF_TURN;
@@ -61,6 +62,13 @@ void machine_pm_time_set(struct machine *machine)
 	pm->timer_carry = carry;
 	pm->status |= EVENT_TIMER;
 	interrupt_update(machine);
+}
+
+void machine_pm_time_set(struct machine *machine)
+{
+	/* Without its interrupt the status can wait until somebody looks. */
+	if (machine->pm.enable & EVENT_TIMER)
+		timer_catch_up(machine);
 }
 
 uint64_t machine_pm_deadline_ns(const struct machine *machine)
@@ -74,7 +82,9 @@ uint64_t machine_pm_deadline_ns(const struct machine *machine)
 
 bool machine_pm_reads_time(uint32_t offset, uint32_t size, bool is_write)
 {
-	return !is_write && offset < MACHINE_PM_TIMER_OFFSET + 4 && offset + size > MACHINE_PM_TIMER_OFFSET;
+	bool timer = offset < MACHINE_PM_TIMER_OFFSET + 4 && offset + size > MACHINE_PM_TIMER_OFFSET;
+
+	return timer && !is_write;
 }
 
 /* The block as 16 bytes, of which an access sees some. */
@@ -92,6 +102,8 @@ uint32_t machine_pm_port_read(struct machine *machine, uint32_t offset, uint32_t
 {
 	uint32_t value = 0;
 
+	if (offset < MACHINE_PM_CONTROL_OFFSET)
+		timer_catch_up(machine);
 	for (uint32_t i = 0; i < size; i++) {
 		uint64_t half = block_half(machine, offset + i >= 8);
 
@@ -112,6 +124,7 @@ void machine_pm_port_write(struct machine *machine, uint32_t offset, uint32_t si
 {
 	struct machine_pm *pm = &machine->pm;
 
+	timer_catch_up(machine);
 	for (uint32_t i = 0; i < size; i++, value >>= 8) {
 		uint32_t at = offset + i;
 		uint16_t shift = at & 1 ? 8 : 0;

@@ -220,7 +220,8 @@ static void seconds_pass(struct machine *machine, uint64_t second)
 	interrupt_raise(machine, cause);
 }
 
-void machine_rtc_time_set(struct machine *machine)
+/* Brings register C up to now. */
+static void flags_catch_up(struct machine *machine)
 {
 	struct machine_rtc *rtc = &machine->rtc;
 	uint64_t hz = periodic_hz(rtc);
@@ -239,6 +240,13 @@ void machine_rtc_time_set(struct machine *machine)
 	second = clock_now_ns(machine) / CLOCK_NS_PER_S;
 	if (second > rtc->second)
 		seconds_pass(machine, second);
+}
+
+void machine_rtc_time_set(struct machine *machine)
+{
+	/* Flags that raise no interrupt can wait until somebody looks: this is called at every RDTSC. */
+	if (machine->rtc.cmos[CMOS_B] & (B_PERIODIC | B_ALARM | B_UPDATE))
+		flags_catch_up(machine);
 }
 
 uint64_t machine_rtc_deadline_ns(const struct machine *machine)
@@ -281,6 +289,8 @@ uint8_t machine_rtc_port_read(struct machine *machine, uint16_t port)
 
 	if (!(port & 1))
 		return 0xff;
+	if (rtc->index == CMOS_C)
+		flags_catch_up(machine);
 	if (is_clock_register(rtc->index) && !is_held(rtc))
 		registers_load(machine);
 	value = rtc->cmos[rtc->index];
@@ -302,6 +312,7 @@ static void control_write(struct machine *machine, uint8_t value)
 	uint64_t half_second_ns = CLOCK_NS_PER_S / 2;
 	bool divider_reset = (rtc->cmos[CMOS_A] & A_DIVIDER_RESET) == A_DIVIDER_RESET;
 
+	flags_catch_up(machine);
 	if (!was_held)
 		registers_load(machine);
 	if (rtc->index == CMOS_A) {
@@ -326,6 +337,7 @@ void machine_rtc_port_write(struct machine *machine, uint16_t port, uint8_t valu
 	} else if (rtc->index == CMOS_A || rtc->index == CMOS_B) {
 		control_write(machine, value);
 	} else if (is_clock_register(rtc->index) && !is_held(rtc)) {
+		flags_catch_up(machine);
 		registers_load(machine);
 		rtc->cmos[rtc->index] = value;
 		registers_store(machine, clock_now_ns(machine) % CLOCK_NS_PER_S);
