@@ -78,6 +78,7 @@ static const struct machine_digest_field machine_fields[] = {
 	FIELD(uart),
 	FIELD(keyboard),
 	FIELD(vga),
+	FIELD(watchdog),
 	FIELD(fw_cfg.selected),
 	FIELD(fw_cfg.offset),
 	FIELD(fw_cfg.dma_address),

@@ -48,6 +48,7 @@ static void devices_reset(struct machine *machine)
 	machine_fw_cfg_reset(machine);
 	machine_pci_init(machine);
 	machine_virtio_init(machine);
+	machine_watchdog_reset(machine);
 }
 
 void machine_init(struct machine *machine, const struct machine_config *config)
@@ -79,6 +80,7 @@ void machine_time_set(struct machine *machine, uint64_t now_ns)
 	machine_pit_time_set(machine);
 	machine_rtc_time_set(machine);
 	machine_pm_time_set(machine);
+	machine_watchdog_time_set(machine);
 }
 
 uint64_t machine_next_deadline_ns(const struct machine *machine)
@@ -87,7 +89,8 @@ uint64_t machine_next_deadline_ns(const struct machine *machine)
 
 	deadline_ns = min_u64(deadline_ns, machine_pit_deadline_ns(machine));
 	deadline_ns = min_u64(deadline_ns, machine_rtc_deadline_ns(machine));
-	return min_u64(deadline_ns, machine_pm_deadline_ns(machine));
+	deadline_ns = min_u64(deadline_ns, machine_pm_deadline_ns(machine));
+	return min_u64(deadline_ns, machine_watchdog_deadline_ns(machine));
 }
 
 /* ---- memory-mapped devices ---- */
@@ -151,12 +154,19 @@ void machine_mmio_write(struct machine *machine, const struct guest_memory *memo
 		trace(TRACE_DEBUG, "write of %u bytes at 0x%llx, where nothing is", size, (unsigned long long)gpa);
 }
 
+static bool is_watchdog(const struct machine *machine, uint32_t function)
+{
+	return machine->config.has_watchdog && function == machine->watchdog.function;
+}
+
 uint64_t machine_bar_read(struct machine *machine, const struct guest_memory *memory, uint32_t function, uint32_t bar,
 			  uint32_t offset, uint32_t size)
 {
 	uint32_t device = machine_virtio_find(machine, function);
 
 	(void)memory;
+	if (is_watchdog(machine, function))
+		return machine_watchdog_read(machine, offset);
 	if (device == MACHINE_VIRTIO_DEVICE_MAX || bar != MACHINE_VIRTIO_BAR)
 		return UINT64_MAX;
 	return machine_virtio_read(machine, device, offset, size);
@@ -167,7 +177,9 @@ void machine_bar_write(struct machine *machine, const struct guest_memory *memor
 {
 	uint32_t device = machine_virtio_find(machine, function);
 
-	if (device != MACHINE_VIRTIO_DEVICE_MAX && bar == MACHINE_VIRTIO_BAR)
+	if (is_watchdog(machine, function))
+		machine_watchdog_write(machine, offset, size, value);
+	else if (device != MACHINE_VIRTIO_DEVICE_MAX && bar == MACHINE_VIRTIO_BAR)
 		machine_virtio_write(machine, memory, device, offset, size, value);
 }
 
@@ -178,8 +190,14 @@ uint64_t machine_pci_memory_base(const struct machine *machine)
 
 static bool mmio_reads_time(const struct machine *machine, const struct machine_access *access)
 {
-	return machine_lapic_claims(machine, access->address) &&
-	       machine_lapic_reads_time((uint32_t)access->address & 0xfff, access->is_write);
+	const struct machine_pci_window *window;
+
+	if (machine_lapic_claims(machine, access->address))
+		return machine_lapic_reads_time((uint32_t)access->address & 0xfff, access->is_write);
+	if (!machine->config.has_watchdog || !access->is_write)
+		return false;
+	window = machine_pci_window_find(machine, access->address, 1, false);
+	return window && is_watchdog(machine, window->function);
 }
 
 static bool msr_reads_time(const struct machine_access *access)

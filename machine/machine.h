@@ -41,6 +41,7 @@
 #include "machine/rtc.h"
 #include "machine/uart.h"
 #include "machine/vga.h"
+#include "machine/watchdog.h"
 #include "machine/virtio.h"
 
 #define MACHINE_DISK_MAX 4
@@ -220,6 +221,7 @@ struct machine {
 	struct machine_uart uart;
 	struct machine_keyboard keyboard;
 	struct machine_vga vga;
+	struct machine_watchdog watchdog;
 	struct machine_fw_cfg fw_cfg;
 	struct machine_pci pci;
 	struct machine_virtio virtio;

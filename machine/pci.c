@@ -384,6 +384,7 @@ static void config_written(struct machine *machine, const struct machine_pci_fun
 		windows_rebuild(machine);
 	if (offset == MACHINE_PCI_CONFIG_COMMAND + 1)
 		intx_update(machine);
+	machine_watchdog_config_written(machine, index, offset);
 	if (function->msix_capability && offset == function->msix_capability + MSIX_CONTROL + 1u)
 		msix_pending_send(machine, index);
 }
@@ -409,6 +410,18 @@ static struct machine_pci_function *config_target(struct machine *machine, uint1
 	if (!(address & ADDRESS_ENABLE) || (address >> 16 & 0xff) != 0)
 		return NULL;
 	return function_find(machine, (uint8_t)(address >> 8));
+}
+
+bool machine_pci_port_reads_time(const struct machine *machine, uint16_t port, bool is_write)
+{
+	uint32_t address = machine->pci.config_address;
+
+	if (!is_write || port < DATA_PORT || !(address & ADDRESS_ENABLE))
+		return false;
+	for (uint32_t i = 0; i < machine->pci.function_count; i++)
+		if (machine->pci.functions[i].devfn == (uint8_t)(address >> 8))
+			return machine_watchdog_config_reads_time(machine, i, address & 0xfc);
+	return false;
 }
 
 uint32_t machine_pci_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port,

@@ -162,6 +162,9 @@ uint32_t machine_pci_port_read(struct machine *machine, const struct guest_memor
 void machine_pci_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port, uint32_t size,
 		    uint32_t value);
 
+/* Does an access to these ports need the time? */
+bool machine_pci_port_reads_time(const struct machine *machine, uint16_t port, bool is_write);
+
 /* The window that [address, address + size) lies in, or NULL. */
 const struct machine_pci_window *machine_pci_window_find(const struct machine *machine, uint64_t address, uint32_t size,
 					 bool is_port);

@@ -170,6 +170,8 @@ bool machine_port_reads_time(const struct machine *machine, uint16_t port, uint3
 {
 	if (is_pm(port, size))
 		return machine_pm_reads_time(port - MACHINE_PM_PORT, size, is_write);
+	if (is_pci_config(port))
+		return machine_pci_port_reads_time(machine, port, is_write);
 	for (uint32_t i = 0; i < size; i++)
 		if (port_reads_time8(machine, (uint16_t)(port + i), is_write))
 			return true;
