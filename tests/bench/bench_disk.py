@@ -2,11 +2,13 @@
 """Disk drivers beside Linux's own on the same QEMU device in the same run: requests a second,
 sequential 64 KiB and random 4 KiB, one at a time and 32. Ours is tests/guest/disk_bench.c, Linux's is
 fio on the raw device. Without icount: the device works in host threads, so only wall time tells.
-The two take turns, and of each the best round counts, because a busy machine only ever slows down."""
+The images lie in memory, for the host's own disk would decide the writes. The two take turns, and of
+each the best round counts, because a busy machine only ever slows down."""
 
 import dataclasses
 import json
 import re
+import tempfile
 from pathlib import Path
 
 from tests.bench.linux_guest import boot_linux
@@ -44,15 +46,16 @@ CASES = {
 
 def make_disks(directory) -> list:
     """One of each kind, with every block in its file: a hole is another path through the host."""
+    directory = Path(directory)
     return [Disk(disks.make_raw(directory / f"{kind.name}.raw", IMAGE_SIZE, seed=1), kind.name) for kind in KINDS]
 
 
-def measure_yoke(directory) -> dict:
+def measure_yoke(directory, images) -> dict:
     """Requests a second by our drivers: {(kind, *case): rate}."""
     line = r"^bench: (\S+) (\w+) (\w+) (\d+) (\d+): (\d+) requests in (\d+) us$"
     kinds = {kind.driver: kind.name for kind in KINDS}
     with Server(directory, kernel=BUILD / "yoke-test.elf32", append=f"debug_exit test=disk_bench ms={DURATION_MS}",
-                memory="256M", icount=None, disks=make_disks(directory), name="yoke") as server:
+                memory="256M", icount=None, disks=make_disks(images), name="yoke") as server:
         server.expect("^self-test disk_bench: passed$", 300)
         found = re.findall(line, server.output, re.M)
     return {(kinds[driver], operation, order, int(size), int(depth)): int(count) * 1e6 / int(us)
@@ -81,10 +84,10 @@ def documents_in(output: str) -> list:
     return documents
 
 
-def measure_linux(directory) -> dict:
+def measure_linux(directory, images) -> dict:
     """The same by Linux's drivers."""
     output = boot_linux(directory, fio_script(), modules=sum((kind.modules for kind in KINDS), []),
-                        binaries=["/usr/bin/fio"], memory="1G", icount=None, disks=make_disks(directory))
+                        binaries=["/usr/bin/fio"], memory="1G", icount=None, disks=make_disks(images))
     documents = documents_in(output)
     keys = [(kind.name, *case) for kind in KINDS for case in CASES]
     assert len(documents) == len(keys), f"fio ran {len(documents)} of {len(keys)} times:\n{output}"
@@ -93,9 +96,10 @@ def measure_linux(directory) -> dict:
 
 def measure(directory):
     ours, linux = [], []
-    for _ in range(ROUNDS):
-        ours.append(measure_yoke(directory))
-        linux.append(measure_linux(directory))
+    with tempfile.TemporaryDirectory(prefix="yoke-bench-", dir="/dev/shm") as images:
+        for _ in range(ROUNDS):
+            ours.append(measure_yoke(directory, images))
+            linux.append(measure_linux(directory, images))
     for key in ours[0]:
         our_best, linux_best = (max(one[key] for one in rounds) for rounds in (ours, linux))
         kind, operation, order, size, depth = key
