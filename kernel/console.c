@@ -120,6 +120,23 @@ void console_printf(const char *format, ...)
 		console_write(text, min_u64((uint64_t)length, sizeof(text) - 1));
 }
 
+static void write_plain_line(const char *line)
+{
+	console_printf("%s\n", line);
+}
+
+static void (*line_writer)(const char *line) = write_plain_line;
+
+void console_line(const char *line)
+{
+	line_writer(line);
+}
+
+void console_set_line_writer(void (*writer)(const char *line))
+{
+	line_writer = writer;
+}
+
 bool console_receive(uint8_t *character)
 {
 	return port->receive(character);

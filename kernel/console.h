@@ -28,6 +28,13 @@ void console_attach(const struct console_port *port, uint16_t io_port);
 void console_write(const char *text, uint64_t size);
 void console_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/*
+ * A whole line of the server's own (trace), without newline. Once there is a
+ * command line, its writer puts the line where it does not tear what is typed.
+ */
+void console_line(const char *line);
+void console_set_line_writer(void (*writer)(const char *line));
+
 /* Moves what the port takes; true when something was moved. Called by the main loop. */
 bool console_poll(void);
 

@@ -39,14 +39,12 @@ static void sleep_until_tick(void)
 
 _Noreturn void loop_run(void)
 {
-	uint32_t idle_rounds = 0;
+	uint64_t sleepy_ns = time_now_ns();
 
 	for (;;) {
-		if (loop_round()) {
-			idle_rounds = 0;
-			continue;
-		}
-		if (++idle_rounds >= LOOP_IDLE_ROUNDS)
+		if (loop_round())
+			sleepy_ns = time_now_ns() + LOOP_AWAKE_US * NS_PER_US;
+		else if (time_reached(sleepy_ns))
 			sleep_until_tick();
 	}
 }

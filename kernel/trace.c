@@ -38,7 +38,7 @@ void trace_write(const struct trace_file *file, enum trace_level level, const ch
 	va_end(arguments);
 	line = trace_ring_put(&ring, own_server, time_now_ns(), level, file->category, text);
 	trace_line_format(line, shown);
-	console_printf("%s\n", shown);
+	console_line(shown);
 }
 
 int trace_error_at(const struct trace_file *file, int code, const char *function, int line)

@@ -2,13 +2,16 @@
 """The kernel core on machines that are right, odd and wrong: start-up, refusals by name, fault
 dumps, hardware error reports, yoke.conf and what lies on disks."""
 
+import os
 import random
 import re
 import subprocess
+import time
 
 import pytest
 
-from tests.pair.qemu import Disk, Nic
+from tests.pair import disks
+from tests.pair.qemu import Disk
 
 STATE_TYPE = "A38DDF3E-BF34-4317-87E7-3ACDA08F9FB5"
 MIB = 1 << 20
@@ -24,13 +27,14 @@ def test_start_up_is_quick_and_small(server, kernel, tmp_path):
     """Under 1 s of virtual time beyond the loader's start, under 64 MiB beside the guest's memory."""
     image = tmp_path / "a.img"
     image.write_bytes(bytes(16 * MIB))
-    machine = server(kernel=kernel, append="debug_exit", initrd=conf(tmp_path, "# nothing\n"), icount="off",
-                     disks=[Disk(image, "nvme")])
+    machine = server(kernel=kernel, append="debug_exit", icount="off", disks=[Disk(image, "nvme")],
+                     initrd=conf(tmp_path, "[guest]\nmemory = 64M\nautostart = no\n"))
     assert "icount" in machine.expect(r"^clock: TSC at 1000\.000000 MHz by (\w+)$")[1]
     used = machine.expect(r"^memory: \d+ MiB; the hypervisor uses (\d+) MiB")
     assert int(used[1]) < 64
     ready = machine.expect(r"^ready: \d+ us after power-on, (\d+) us after the loader began$")
     assert int(ready[1]) < 1_000_000
+    machine.expect_prompt("yoke a> ")
     machine.never("the guest is not started")
 
 
@@ -153,12 +157,14 @@ def test_wrong_conf_is_told_by_line(server, kernel, tmp_path):
 
 def test_conf_names_server_levels_and_roles(server, kernel, tmp_path):
     text = "[server]\nname = b\n[network]\ncs1 = 52:54:00:00:00:02\ncs2 = none\n[trace]\nlevel = error\n"
+    text += "[guest]\nmemory = 64M\nautostart = no\n"
     devices = ["-device", "e1000,mac=52:54:00:00:00:01", "-device", "e1000,mac=52:54:00:00:00:02"]
     machine = server(kernel=kernel, initrd=conf(tmp_path, text), extra=devices)
     machine.expect("^Yoke .*, server b, loaded by ")
     machine.expect("^network ports: 2$")
     assert machine.expect(r"^  cs1: (\S+) e1000$")[1] == "00:02.0"
     machine.expect("^ready: ")
+    machine.expect_prompt("yoke b> ")
     machine.never(r" I net ")
     machine.never(r"^  cs2:")
     machine.never("the guest is not started")
@@ -221,7 +227,6 @@ def test_disks_are_told_and_left_alone(server, kernel, tmp_path, make, told):
 
 
 def test_unreadable_disk_is_told(server, kernel, tmp_path):
-    from tests.pair import disks
     image = noise(tmp_path / "disk.img")
     machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"),
                      disks=[Disk(image, "virtio", inject=[disks.inject_error("read", sector=0)])])
@@ -229,11 +234,8 @@ def test_unreadable_disk_is_told(server, kernel, tmp_path):
     machine.expect("^ready: ")
 
 
-def test_idle_server_sleeps(server, kernel, tmp_path):
-    """QEMU's own clock shows it: an idle server's virtual time passes in sleeps, without a core's worth of work."""
-    import os
-    import time
-
+def test_idle_server_sleeps_and_still_answers(server, kernel, tmp_path):
+    """It keeps no core busy, and typing wakes it however long it slept and however the keys come."""
     machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"), icount="on")
     machine.expect("^ready: ")
     ticks = os.sysconf("SC_CLK_TCK")
@@ -242,8 +244,53 @@ def test_idle_server_sleeps(server, kernel, tmp_path):
         fields = open(f"/proc/{machine.process.pid}/stat").read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / ticks
 
-    time.sleep(1)
-    start, started = cpu_seconds(), time.monotonic()
-    time.sleep(4)
-    share = (cpu_seconds() - start) / (time.monotonic() - started)
-    assert share < 0.8, f"an idle server keeps {share:.0%} of a core busy"
+    for keys in (["status\r"], list("status\r"), ["sta", "tus\r"]):
+        start, started = cpu_seconds(), time.monotonic()
+        time.sleep(2)
+        share = (cpu_seconds() - start) / (time.monotonic() - started)
+        assert share < 0.8, f"an idle server keeps {share:.0%} of a core busy"
+        for key in keys:
+            machine.send(key)
+            time.sleep(0.05)
+        machine.expect(r"^server a +waiting")
+
+
+def test_command_line(server, kernel, tmp_path):
+    machine = server(kernel=kernel, append="debug_exit", initrd=conf(tmp_path, "[guest]\nmemory = 3M\nmemry = 1G\n"),
+                     icount="on", extra=["-device", "e1000"])
+    machine.expect_prompt("yoke a> ")
+    machine.send("frobnicate\r")
+    machine.expect("frobnicate")
+    machine.send("status\r")
+    machine.expect(r"^guest +refused ")
+    machine.send("trace pci debug\rtrace\r")
+    machine.expect(r"^pci\.c +pci +debug$")
+    machine.send("trace nonsense debug\r")
+    machine.expect('no category or file is called "nonsense"')
+    machine.send("set guest.memory=64M\r")
+    machine.expect(r"^yoke\.conf:3: ")  # what still stands
+    machine.send("config accept\rstatus\r")
+    machine.expect(r"^guest +off ")
+    machine.send("set network.cs1=00:1e.7\r")
+    machine.expect(r"^command line: network\.cs1: .*00:1e\.7")
+    machine.send("set network.cs1=00:01.0\r")
+    machine.send("status\r")
+    machine.expect(r"^guest +off ")
+    machine.send("poweroff\r")
+    assert machine.exit_code() == 0
+
+
+def test_power_off_by_acpi(server, kernel, tmp_path):
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"), icount="on")
+    machine.expect_prompt("yoke a> ")
+    machine.send("poweroff\r")
+    assert machine.wait() == 0
+
+
+@pytest.mark.parametrize("machine_type", ["q35", "pc"])
+def test_reboot(server, kernel, tmp_path, machine_type):
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"), icount="on", reboot=True, machine=machine_type)
+    machine.expect_prompt("yoke a> ")
+    machine.send("reboot\r")
+    machine.expect("^ready: ")
+    machine.expect_prompt("yoke a> ")

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether and when the guest is started. It is held by a processor that cannot run
+ * it, by anything wrong in the configuration, or by what its preparation said. The
+ * console mends the configuration; the start then prepares what start-up could not.
+ */
+#include "kernel/console.h"
+#include "kernel/cpu.h"
+#include "kernel/guest_service.h"
+#include "kernel/loop.h"
+#include "kernel/pages.h"
+#include "kernel/server.h"
+
+static bool prepared;
+static const char *preparation_failed; /* why; the last time */
+
+const char *server_guest_hold(void)
+{
+	const char *reason = cpu_refusal(cpu_facts());
+
+	if (!reason && server.config_errors.count > 0)
+		reason = server.config_errors.list[0].text;
+	return reason ? reason : preparation_failed;
+}
+
+static void prepare(void)
+{
+	preparation_failed = guest_service_init(&server.boot, &server.config);
+	if (preparation_failed) {
+		console_printf("%s\n", preparation_failed);
+		return;
+	}
+	prepared = true;
+	loop_add("guest", guest_service_poll);
+}
+
+void server_prepare_guest(void)
+{
+	if (!server_guest_hold())
+		prepare();
+}
+
+static void start(void)
+{
+	const char *reason;
+
+	pages_close();
+	reason = guest_service_start();
+	if (reason)
+		console_printf("the guest is not started: %s\n", reason);
+}
+
+void server_autostart_guest(void)
+{
+	if (prepared && server.config.guest.autostart)
+		start();
+}
+
+void server_start_guest(void)
+{
+	preparation_failed = NULL; /* it is tried again */
+	if (!prepared && !server_guest_hold())
+		prepare();
+	if (prepared && !server_guest_hold())
+		start();
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fills the status that the console shows, from what each part knows of itself. */
+#include <stdio.h>
+#include <string.h>
+
+#include "kernel/guest_service.h"
+#include "kernel/server.h"
+#include "kernel/time.h"
+
+extern const char yoke_version[];
+
+static void copy_reason(char to[STATUS_REASON_SIZE], const char *reason)
+{
+	snprintf(to, STATUS_REASON_SIZE, "%s", reason);
+}
+
+/* What a driver says of its port, as far as links and public ports have that in common. */
+static void read_link(const struct net_device *port, struct net_link *link, const char **reason)
+{
+	memset(link, 0, sizeof(*link));
+	if (port->failed) {
+		*reason = "the device broke its contract";
+		return;
+	}
+	port->ops->link((struct net_device *)port, link);
+	*reason = link->up ? "" : "no carrier";
+}
+
+static void fill_link(struct status_link *status, const struct net_device *port)
+{
+	struct net_link link;
+	const char *reason;
+
+	if (!port) {
+		status->state = STATUS_LINK_ABSENT;
+		return;
+	}
+	read_link(port, &link, &reason);
+	status->state = link.up ? STATUS_LINK_GOOD : STATUS_LINK_FAILED;
+	status->rate_mbit = link.speed_mbit;
+	copy_reason(status->reason, reason);
+}
+
+static void fill_port(struct status_port *status, const struct net_device *port)
+{
+	char address[PCI_ADDRESS_TEXT_SIZE];
+	struct net_link link;
+	const char *reason;
+
+	if (!port) {
+		status->state = STATUS_PORT_ABSENT;
+		return;
+	}
+	read_link(port, &link, &reason);
+	status->state = link.up ? STATUS_PORT_STANDBY : STATUS_PORT_DOWN;
+	status->rate_mbit = link.speed_mbit;
+	copy_reason(status->reason, reason);
+	pci_address_format(port->pci->address, address);
+	snprintf(status->device, sizeof(status->device), "%s %s %02x:%02x:%02x:%02x:%02x:%02x", address,
+		 port->ops->name, port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4],
+		 port->mac[5]);
+	status->rx_frames = port->statistics.rx_frames;
+	status->tx_frames = port->statistics.tx_frames;
+	status->errors =
+		port->statistics.rx_errors + port->statistics.tx_errors + port->statistics.device_faults;
+}
+
+static void fill_disk(struct status_disk *status, uint32_t role)
+{
+	const struct disk_device *disk = server_disk_of(role);
+	uint32_t named = server.config.disk.disks[role].kind;
+	char address[PCI_ADDRESS_TEXT_SIZE];
+
+	if (!disk) {
+		bool missing = named != CONFIG_NAME_UNSET && named != CONFIG_NAME_NONE;
+
+		status->state = missing ? STATUS_DISK_MISSING : STATUS_DISK_ABSENT;
+		return;
+	}
+	status->state = disk->gone ? STATUS_DISK_FAILED : STATUS_DISK_GOOD;
+	copy_reason(status->reason, disk->gone ? "the disk does not answer" : "");
+	pci_address_format(disk->pci->address, address);
+	snprintf(status->device, sizeof(status->device), "%s/%u %s serial:%s", address, disk->unit,
+		 disk->ops->name, disk->identity.serial);
+	status->size = disk->identity.sector_count * disk->identity.sector_size;
+	status->reads = disk->statistics.reads;
+	status->writes = disk->statistics.writes;
+	status->errors = disk->statistics.errors + disk->statistics.timeouts;
+}
+
+static void fill_guest(struct status_guest *status)
+{
+	const struct guest *guest = guest_service_guest();
+	const char *hold = server_guest_hold();
+
+	status->start = server.config.guest.start;
+	status->memory_size = server.config.guest.memory_size;
+	for (uint32_t kind = 0; kind < VCPU_EXIT_KIND_COUNT; kind++)
+		status->exits += guest->exits[kind].count;
+	switch (guest->state) {
+	case GUEST_OFF:
+		status->state = hold ? STATUS_GUEST_REFUSED : STATUS_GUEST_OFF;
+		copy_reason(status->reason, hold ? hold : "");
+		break;
+	case GUEST_RUNNING:
+	case GUEST_WAITING:
+		status->state = STATUS_GUEST_RUNNING;
+		break;
+	case GUEST_STOPPED:
+		status->state = STATUS_GUEST_STOPPED;
+		copy_reason(status->reason, guest->reason);
+		break;
+	}
+}
+
+void server_status(struct status *status)
+{
+	memset(status, 0, sizeof(*status));
+	snprintf(status->version, sizeof(status->version), "%s", yoke_version);
+	status->self = server.config.server.name;
+	status->servers[status->self].uptime_ns = time_now_ns();
+	fill_guest(&status->guest);
+	status->servers[status->self].state =
+		status->guest.state == STATUS_GUEST_RUNNING ? STATUS_SERVER_SIMPLEX : STATUS_SERVER_WAITING;
+	for (uint32_t i = 0; i < STATUS_LINK_COUNT; i++)
+		fill_link(&status->links[i], server_port_of(NETWORK_CS1 + i));
+	for (uint32_t role = 0; role < NETWORK_ROLE_COUNT; role++)
+		fill_port(&status->ports[role], server_port_of(role));
+	for (uint32_t role = 0; role < DISK_ROLE_COUNT; role++)
+		fill_disk(&status->disks[role], role);
+}
