@@ -2,6 +2,7 @@
 """The harness itself: what other tests believe in without looking."""
 
 import hashlib
+import re
 
 import pytest
 
@@ -14,6 +15,32 @@ from tests.pair.qemu import Disk, Nic, Server, ServerError
 def test_kernel_starts(server, kernel):
     machine = server(kernel=kernel, memory="256M", append="greeting=hello")
     machine.expect(r"^Yoke \S+")
+
+
+def test_server_dies_and_comes_back(server, kernel, network):
+    """The same disks, the same cable, a console that goes on behind what was there."""
+    tap = network.tap("tap0")
+    machine = server(kernel=kernel, memory="256M", nics=[Nic(tap, "e1000")])
+    machine.expect(r"^Yoke \S+")
+    machine.kill()
+    assert not machine.running
+    machine.start()
+    machine.expect(r"^Yoke \S+")
+    assert len(re.findall(r"^Yoke \S+", machine.output, re.MULTILINE)) == 2
+    machine.qmp("stop")
+    assert machine.qmp("query-status")["status"] == "paused"
+
+
+def test_half_a_line_is_no_match(server):
+    """A number that is still arriving is not taken for a shorter one."""
+    machine = server(memory="64M", paused=True)
+    machine._output = "count 12"
+    with pytest.raises(ServerError):
+        machine.expect(r"count (\d+)", timeout_s=0.1)
+    machine.expect_prompt("count 12")
+    machine._output += "34\n"
+    machine._position = 0
+    assert machine.expect(r"count (\d+)$")[1] == "1234"
 
 
 def test_refused_command_line_is_told(tmp_path):
