@@ -95,7 +95,7 @@ def self_test(server, test_kernel):
     """self_test("name", "more=options", expect=[patterns], exit_code=0, **server options) runs one
     test of tests/guest/ in a server, demands its verdict, and returns the server that has ended."""
 
-    def run(name: str, options: str = "", *, expect=(), exit_code: int = 0, timeout_s: float = 120, **more):
+    def run(name: str, options: str = "", *, expect=(), exit_code: int = 0, timeout_s: float = 300, **more):
         __tracebackhide__ = True
         more.setdefault("memory", "256M")
         machine = server(kernel=test_kernel, append=f"debug_exit test={name} {options}".strip(), **more)

@@ -259,7 +259,7 @@ class Server:
         self._reader = threading.Thread(target=self._read_console, args=(self._console,), daemon=True)
         self._reader.start()
         try:
-            self.monitor = Qmp(monitor, 60 * TIMEOUT_FACTOR)
+            self.monitor = Qmp(monitor, 120 * TIMEOUT_FACTOR)
             if not self.paused:
                 self.monitor.command("cont")
         except (QmpError, TimeoutError) as error:
@@ -286,7 +286,7 @@ class Server:
     def running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def wait(self, timeout_s: float = 120) -> int:
+    def wait(self, timeout_s: float = 300) -> int:
         """Waits for QEMU to end by itself and returns its status."""
         try:
             status = self.process.wait(timeout_s * TIMEOUT_FACTOR)
@@ -295,7 +295,7 @@ class Server:
         self._reader.join(10)
         return status
 
-    def exit_code(self, timeout_s: float = 120) -> int:
+    def exit_code(self, timeout_s: float = 300) -> int:
         """Waits for the end by debug-exit and returns the value written there."""
         status = self.wait(timeout_s)
         if status < 0 or status % 2 == 0:
@@ -330,7 +330,7 @@ class Server:
         """Types `text` at the console; a line ends with `\\r`."""
         self._console.sendall(text.encode() if isinstance(text, str) else text)
 
-    def expect(self, pattern: str, timeout_s: float = 60, fatal: bool = True) -> re.Match:
+    def expect(self, pattern: str, timeout_s: float = 120, fatal: bool = True) -> re.Match:
         """Waits until `pattern` (a regular expression, `^` and `$` match at lines) has come from
         the console behind what the last expect() took, and returns the match. Looks at whole
         lines only, so half a number never matches; a prompt is for expect_prompt(). Fails at the
@@ -343,7 +343,7 @@ class Server:
 
         return self._expect(search, f"/{pattern}/", timeout_s, fatal)
 
-    def expect_prompt(self, text: str, timeout_s: float = 60):
+    def expect_prompt(self, text: str, timeout_s: float = 120):
         """Waits for the very characters `text`, whether or not their line is complete."""
         __tracebackhide__ = True
         compiled = re.compile(re.escape(text))

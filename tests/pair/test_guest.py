@@ -24,7 +24,7 @@ class Row:
     icount: str | None = "auto"
     exit_code: int = 0  # as written to debug-exit: kernel/debug_exit.h
     expect: tuple = ()  # patterns, in this order, ahead of the verdict
-    timeout_s: float = 120
+    timeout_s: float = 300
 
 
 def fail_stop(reason: str, function: str) -> Row:
