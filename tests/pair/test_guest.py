@@ -3,8 +3,8 @@
 
 A SELF_TEST() runs here by itself with the defaults of Row; one that needs another machine gets an
 entry in ROWS. One that needs a disk, a peer or a closer look is started by the file that gives it
-these (with the self_test fixture); a name that stands in quotes in another test file is left out
-here."""
+these (with the self_test fixture); a name that begins a string or stands behind `test=` in another
+test file is left out here."""
 
 import dataclasses
 import re
@@ -55,7 +55,7 @@ def defined() -> set[str]:
 
 def names() -> list[str]:
     others = [path for path in FOLDER.glob("test_*.py") if path.name != Path(__file__).name]
-    return sorted(defined() - found(others, r"\"(\w+)\""))
+    return sorted(defined() - found(others, r"(?:\"|test=)(\w+)"))
 
 
 @pytest.mark.parametrize("name", names())
