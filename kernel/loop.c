@@ -10,6 +10,7 @@
 static struct loop_service services[LOOP_SERVICE_MAX];
 static uint32_t service_count;
 static struct loop_statistics counted;
+static uint64_t awake_until_ns;
 
 void loop_add(const char *name, bool (*poll)(void))
 {
@@ -37,14 +38,17 @@ static void sleep_until_tick(void)
 	counted.sleep_ns += time_now_ns() - start_ns;
 }
 
+void loop_stay_awake(uint64_t awake_us)
+{
+	awake_until_ns = max_u64(awake_until_ns, time_now_ns() + awake_us * NS_PER_US);
+}
+
 _Noreturn void loop_run(void)
 {
-	uint64_t sleepy_ns = time_now_ns();
-
 	for (;;) {
 		if (loop_round())
-			sleepy_ns = time_now_ns() + LOOP_AWAKE_US * NS_PER_US;
-		else if (time_reached(sleepy_ns))
+			loop_stay_awake(LOOP_SPIN_US);
+		else if (time_reached(awake_until_ns))
 			sleep_until_tick();
 	}
 }

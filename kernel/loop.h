@@ -12,13 +12,8 @@
 #define LOOP_SERVICE_MAX 16
 /* What a frame waits at worst on an idle server. */
 #define LOOP_TICK_US 200
-/*
- * Without work for so long before the first sleep: what follows quickly (a peer's
- * answer, the next key of a paste) is taken at once. Also longer than four
- * characters at 9600 baud: QEMU 7.2 with -icount loses a sleeping processor's
- * wake-up when its UART's FIFO time-out, armed by a character, passes in the sleep.
- */
-#define LOOP_AWAKE_US 5000
+/* Without work for so long before the first sleep: a quick peer's answer is taken at once. */
+#define LOOP_SPIN_US 50
 
 struct loop_service {
 	const char *name;
@@ -29,6 +24,13 @@ struct loop_service {
 void loop_add(const char *name, bool (*poll)(void));
 
 _Noreturn void loop_run(void);
+
+/*
+ * No sleep for the next `awake_us`. After a typed character: more keys follow
+ * quickly, and QEMU 7.2 with -icount loses a sleeping processor's wake-up when its
+ * UART's FIFO time-out, four characters long, passes in the sleep.
+ */
+void loop_stay_awake(uint64_t awake_us);
 
 /* One round of all services; true when one of them did something. For self-tests too. */
 bool loop_round(void);

@@ -10,6 +10,7 @@
 #include "include/trace.h"
 #include "kernel/console.h"
 #include "kernel/guest_service.h"
+#include "kernel/loop.h"
 #include "kernel/power.h"
 #include "kernel/server.h"
 #include "kernel/trace.h"
@@ -20,6 +21,7 @@ TRACE_FILE("console", TRACE_INFO);
 
 #define INPUT_BYTES_A_ROUND 64
 #define NOTICE_SIZE 2048
+#define AWAKE_US 5000 /* four characters at 9600 baud and some */
 
 static struct uart uart;
 static struct terminal terminal;
@@ -224,6 +226,7 @@ bool server_poll_console(void)
 	bool worked = false;
 
 	for (int i = 0; i < INPUT_BYTES_A_ROUND && console_receive(&byte); i++) {
+		loop_stay_awake(AWAKE_US);
 		take_byte(byte);
 		worked = true;
 	}

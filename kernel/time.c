@@ -29,6 +29,10 @@ TRACE_FILE("time", TRACE_INFO);
 #define SPEAKER_DATA 0x02  /* its output is heard */
 #define SPEAKER_OUT2 0x20  /* its output now: high when the count is over */
 
+#define CPUID_EXTENDED 0x80000000
+#define CPUID_POWER 0x80000007
+#define CPUID_POWER_EDX_INVARIANT_TSC BIT(8)
+
 #define PM_TIMER_HZ 3579545
 #define PM_TIMER_MASK 0xffffff /* 24 bits at least */
 
@@ -108,6 +112,13 @@ static void set_rate(uint64_t hz)
 	ns_multiplier = (NS_PER_S << 32) / hz;
 }
 
+/* A TSC that follows the processor's frequency makes time run at odd speeds (AMD64 APM 3, E.4.6). */
+static bool tsc_is_invariant(void)
+{
+	return cpu_id(CPUID_EXTENDED, 0).eax >= CPUID_POWER &&
+	       (cpu_id(CPUID_POWER, 0).edx & CPUID_POWER_EDX_INVARIANT_TSC);
+}
+
 int clock_init(uint16_t pm_timer_port)
 {
 	uint64_t hz = measure(measure_pit, 0);
@@ -126,6 +137,8 @@ int clock_init(uint16_t pm_timer_port)
 		source = "icount";
 	}
 	set_rate(hz);
+	if (!tsc_is_invariant() && !cpu_facts()->is_tcg)
+		trace(TRACE_WARNING, "this CPU's TSC changes its rate with the CPU's: time will be off");
 	return 0;
 }
 
