@@ -55,9 +55,17 @@ static const struct e1000_variant variants[] = {
 	  .transmit_control = E1000_TXDCTL_COUNT_DESCRIPTORS },
 };
 
+enum e1000_reset_stage {
+	RESET_BUS_ENDS, /* waits for bus requests under way */
+	RESET_SETTLES,	/* nothing may be touched for a moment */
+	RESET_ENDS,	/* waits for the bit to clear itself */
+};
+
 struct e1000 {
 	const struct e1000_variant *variant;
 	struct mmio registers;
+	enum e1000_reset_stage reset_stage;
+	uint64_t reset_deadline_ns; /* of the stage */
 	uint32_t buffer_max; /* largest frame there are buffers for; 0: never opened */
 	struct dma_buffer tx_ring, tx_buffers, rx_ring, rx_buffers;
 
@@ -93,18 +101,6 @@ static void e1000_write32(const struct e1000 *port, uint32_t offset, uint64_t va
 
 /* Reset -------------------------------------------------------------------- */
 
-/* Waits until the bits in `mask` of a register are 0. */
-static int e1000_wait_clear(const struct e1000 *port, uint32_t offset, uint64_t mask, uint64_t timeout_ms)
-{
-	uint64_t deadline_ns = time_now_ns() + timeout_ms * NS_PER_MS;
-
-	while (e1000_read32(port, offset) & mask) {
-		if (time_reached(deadline_ns))
-			return trace_error(-ETIMEDOUT);
-	}
-	return 0;
-}
-
 /*
  * Stops both directions and interrupts. RCTL is written only when it must be:
  * QEMU's model holds received frames back for a second after each such write.
@@ -115,38 +111,64 @@ static void e1000_quiesce(const struct e1000 *port)
 	if (e1000_read32(port, E1000_RCTL) & E1000_RCTL_EN)
 		e1000_write32(port, E1000_RCTL, 0);
 	e1000_write32(port, E1000_TCTL, e1000_read32(port, E1000_TCTL) & ~E1000_TCTL_EN);
-	if (!port->variant->is_express)
-		return;
-	e1000_write32(port, E1000_CTRL, e1000_read32(port, E1000_CTRL) | E1000_CTRL_GIO_MASTER_DISABLE);
-	if (e1000_wait_clear(port, E1000_STATUS, E1000_STATUS_GIO_MASTER_ENABLE, E1000_MASTER_DISABLE_TIMEOUT_MS))
-		trace(TRACE_WARNING, "e1000: bus requests do not come to an end; resetting nevertheless");
 }
 
-static int e1000_reset_port(struct e1000 *port)
+static void e1000_enter(struct e1000 *port, enum e1000_reset_stage stage, uint64_t duration_ns)
 {
-	int status;
+	port->reset_stage = stage;
+	port->reset_deadline_ns = time_now_ns() + duration_ns;
+}
 
-	e1000_quiesce(port);
+static void e1000_write_reset(struct e1000 *port)
+{
 	e1000_write32(port, E1000_CTRL, e1000_read32(port, E1000_CTRL) | E1000_CTRL_RST);
-	time_delay_us(E1000_RESET_DELAY_US);
-	/* A device that is gone reads as all ones and runs into the time-out too. */
-	status = e1000_wait_clear(port, E1000_CTRL, E1000_CTRL_RST, E1000_RESET_TIMEOUT_MS);
-	if (status)
-		return status;
-	e1000_write32(port, E1000_IMC, UINT32_MAX);
-	e1000_read32(port, E1000_ICR);
-	return 0;
+	e1000_enter(port, RESET_SETTLES, E1000_RESET_DELAY_US * NS_PER_US);
 }
 
-static int e1000_reset(struct net_device *device)
+static void e1000_reset_begin(struct net_device *device)
 {
-	int status;
+	struct e1000 *port = device->driver;
 
 	device->opened = false;
-	device->statistics.resets++;
-	status = e1000_reset_port(device->driver);
-	device->failed = status != 0;
-	return status;
+	device->failed = true; /* until the reset is done */
+	e1000_quiesce(port);
+	if (!port->variant->is_express) {
+		e1000_write_reset(port);
+		return;
+	}
+	/* Bus requests under way come to an end before the reset (82574 3.1.3.10). */
+	e1000_write32(port, E1000_CTRL, e1000_read32(port, E1000_CTRL) | E1000_CTRL_GIO_MASTER_DISABLE);
+	e1000_enter(port, RESET_BUS_ENDS, E1000_MASTER_DISABLE_TIMEOUT_MS * NS_PER_MS);
+}
+
+static int e1000_reset_poll(struct net_device *device)
+{
+	struct e1000 *port = device->driver;
+	bool late = time_reached(port->reset_deadline_ns);
+
+	switch (port->reset_stage) {
+	case RESET_BUS_ENDS:
+		if ((e1000_read32(port, E1000_STATUS) & E1000_STATUS_GIO_MASTER_ENABLE) && !late)
+			return -EAGAIN;
+		if (late)
+			trace(TRACE_WARNING, "e1000: bus requests do not come to an end; resetting nevertheless");
+		e1000_write_reset(port);
+		return -EAGAIN;
+	case RESET_SETTLES:
+		if (!late)
+			return -EAGAIN;
+		e1000_enter(port, RESET_ENDS, E1000_RESET_TIMEOUT_MS * NS_PER_MS);
+		return -EAGAIN;
+	case RESET_ENDS:
+		break;
+	}
+	/* A device that is gone reads as all ones and runs into the time-out too. */
+	if (e1000_read32(port, E1000_CTRL) & E1000_CTRL_RST)
+		return late ? trace_error(-ETIMEDOUT) : -EAGAIN;
+	e1000_write32(port, E1000_IMC, UINT32_MAX);
+	e1000_read32(port, E1000_ICR);
+	device->failed = false;
+	return 0;
 }
 
 /* Probe -------------------------------------------------------------------- */
@@ -186,15 +208,15 @@ static int e1000_probe(struct net_device *device, const struct pci_device *pci)
 	port->variant = variant;
 	if (pci_map_bar(pci, 0, E1000_REGISTERS_SIZE, &port->registers))
 		return trace_error(-EIO);
+	device->driver = port;
 	pci_enable(pci);
-	status = e1000_reset_port(port);
+	status = net_await_reset(device);
 	if (status == 0)
 		status = e1000_read_mac(port, device->mac);
 	pci_disable(pci);
 	if (status)
 		return status;
 	device->frame_size_max = NET_FRAME_SIZE_JUMBO;
-	device->driver = port;
 	return 0;
 }
 
@@ -564,7 +586,8 @@ static void e1000_update_statistics(struct net_device *device)
 const struct net_ops e1000_ops = {
 	.name = "e1000",
 	.probe = e1000_probe,
-	.reset = e1000_reset,
+	.reset_begin = e1000_reset_begin,
+	.reset_poll = e1000_reset_poll,
 	.open = e1000_open,
 	.close = e1000_close,
 	.transmit_reserve = e1000_transmit_reserve,

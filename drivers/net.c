@@ -86,6 +86,43 @@ int net_check_options(const struct net_device *device, const struct net_open *op
 	return 0;
 }
 
+int net_await_reset(struct net_device *device)
+{
+	int status;
+
+	device->ops->reset_begin(device);
+	while ((status = device->ops->reset_poll(device)) == -EAGAIN)
+		;
+	return status;
+}
+
+int net_reset(struct net_device *device)
+{
+	device->statistics.resets++;
+	return net_await_reset(device);
+}
+
+int net_keep_open(struct net_device *device, const struct net_open *options)
+{
+	int status;
+
+	if (device->opened && !device->failed)
+		return 0;
+	if (!device->resetting) {
+		if (device->next_reset_ns != 0 && !time_reached(device->next_reset_ns))
+			return -EAGAIN;
+		device->next_reset_ns = time_now_ns() + NET_REOPEN_INTERVAL_MS * NS_PER_MS;
+		device->statistics.resets++;
+		device->resetting = true;
+		device->ops->reset_begin(device);
+	}
+	status = device->ops->reset_poll(device);
+	if (status == -EAGAIN)
+		return -EAGAIN;
+	device->resetting = false;
+	return status ? status : device->ops->open(device, options);
+}
+
 bool net_mac_is_valid(const uint8_t mac[NET_MAC_SIZE])
 {
 	uint8_t any = 0;

@@ -68,14 +68,22 @@ struct net_ops {
 	 */
 	int (*probe)(struct net_device *device, const struct pci_device *pci);
 
-	/* Brings the device to its power-on state, quiet. Returns 0 or -ETIMEDOUT. */
-	int (*reset)(struct net_device *device);
+	/*
+	 * Brings the device to its power-on state, quiet, in two halves, since a hung
+	 * device takes its time and the guest must not stand still for it. Poll returns
+	 * 0 when done, -EAGAIN while not, -ETIMEDOUT when the device does not answer;
+	 * the time-out is the driver's, well under 2 s. Others call net_reset() or
+	 * net_keep_open().
+	 */
+	void (*reset_begin)(struct net_device *device);
+	int (*reset_poll)(struct net_device *device);
 
 	/*
 	 * Starts the port; after reset. The first open takes the memory for rings and
 	 * buffers; later ones may ask for the same or smaller frames. Returns 0; -EINVAL
 	 * when options->frame_size_max is more than that or more than the device can;
-	 * -ENOMEM; -EIO or -ETIMEDOUT when the device does not do as it should.
+	 * -ENOMEM; -EIO or -ETIMEDOUT (after 200 ms at most) when the device does not do
+	 * as it should.
 	 */
 	int (*open)(struct net_device *device, const struct net_open *options);
 
@@ -138,6 +146,10 @@ struct net_device {
 	bool opened;
 	bool failed;		 /* broke its contract; nothing works until reset */
 	struct net_statistics statistics;
+
+	/* net_keep_open()'s own */
+	bool resetting;
+	uint64_t next_reset_ns;
 };
 
 /*
@@ -147,6 +159,18 @@ struct net_device {
 uint32_t net_probe_all(void);
 uint32_t net_device_count(void);
 struct net_device *net_device_at(uint32_t index); /* index < net_device_count() */
+
+/* Resets the port and waits for it. Start-up and tests only. Returns 0 or -ETIMEDOUT. */
+int net_reset(struct net_device *device);
+
+/*
+ * Opens the port, and opens it again after it has failed: call it some 10 times a
+ * second. Never waits for a reset; a port that does not come back is tried again
+ * every NET_REOPEN_INTERVAL_MS. Returns 0 while the port is open and works,
+ * -EAGAIN on the way there, the error of the attempt that failed just now.
+ */
+#define NET_REOPEN_INTERVAL_MS 1000
+int net_keep_open(struct net_device *device, const struct net_open *options);
 
 /* The drivers, one a file. */
 extern const struct net_ops e1000_ops;

@@ -16,6 +16,9 @@ int net_device_fault(struct net_device *device, const char *what);
 /* Can the port be opened like this, given buffers for frames up to `buffer_max` (0: none yet)? */
 int net_check_options(const struct net_device *device, const struct net_open *options, uint32_t buffer_max);
 
+/* Resets the device and waits for it; for probe. Returns 0 or -ETIMEDOUT. */
+int net_await_reset(struct net_device *device);
+
 /* May this be a port's own address: a unicast one, and not all zeros? */
 bool net_mac_is_valid(const uint8_t mac[NET_MAC_SIZE]);
 

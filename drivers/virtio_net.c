@@ -58,6 +58,7 @@ struct virtio_net {
 	struct virtio_queue receive;
 	struct virtio_queue transmit;
 	struct virtio_queue control;
+	uint64_t reset_deadline_ns;
 	uint32_t buffer_max; /* largest frame there are buffers for; 0: never opened */
 	uint32_t slot_size;
 	struct dma_buffer tx_buffers, rx_buffers, control_buffer;
@@ -79,16 +80,32 @@ static bool has_feature(const struct virtio_net *port, uint64_t feature)
 
 /* Probe and reset ---------------------------------------------------------- */
 
-static int virtio_net_reset(struct net_device *device)
+static void virtio_net_reset_begin(struct net_device *device)
 {
 	struct virtio_net *port = device->driver;
-	int status;
 
 	device->opened = false;
-	device->statistics.resets++;
-	status = virtio_pci_reset(&port->pci);
-	device->failed = status != 0;
-	return status;
+	device->failed = true; /* until the reset is done */
+	port->reset_deadline_ns = time_now_ns() + VIRTIO_RESET_TIMEOUT_MS * NS_PER_MS;
+	virtio_pci_begin_reset(&port->pci);
+}
+
+static int virtio_net_reset_poll(struct net_device *device)
+{
+	struct virtio_net *port = device->driver;
+	bool late = time_reached(port->reset_deadline_ns);
+
+	if (!virtio_pci_is_reset(&port->pci))
+		return late ? trace_error(-ETIMEDOUT) : -EAGAIN;
+	device->failed = false;
+	return 0;
+}
+
+/* Gives the device up without waiting for it: cut off from memory, and told to forget us. */
+static void virtio_net_abandon(struct virtio_net *port)
+{
+	virtio_pci_begin_reset(&port->pci);
+	pci_disable(port->pci.pci);
 }
 
 /* Address and limits, from the configuration. */
@@ -124,22 +141,17 @@ static int virtio_net_probe(struct net_device *device, const struct pci_device *
 	status = virtio_pci_probe(&port->pci, pci, VIRTIO_TYPE_NET, VIRTIO_PCI_TRANSITIONAL_NET);
 	if (status)
 		return status;
-	status = virtio_pci_reset(&port->pci);
+	device->driver = port;
+	status = net_await_reset(device);
 	if (status)
-		goto stop;
+		goto abandon;
 	status = virtio_pci_negotiate(&port->pci, FEATURES_WANTED, FEATURES_REQUIRED);
 	if (status)
-		goto stop;
+		goto abandon;
 	status = virtio_net_read_identity(port, device);
-	if (status)
-		goto stop;
-	status = virtio_pci_stop(&port->pci);
-	if (status)
-		return status;
-	device->driver = port;
-	return 0;
-stop:
-	virtio_pci_stop(&port->pci);
+abandon:
+	/* Quiet until open, also when all is well. */
+	virtio_net_abandon(port);
 	return status;
 }
 
@@ -277,10 +289,10 @@ static int virtio_net_open(struct net_device *device, const struct net_open *opt
 	pci_enable(device->pci);
 	status = virtio_pci_negotiate(&port->pci, FEATURES_WANTED, FEATURES_REQUIRED);
 	if (status)
-		goto stop;
+		goto abandon;
 	status = virtio_net_setup_queues(port);
 	if (status)
-		goto stop;
+		goto abandon;
 	net_watchdog_rest(&port->tx_watchdog);
 	port->tx_bytes = 0;
 	port->rx_held = false;
@@ -290,12 +302,12 @@ static int virtio_net_open(struct net_device *device, const struct net_open *opt
 	virtio_net_show_receive(port);
 	status = virtio_net_set_filter(port, options->promiscuous);
 	if (status)
-		goto stop;
+		goto abandon;
 	device->options = *options;
 	device->opened = true;
 	return 0;
-stop:
-	virtio_pci_stop(&port->pci);
+abandon:
+	virtio_net_abandon(port);
 	return status;
 }
 
@@ -518,7 +530,8 @@ static void virtio_net_update_statistics(struct net_device *device)
 const struct net_ops virtio_net_ops = {
 	.name = "virtio-net",
 	.probe = virtio_net_probe,
-	.reset = virtio_net_reset,
+	.reset_begin = virtio_net_reset_begin,
+	.reset_poll = virtio_net_reset_poll,
 	.open = virtio_net_open,
 	.close = virtio_net_close,
 	.transmit_reserve = virtio_net_transmit_reserve,

@@ -45,6 +45,6 @@ BUILD_ASSERT(sizeof(struct virtio_net_header) == 12);
 #define	    VIRTIO_NET_CONTROL_RX_ALL_MULTICAST 1
 #define	    VIRTIO_NET_CONTROL_RX_ALL_UNICAST 2
 #define VIRTIO_NET_CONTROL_OK		     0
-#define VIRTIO_NET_CONTROL_TIMEOUT_MS	     1000
+#define VIRTIO_NET_CONTROL_TIMEOUT_MS	     200
 
 #endif

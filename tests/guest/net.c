@@ -35,7 +35,6 @@
 #define TEST_TIME_MAX_NS (300 * NS_PER_S)
 #define BEACON_INTERVAL_NS (50 * NS_PER_MS)
 #define LINK_INTERVAL_NS (10 * NS_PER_MS)
-#define REOPEN_TRIES 3
 
 enum operation { PING = 1, PONG, DATA, ACK, REQUEST, END };
 
@@ -186,17 +185,15 @@ static void send_beacon(void)
 	send_frame(everybody, PING, sequence++, 0, NULL, 0);
 }
 
-static int reopen(void)
+/* Opens the port, again where it failed; says so. */
+static void keep_open(void)
 {
-	for (uint32_t i = 0; i < REOPEN_TRIES; i++) {
-		if (test.port->ops->reset(test.port) == 0 &&
-		    test.port->ops->open(test.port, &test.options) == 0) {
-			console_printf("net: port opened\n");
-			return 0;
-		}
-	}
-	console_printf("net: port does not come back\n");
-	return -EIO;
+	bool was_open = test.port->opened && !test.port->failed;
+
+	if (test.port->opened && test.port->failed)
+		console_printf("net: port failed\n");
+	if (net_keep_open(test.port, &test.options) == 0 && !was_open)
+		console_printf("net: port opened\n");
 }
 
 static void show_statistics(void)
@@ -212,12 +209,11 @@ static void show_statistics(void)
 		       test.damaged, test.out_of_order);
 }
 
-static int step(void)
+static void step(void)
 {
 	struct net_frame frame;
-	int status;
 
-	while ((status = test.port->ops->poll_rx(test.port, &frame)) > 0)
+	while (test.port->ops->poll_rx(test.port, &frame) > 0)
 		handle_frame(&frame);
 	send_data();
 	send_beacon();
@@ -225,10 +221,7 @@ static int step(void)
 	test.port->ops->poll_tx(test.port);
 	follow_link();
 	console_poll();
-	if (status == 0)
-		return 0;
-	console_printf("net: port failed\n");
-	return reopen();
+	keep_open();
 }
 
 static int open_from_options(void)
@@ -242,7 +235,7 @@ static int open_from_options(void)
 	test.options.frame_size_max = option_number("frame_size", NET_FRAME_SIZE_STANDARD);
 	test.options.promiscuous = self_test_option("promiscuous", value);
 	test.beacon = self_test_option("beacon", value);
-	return reopen();
+	return 0;
 }
 
 SELF_TEST(net_peer)
@@ -250,11 +243,15 @@ SELF_TEST(net_peer)
 	uint64_t deadline_ns = time_now_ns() + TEST_TIME_MAX_NS;
 
 	SELF_TEST_CHECK(open_from_options() == 0);
+	while (!test.port->opened) {
+		SELF_TEST_CHECK(!time_reached(deadline_ns));
+		keep_open();
+	}
 	console_printf("net: %s %02x:%02x:%02x:%02x:%02x:%02x serves\n", test.port->ops->name, test.port->mac[0],
 		       test.port->mac[1], test.port->mac[2], test.port->mac[3], test.port->mac[4], test.port->mac[5]);
 	while (!test.ended) {
 		SELF_TEST_CHECK(!time_reached(deadline_ns));
-		SELF_TEST_CHECK(step() == 0);
+		step();
 	}
 	show_statistics();
 	SELF_TEST_CHECK(test.damaged == 0);

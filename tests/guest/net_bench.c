@@ -203,7 +203,7 @@ SELF_TEST(net_bench)
 
 	SELF_TEST_CHECK(index < net_device_count());
 	port = net_device_at(index);
-	SELF_TEST_CHECK(port->ops->reset(port) == 0);
+	SELF_TEST_CHECK(net_reset(port) == 0);
 	SELF_TEST_CHECK(port->ops->open(port, &options) == 0);
 	SELF_TEST_CHECK(wait_for_link(port) == 0);
 	memset(frame_out, 0x5a, sizeof(frame_out));

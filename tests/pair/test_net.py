@@ -221,6 +221,23 @@ def test_link_down_and_up(serve, model):
     assert counters["device_faults"] == 0 and counters["resets"] == 1
 
 
+def test_ports_are_found_in_bus_order(server, network, test_kernel):
+    """Three of them, all different, and each is the one at its number."""
+    taps = [network.tap(f"tap{i}") for i in range(3)]
+    macs = [MAC[:5] + bytes([i]) for i in range(3)]
+    nics = [Nic(tap, model, mac=mac.hex(":")) for tap, model, mac in zip(taps, MODELS, macs)]
+    machine = server(kernel=test_kernel, append=f"debug_exit test={SERVE} port=1", memory="256M", nics=nics)
+    for name, mac in zip(("e1000", "e1000", "virtio-net"), macs):
+        machine.expect(f"{name} port {mac.hex(':')}")
+    machine.expect(f"^net: e1000 {macs[1].hex(':')} serves$")
+    with Peer(taps[1]) as peer:
+        other = TestPeer(peer)
+        request = other.frame(PING, 5, to=macs[1])
+        assert peer.exchange(request, lambda data: other.fields(data)[:2] == (PONG, 5), tries=20, timeout_s=5)
+        other.send(END, to=macs[1])
+        assert machine.exit_code() == 0
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_bench_side_works(server, network, test_kernel, model):
     """What `make bench` runs, in short: it must come to its end."""

@@ -190,7 +190,7 @@ static void open_port(uint32_t frame_size_max)
 {
 	struct net_open options = { .frame_size_max = frame_size_max };
 
-	assert_int_equal(port->ops->reset(port), 0);
+	assert_int_equal(net_reset(port), 0);
 	assert_int_equal(port->ops->open(port, &options), 0);
 }
 
@@ -263,7 +263,7 @@ static void open_sets_filters_and_writes_receive_control_once(void **state)
 	assert_int_equal(*reg(E1000_RDT), 511);
 	port->ops->close(port);
 	assert_false(host_pci_is_master(pci));
-	assert_int_equal(port->ops->reset(port), 0);
+	assert_int_equal(net_reset(port), 0);
 	assert_int_equal(port->ops->open(port, &options), 0);
 	assert_true(*reg(E1000_RCTL) & E1000_RCTL_UPE);
 }
@@ -273,7 +273,7 @@ static void open_refuses_sizes_it_cannot_do(void **state)
 	struct net_open options = { .frame_size_max = NET_FRAME_SIZE_JUMBO + 1 };
 
 	(void)state;
-	port->ops->reset(port);
+	net_reset(port);
 	assert_int_equal(port->ops->open(port, &options), -EINVAL);
 	/* Jumbo after buffers for standard frames were taken. */
 	options.frame_size_max = NET_FRAME_SIZE_JUMBO;
@@ -292,7 +292,7 @@ static void open_tells_when_memory_is_used_up(void **state)
 	for (uint32_t n = 0; n < 4; n++) {
 		probe(0x100e);
 		host_dma_fail_after(n);
-		assert_int_equal(port->ops->reset(port), 0);
+		assert_int_equal(net_reset(port), 0);
 		assert_int_equal(port->ops->open(port, &options), -ENOMEM);
 		assert_false(port->opened);
 		assert_int_equal(send_frame(60, 0), -ENETDOWN);
@@ -641,7 +641,7 @@ static void reset_without_an_answer_times_out(void **state)
 
 	(void)state;
 	model.never_resets = true;
-	assert_int_equal(port->ops->reset(port), -ETIMEDOUT);
+	assert_int_equal(net_reset(port), -ETIMEDOUT);
 	assert_in_range(host_time_peek_ns() - before_ns, 100 * NS_PER_MS, 300 * NS_PER_MS);
 	assert_true(port->failed);
 	assert_int_equal(port->ops->open(port, &options), -EIO);
@@ -662,7 +662,7 @@ static void removed_device_is_an_error_not_a_hang(void **state)
 	assert_false(link.up);
 	port->ops->update_statistics(port);
 	assert_int_equal(port->statistics.rx_missed, 0);
-	assert_int_equal(port->ops->reset(port), -ETIMEDOUT);
+	assert_int_equal(net_reset(port), -ETIMEDOUT);
 	port->ops->close(port);
 }
 
