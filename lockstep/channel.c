@@ -16,6 +16,8 @@ static void ring_put(uint8_t *ring, uint64_t ring_size, uint64_t offset, const u
 	uint64_t at = offset & (ring_size - 1);
 	uint64_t first = min_u64(size, ring_size - at);
 
+	if (size == 0)
+		return; /* and `from` may be NULL */
 	memcpy(ring + at, from, first);
 	memcpy(ring, from + first, size - first);
 }
@@ -34,9 +36,7 @@ static void ring_get(const uint8_t *ring, uint64_t ring_size, uint64_t offset, u
 void channel_init(struct channel *channel, const struct channel_config *config,
 		  const struct channel_buffers buffers[WIRE_STREAM_COUNT], uint64_t now_ns)
 {
-	ASSERT(config->incarnation != 0);
 	memset(channel, 0, sizeof(*channel));
-	channel->config = *config;
 	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++) {
 		ASSERT(is_power_of_two(buffers[i].send_size));
 		ASSERT(is_power_of_two(buffers[i].receive_size));
@@ -45,6 +45,14 @@ void channel_init(struct channel *channel, const struct channel_config *config,
 		channel->receivers[i].buffer = buffers[i].receive;
 		channel->receivers[i].size = buffers[i].receive_size;
 	}
+	channel_restart(channel, config, now_ns);
+}
+
+void channel_restart(struct channel *channel, const struct channel_config *config, uint64_t now_ns)
+{
+	ASSERT(config->incarnation != 0);
+	channel->config = *config;
+	channel->peer = 0; /* not forgotten: it may go on as it is, we are the ones who are new */
 	for (uint32_t i = 0; i < WIRE_LINK_COUNT; i++) /* the first HELLO goes out at once */
 		channel->hello_sent_ns[i] = now_ns - config->link.heartbeat_ns;
 	channel_connect(channel, 0, now_ns);
@@ -56,6 +64,11 @@ static bool is_forgotten(const struct channel *channel, uint64_t peer)
 		if (channel->forgotten[i] == peer)
 			return true;
 	return false;
+}
+
+bool channel_is_news(const struct channel *channel, uint64_t peer)
+{
+	return peer != channel->peer && !is_forgotten(channel, peer);
 }
 
 void channel_connect(struct channel *channel, uint64_t peer, uint64_t now_ns)
@@ -158,6 +171,7 @@ static uint64_t transmit_hello(struct channel *channel, uint32_t link, uint64_t 
 		.link = (uint8_t)link,
 		.pair = channel->config.pair,
 		.sender = channel->config.incarnation,
+		.offset = channel->config.generation,
 	};
 
 	if (now_ns - channel->hello_sent_ns[link] < channel->config.link.heartbeat_ns)
@@ -280,9 +294,10 @@ static bool take_progress(struct channel *channel, const struct wire_header *hea
 	return true;
 }
 
-static enum channel_event receive_hello(struct channel *channel, const struct wire_header *header, uint64_t *peer)
+static enum channel_event receive_hello(struct channel *channel, const struct wire_header *header,
+					struct channel_peer *peer)
 {
-	*peer = header->sender;
+	*peer = (struct channel_peer){ .incarnation = header->sender, .generation = header->offset };
 	if (channel->peer == 0)
 		return CHANNEL_PEER_FOUND;
 	return header->sender == channel->peer ? CHANNEL_NOTHING : CHANNEL_PEER_RESTARTED;
@@ -307,7 +322,7 @@ static void receive_packet(struct channel *channel, struct link *link, uint64_t 
 }
 
 enum channel_event channel_receive(struct channel *channel, uint32_t link, uint64_t now_ns, const uint8_t *frame,
-				   uint64_t size, uint64_t *peer)
+				   uint64_t size, struct channel_peer *peer)
 {
 	struct wire_header header;
 	enum wire_fault fault = wire_check(frame, size, channel->config.pair, &header);
@@ -329,7 +344,7 @@ enum channel_event channel_receive(struct channel *channel, uint32_t link, uint6
 	}
 	if (header.sender != channel->peer) {
 		/* It knows us already; we, not having connected, learn of it by its first packet. */
-		*peer = header.sender;
+		*peer = (struct channel_peer){ .incarnation = header.sender };
 		if (channel->peer == 0)
 			return CHANNEL_PEER_FOUND;
 		channel->misdirected++;

@@ -26,6 +26,7 @@
 struct channel_config {
 	uint64_t pair;	      /* identity of the pair */
 	uint64_t incarnation; /* of this server's start, not 0: random or counted, never used before */
+	uint64_t generation;  /* told in HELLO: what this server durably knows (pair.h) */
 	struct link_config link;
 };
 
@@ -89,15 +90,23 @@ enum channel_event {
 void channel_init(struct channel *channel, const struct channel_config *config,
 		  const struct channel_buffers buffers[WIRE_STREAM_COUNT], uint64_t now_ns);
 
+/* A new incarnation of ours, with nobody yet; the buffers and the forgotten peers stay. */
+void channel_restart(struct channel *channel, const struct channel_config *config, uint64_t now_ns);
+
 /*
  * Begins all streams anew, with incarnation `peer` of the other server; 0: with
  * nobody. The peer until now is not listened to again: it must restart to come back.
  */
 void channel_connect(struct channel *channel, uint64_t peer, uint64_t now_ns);
 
+struct channel_peer {
+	uint64_t incarnation;
+	uint64_t generation; /* RESTARTED: what its HELLO tells; FOUND: may be 0, its identity will tell */
+};
+
 /* A frame from link `link`, behind its Ethernet header. `peer` is filled when the event is not NOTHING. */
 enum channel_event channel_receive(struct channel *channel, uint32_t link, uint64_t now_ns, const uint8_t *frame,
-				   uint64_t size, uint64_t *peer);
+				   uint64_t size, struct channel_peer *peer);
 
 /* The next frame for link `link`, written into `frame` (WIRE_FRAME_MAX bytes); its size, or 0: nothing now. */
 uint64_t channel_transmit(struct channel *channel, uint32_t link, uint64_t now_ns, uint8_t *frame);
@@ -114,6 +123,9 @@ uint64_t channel_read(struct channel *channel, enum wire_stream stream, uint8_t 
 
 /* Bytes of a stream that the peer holds in its memory: what output commit goes by. */
 uint64_t channel_acknowledged(const struct channel *channel, enum wire_stream stream);
+
+/* Is `peer` an incarnation that we neither talk to nor have ever talked to? */
+bool channel_is_news(const struct channel *channel, uint64_t peer);
 
 /* How many links are good. */
 uint32_t channel_good_links(const struct channel *channel);

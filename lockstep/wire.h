@@ -50,7 +50,7 @@ struct wire_header {
 	uint32_t reserved;
 	uint64_t received[WIRE_STREAM_COUNT]; /* bytes of each stream received without a gap */
 	uint64_t limit[WIRE_STREAM_COUNT];    /* bytes of each stream there is room for */
-	uint64_t offset;		      /* of the payload in its stream */
+	uint64_t offset;		      /* of the payload in its stream; HELLO: the sender's generation */
 };
 
 BUILD_ASSERT(sizeof(struct wire_header) == 128);

@@ -131,14 +131,14 @@ static void arrive_all(void)
 {
 	for (uint32_t i = 0; i < flying_top; i++) {
 		enum channel_event event;
-		uint64_t peer;
+		struct channel_peer peer;
 
 		if (!flying[i].arrives_ns || flying[i].arrives_ns > now_ns)
 			continue;
 		flying[i].arrives_ns = 0;
 		event = channel_receive(&sides[flying[i].to], flying[i].link, now_ns, flying[i].frame, flying[i].size, &peer);
 		if (event != CHANNEL_NOTHING) {
-			channel_connect(&sides[flying[i].to], peer, now_ns);
+			channel_connect(&sides[flying[i].to], peer.incarnation, now_ns);
 			memset(written[flying[i].to], 0, sizeof(written[0]));
 			memset(got[flying[i].to], 0, sizeof(got[0]));
 		}
@@ -307,7 +307,7 @@ static void a_restarted_peer_is_told_and_streams_begin_anew(void **state)
 static void a_late_hello_of_the_former_peer_is_no_news(void **state)
 {
 	uint8_t frame[WIRE_FRAME_MAX];
-	uint64_t peer = 0;
+	struct channel_peer peer = { 0 };
 	uint64_t size = channel_transmit(&sides[1], 0, now_ns, frame); /* caught on the wire */
 
 	(void)state;
@@ -325,7 +325,7 @@ static void wrong_frames_are_counted_and_dropped(void **state)
 {
 	struct wire_header header = { .kind = WIRE_PACKET, .pair = PAIR, .sender = 200, .receiver = 100, .number = 1 };
 	uint8_t frame[WIRE_FRAME_MAX] = { 0 };
-	uint64_t peer;
+	struct channel_peer peer;
 	uint64_t size;
 
 	(void)state;
@@ -370,7 +370,7 @@ static void wrong_frames_are_counted_and_dropped(void **state)
 static void noise_does_nothing(void **state)
 {
 	uint8_t frame[WIRE_FRAME_MAX];
-	uint64_t peer;
+	struct channel_peer peer;
 
 	(void)state;
 	run_ms(50, false);

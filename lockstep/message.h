@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the servers say to each other besides the log: messages on the control
+ * stream, pages and state on the bulk stream of a join, and beacons on the paths
+ * besides the CS links. All little-endian and fixed; what comes in is checked by
+ * message_check() against one table of sizes before anyone acts on it.
+ */
+#ifndef LOCKSTEP_MESSAGE_H
+#define LOCKSTEP_MESSAGE_H
+
+#include "include/bits.h"
+#include "include/position.h"
+
+#define MESSAGE_TEXT_SIZE 64
+
+enum message_type {
+	/* control stream */
+	MESSAGE_IDENTITY = 1,  /* struct message_identity: first, from both sides */
+	MESSAGE_REFUSE,	       /* struct message_text: we cannot be a pair, and why */
+	MESSAGE_JOIN_BEGIN,    /* struct message_join_begin: the source will send its guest */
+	MESSAGE_JOIN_READY,    /* none: the target has all of it, durably knows that it is in duplex */
+	MESSAGE_DIVERGED,      /* struct message_text: the follower stopped, and why */
+	MESSAGE_RELEASED,      /* struct message_released: outputs that left the building */
+	MESSAGE_PROGRESS,      /* struct message_progress: where the follower is */
+	/* bulk stream */
+	MESSAGE_PAGE,	       /* struct message_page, then the page's bytes */
+	MESSAGE_PAGE_ZERO,     /* struct message_page */
+	MESSAGE_STATE,	       /* struct message_state, then bytes of the state */
+	MESSAGE_JOIN_END,      /* struct message_join_end: that was all; here the log begins */
+	MESSAGE_TYPE_COUNT,
+};
+
+struct message_header {
+	uint8_t type; /* enum message_type */
+	uint8_t reserved[3];
+	uint32_t size; /* bytes of what follows */
+};
+
+/* What must be equal on both servers, and what each remembers. */
+struct message_identity {
+	char build[MESSAGE_TEXT_SIZE];	      /* version of the hypervisor */
+	char processor[MESSAGE_TEXT_SIZE];    /* vendor, family, model, stepping, features */
+	char step_counter[MESSAGE_TEXT_SIZE]; /* "icount, exact"; "none" cannot do duplex */
+	uint64_t memory_size;
+	uint64_t machine_digest; /* of the guest's configuration: memory, disks, ports */
+	uint64_t generation;
+	uint8_t durable; /* enum pair_durable_state */
+	uint8_t role;	 /* enum pair_role */
+	uint8_t server;	 /* 0: a, 1: b */
+	uint8_t was_leader;
+	uint8_t has_guest; /* a guest that stopped, in memory */
+	uint8_t hardware_faults;
+	uint8_t step_counter_exact;
+	uint8_t reserved;
+};
+
+struct message_text {
+	char text[MESSAGE_TEXT_SIZE];
+};
+
+struct message_join_begin {
+	uint64_t bulk_base; /* offset in the bulk stream where it begins: what lies before is of a join given up */
+};
+
+struct message_released {
+	uint64_t number; /* of outputs, counted from the guest's power-on, that have left */
+};
+
+struct message_progress {
+	uint64_t exits;
+	uint64_t time_ns;
+};
+
+struct message_page {
+	uint64_t index;
+};
+
+struct message_state {
+	uint64_t offset;
+};
+
+struct message_join_end {
+	struct position position;
+	uint64_t time_ns;
+	uint64_t digest;
+	uint64_t log_base; /* offset in the log stream of the first byte of this duplex's log */
+	uint64_t generation;
+};
+
+BUILD_ASSERT(sizeof(struct message_header) == 8);
+BUILD_ASSERT(sizeof(struct message_identity) == 3 * MESSAGE_TEXT_SIZE + 32);
+BUILD_ASSERT(sizeof(struct message_join_end) == 64);
+
+/* Data behind a page's or state's own structure, at most. */
+#define MESSAGE_DATA_MAX 4096
+#define MESSAGE_SIZE_MAX (sizeof(struct message_header) + sizeof(struct message_identity) + MESSAGE_DATA_MAX)
+
+/* A word on a path besides the CS links: "I live, and this is what I do". */
+struct message_beacon {
+	uint64_t pair;
+	uint64_t generation;
+	uint64_t incarnation;
+	uint8_t server;
+	uint8_t claim; /* enum arbiter_claim */
+	uint8_t asks;  /* an answer is wanted at once */
+	uint8_t reserved[5];
+};
+BUILD_ASSERT(sizeof(struct message_beacon) == 32);
+
+/*
+ * Is this a message that may stand on stream `is_bulk`? Returns the whole message's
+ * size with its header, 0 when `size` bytes do not hold all of it yet, or -EINVAL.
+ */
+int64_t message_check(const uint8_t *bytes, uint64_t size, bool is_bulk);
+
+#endif

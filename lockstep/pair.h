@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One server's part in the pair: its role, and everything that role depends on. A
+ * pure state machine; the same object runs in the hypervisor and in the simulator.
+ *
+ *     WAITING  no guest here; looks for the peer
+ *     ALONE    about to run the guest alone: not before that is durable
+ *     SIMPLEX  runs the guest alone, and copies it to the peer when that is there
+ *     TARGET   receives the guest
+ *     LEADER   duplex; decides where inputs go in
+ *     FOLLOWER duplex; replays
+ *     STOPPED  had the guest in duplex, and left the going on to the peer, or does not know
+ *     REFUSED  cannot be a pair with this peer: says why
+ *
+ * What is durable (struct pair_durable, in the state partition) gates everything:
+ * nobody releases an output alone before {generation + 1, ALONE} is on disk, so of
+ * two servers that ever meet again, the one with the higher generation has all that
+ * anybody outside has seen. A server whose disk says DUPLEX never starts alone.
+ *
+ * The owner (kernel/main.c, or the simulator) in each turn of its loop:
+ *   1. gives what came: pair_receive, pair_beacon, pair_carrier, pair_station, pair_tick
+ *   2. takes and does actions: pair_action_take
+ *   3. runs the guest as pair_plan says; at its exits and inputs pair_value, pair_input
+ *   4. sends: pair_transmit on each CS link; pair_beacon_make on the other paths
+ *   5. lets out outputs whose stamp pair_may_release() covers
+ */
+#ifndef LOCKSTEP_PAIR_H
+#define LOCKSTEP_PAIR_H
+
+#include "include/bits.h"
+#include "include/position.h"
+#include "lockstep/arbiter.h"
+#include "lockstep/channel.h"
+#include "lockstep/detector.h"
+#include "lockstep/follower.h"
+#include "lockstep/leader.h"
+#include "lockstep/message.h"
+
+enum pair_role {
+	PAIR_WAITING,
+	PAIR_ALONE,
+	PAIR_SIMPLEX,
+	PAIR_TARGET,
+	PAIR_LEADER,
+	PAIR_FOLLOWER,
+	PAIR_STOPPED,
+	PAIR_REFUSED,
+	PAIR_ROLE_COUNT,
+};
+
+enum pair_durable_state {
+	PAIR_DURABLE_FRESH,  /* never part of a pair */
+	PAIR_DURABLE_ALONE,  /* runs, or ran last, alone: nobody knows more */
+	PAIR_DURABLE_DUPLEX, /* the peer may have gone on without us */
+	PAIR_DURABLE_COUNT,
+};
+
+struct pair_durable {
+	uint64_t generation;
+	uint8_t state; /* enum pair_durable_state */
+	uint8_t was_leader;
+	uint8_t reserved[6];
+};
+
+struct pair_config {
+	struct channel_config channel;	 /* `incarnation`: low 16 bits 0, counted by the pair */
+	struct detector_config detector;
+	uint32_t paths;			 /* bit of each path there is: 0 cs1, 1 cs2, then the others */
+	enum arbiter_server self;
+	enum arbiter_server preferred;	 /* NONE: the leader */
+	struct message_identity identity; /* what must be equal; the rest is filled in */
+	uint64_t wait_for_peer_ns;	 /* at boot */
+	uint64_t beacon_ns;		 /* between beacons, and far less while asking */
+	uint64_t ask_beacon_ns;
+	uint64_t progress_ns;		 /* between words of where the follower is */
+	uint64_t lag_max_ns;		 /* virtual time that the follower may be behind before the leader yields */
+};
+
+enum pair_action_kind {
+	PAIR_ACTION_ROLE = 1,	 /* the role changed: `from`, `to`, `reason`: an event */
+	PAIR_ACTION_PERSIST,	 /* write `durable`, then call pair_persisted() */
+	PAIR_ACTION_GUEST_BOOT,	 /* start the guest from its disks */
+	PAIR_ACTION_GUEST_RESUME, /* the guest in memory goes on, alone from here */
+	PAIR_ACTION_GUEST_FREEZE, /* it stands still; its memory stays */
+	PAIR_ACTION_GUEST_DISCARD, /* it will not be needed */
+	PAIR_ACTION_JOIN_COPY,	 /* send the guest: pair_join_put, then pair_join_end */
+	PAIR_ACTION_JOIN_ABORT,	 /* the copying is off; the guest goes on */
+	PAIR_ACTION_JOIN_TAKE,	 /* one message of the peer's guest: `message`, `size`, good until the next take */
+	PAIR_ACTION_JOIN_LOAD,	 /* that was all: load it, compare `digest`, then pair_join_loaded() */
+	PAIR_ACTION_TAKE_OVER,	 /* announce the guest's addresses; frames not known to be sent are to be sent */
+	PAIR_ACTION_RELEASED,	 /* FOLLOWER: outputs up to `number` have left: forget our copies */
+};
+
+struct pair_action {
+	enum pair_action_kind kind;
+	enum pair_role from;
+	enum pair_role to;
+	const char *reason;
+	struct pair_durable durable;
+	struct position position; /* JOIN_LOAD: where the guest stands */
+	uint64_t time_ns;
+	uint64_t digest;
+	uint64_t number;
+	const uint8_t *message; /* JOIN_TAKE: with its header */
+	uint64_t size;
+};
+
+#define PAIR_ACTION_MAX 32
+
+struct pair {
+	struct pair_config config;
+	enum pair_role role;
+	const char *reason; /* of the role */
+	uint64_t role_since_ns;
+	struct pair_durable durable; /* on disk */
+	struct pair_durable wanted;  /* being written; equal to `durable`: nothing is */
+	bool persisting;	    /* a PERSIST action is not answered yet */
+	bool has_guest; /* in memory */
+	bool override_alone;
+
+	struct channel channel;
+	uint32_t restarts; /* of the channel: new incarnations of ours */
+	struct detector detector;
+	bool peer_known; /* its identity has come */
+	struct message_identity peer;
+	enum arbiter_claim claim; /* the peer's last, on another path */
+	bool peer_asks;
+	bool going_alone; /* decided; the log may have to be drained, the disk to be written */
+	const char *going_alone_reason;
+
+	struct leader leader;
+	uint64_t log_base;	/* offset in the log stream where our log begins */
+	bool peer_ready;	/* LEADER: the follower has loaded the guest */
+	uint64_t peer_time_ns;	/* LEADER: where the follower is, in virtual time */
+	bool copying;		/* SIMPLEX: JOIN_COPY is under way */
+
+	struct follower follower;
+	uint8_t *follower_buffer;
+	uint64_t follower_buffer_size;
+	bool join_ended;	/* TARGET: JOIN_END has come, `join_end` is it */
+	struct message_join_end join_end;
+	uint64_t progress_sent_ns;
+	uint64_t time_ns;	/* guest's virtual time, as last told */
+	uint64_t exits;		/* guest's exits, as last told */
+
+	uint64_t beacon_sent_ns;
+	uint64_t now_ns;
+	uint32_t action_first;
+	uint32_t action_count;
+	struct pair_action actions[PAIR_ACTION_MAX];
+	uint64_t control_size; /* received and not yet a whole message */
+	uint64_t bulk_size;
+	uint64_t bulk_taken; /* bytes of `bulk` that the last JOIN_TAKE showed */
+	uint64_t bulk_skip;  /* bytes of an earlier join to be dropped */
+	uint64_t released_number;
+	uint64_t released_done;
+	uint8_t control[MESSAGE_SIZE_MAX];
+	uint8_t bulk[MESSAGE_SIZE_MAX];
+	char peer_text[MESSAGE_TEXT_SIZE]; /* a reason that the peer gave */
+
+	uint64_t joins;
+	uint64_t failovers;
+	uint64_t divergences;
+	uint64_t protocol_faults; /* messages that make no sense */
+};
+
+/* Memory that the owner gives for ever; the follower's at least 2 * LEADER_RECORD_MAX. */
+struct pair_memory {
+	struct channel_buffers streams[WIRE_STREAM_COUNT];
+	uint8_t *follower;
+	uint64_t follower_size;
+};
+
+/* Start-up, with what the disk says. */
+void pair_init(struct pair *pair, const struct pair_config *config, const struct pair_memory *memory,
+	       const struct pair_durable *durable, uint64_t now_ns);
+
+/* ---- what came ---- */
+
+void pair_tick(struct pair *pair, uint64_t now_ns);
+uint64_t pair_next_deadline_ns(const struct pair *pair);
+void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8_t *frame, uint64_t size);
+void pair_carrier(struct pair *pair, uint32_t path, bool carrier);
+/* A station besides the peer answered on `path`. */
+void pair_station(struct pair *pair, uint32_t path, uint64_t now_ns);
+/* A beacon came on `path`; of another pair: ignored. */
+void pair_beacon(struct pair *pair, uint32_t path, uint64_t now_ns, const struct message_beacon *beacon);
+/* The last PERSIST is on disk. */
+void pair_persisted(struct pair *pair);
+/* Console command `start alone`: the administrator knows that the peer does not run. Clears itself when it is seen. */
+void pair_start_alone(struct pair *pair);
+
+/* ---- actions ---- */
+
+bool pair_action_take(struct pair *pair, struct pair_action *action);
+
+/* ---- the guest ---- */
+
+/* What to do at `now`: RUN, APPLY, WAIT or DIVERGED (the pair knows already). Not when there is no guest. */
+void pair_plan(struct pair *pair, const struct position *now, struct follower_plan *plan);
+void pair_applied(struct pair *pair);
+
+/*
+ * The value for an undetermined access at `exit`. The leader, and who is alone, gets
+ * `local_ns` back, logged; the follower the leader's. -EAGAIN: wait, ask again;
+ * -EILSEQ: diverged, the guest stands still.
+ */
+int pair_value(struct pair *pair, const struct position *exit, uint64_t local_ns, uint64_t *time_ns);
+
+/* May inputs be delivered by us now, i.e. do we lead or run alone, with room in the log? */
+bool pair_decides(const struct pair *pair);
+/*
+ * An input is being delivered at `position`. Only when pair_decides(). Returns the
+ * virtual time at which the machine gets it: `local_ns`, or later: never a step back.
+ */
+uint64_t pair_input(struct pair *pair, const struct position *position, uint64_t local_ns,
+		    const struct record_input *input, const uint8_t *data, uint32_t size);
+/* The guest ended a slice at `position`: the follower may come up to here. */
+void pair_horizon(struct pair *pair, const struct position *position);
+/* A digest of the state at `position`, taken by who leads. */
+void pair_check(struct pair *pair, const struct position *position, uint64_t digest);
+/* The follower's own digest for the CHECK it was told to apply; a difference is a divergence. */
+void pair_checked(struct pair *pair, const struct record *record, uint64_t digest);
+
+/* Stamp for an output made now. */
+uint64_t pair_stamp(const struct pair *pair);
+/* May an output with this stamp leave? The follower's never: it keeps its copies until it hears RELEASED or takes over. */
+bool pair_may_release(const struct pair *pair, uint64_t stamp);
+/* Outputs up to `number`, counted from the guest's power-on, have left. */
+void pair_released(struct pair *pair, uint64_t number);
+
+/* ---- joining ---- */
+
+/* SIMPLEX, after JOIN_COPY: puts a bulk message; false: no room now, try again after pair_transmit. */
+bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size, const uint8_t *data,
+		   uint32_t size);
+/* The guest stands still here, all of it has been put. False: no room now. The guest may run on afterwards. */
+bool pair_join_end(struct pair *pair, const struct position *position, uint64_t time_ns, uint64_t digest);
+/* TARGET, after JOIN_LOAD: the guest is loaded and its digest was right, or not. */
+void pair_join_loaded(struct pair *pair, bool right);
+
+/* ---- sending ---- */
+
+uint64_t pair_transmit(struct pair *pair, uint32_t link, uint64_t now_ns, uint8_t *frame);
+/* Fills a beacon for the other paths when one is due. */
+bool pair_beacon_make(struct pair *pair, uint64_t now_ns, struct message_beacon *beacon);
+
+const char *pair_role_name(enum pair_role role);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the guest's run loop asks of the pair, and messages on their way; see pair.h. */
+#include <errno.h>
+#include <string.h>
+
+#include "include/assert.h"
+#include "include/trace.h"
+#include "lockstep/pair.h"
+#include "lockstep/pair_internal.h"
+
+TRACE_FILE("lockstep", TRACE_INFO);
+
+/* The leader keeps this much room, so that no record ever finds none. */
+#define LOG_RESERVE (2 * LEADER_RECORD_MAX)
+
+/* ---- messages ---- */
+
+bool pair_send(struct pair *pair, enum message_type type, const void *body, uint32_t size)
+{
+	const struct message_header header = { .type = (uint8_t)type, .size = size };
+
+	if (channel_write_room(&pair->channel, WIRE_STREAM_CONTROL) < sizeof(header) + size)
+		return false;
+	channel_write(&pair->channel, WIRE_STREAM_CONTROL, (const uint8_t *)&header, sizeof(header));
+	channel_write(&pair->channel, WIRE_STREAM_CONTROL, body, size);
+	return true;
+}
+
+bool pair_send_text(struct pair *pair, enum message_type type, const char *text)
+{
+	struct message_text message = { 0 };
+
+	memcpy(message.text, text, strnlen(text, sizeof(message.text) - 1));
+	return pair_send(pair, type, &message, sizeof(message));
+}
+
+void pair_send_identity(struct pair *pair)
+{
+	struct message_identity identity = pair->config.identity;
+
+	identity.generation = pair->durable.generation;
+	identity.durable = pair->durable.state;
+	identity.was_leader = pair->durable.was_leader;
+	identity.role = (uint8_t)pair->role;
+	identity.server = (uint8_t)pair->config.self;
+	identity.has_guest = pair->has_guest;
+	pair_send(pair, MESSAGE_IDENTITY, &identity, sizeof(identity));
+}
+
+bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size, const uint8_t *data,
+		   uint32_t size)
+{
+	const struct message_header header = { .type = (uint8_t)type, .size = fixed_size + size };
+
+	ASSERT(size <= MESSAGE_DATA_MAX);
+	if (!pair->copying || channel_write_room(&pair->channel, WIRE_STREAM_BULK) < sizeof(header) + header.size)
+		return false;
+	channel_write(&pair->channel, WIRE_STREAM_BULK, (const uint8_t *)&header, sizeof(header));
+	channel_write(&pair->channel, WIRE_STREAM_BULK, fixed, fixed_size);
+	channel_write(&pair->channel, WIRE_STREAM_BULK, data, size);
+	return true;
+}
+
+/* ---- what the target takes from the bulk stream ---- */
+
+static bool skip_old_bulk(struct pair *pair)
+{
+	uint8_t dropped[512];
+
+	while (pair->bulk_skip > 0) {
+		uint64_t size = channel_read(&pair->channel, WIRE_STREAM_BULK, dropped,
+					     min_u64(pair->bulk_skip, sizeof(dropped)));
+
+		if (size == 0)
+			return false;
+		pair->bulk_skip -= size;
+	}
+	return true;
+}
+
+/* The message whose bytes an earlier JOIN_TAKE showed has been used. */
+static void drop_taken_bulk(struct pair *pair)
+{
+	pair->bulk_size -= pair->bulk_taken;
+	memmove(pair->bulk, pair->bulk + pair->bulk_taken, pair->bulk_size);
+	pair->bulk_taken = 0;
+}
+
+static bool take_bulk(struct pair *pair, struct pair_action *action)
+{
+	int64_t whole;
+
+	drop_taken_bulk(pair);
+	if (pair->role != PAIR_TARGET || pair->join_ended || !skip_old_bulk(pair))
+		return false;
+	pair->bulk_size += channel_read(&pair->channel, WIRE_STREAM_BULK, pair->bulk + pair->bulk_size,
+					sizeof(pair->bulk) - pair->bulk_size);
+	whole = message_check(pair->bulk, pair->bulk_size, true);
+	if (whole <= 0) {
+		pair->protocol_faults += whole < 0;
+		return false;
+	}
+	pair->bulk_taken = (uint64_t)whole;
+	memset(action, 0, sizeof(*action));
+	if (pair->bulk[0] == MESSAGE_JOIN_END) {
+		memcpy(&pair->join_end, pair->bulk + sizeof(struct message_header), sizeof(pair->join_end));
+		pair->join_ended = true;
+		action->kind = PAIR_ACTION_JOIN_LOAD;
+		action->position = pair->join_end.position;
+		action->time_ns = pair->join_end.time_ns;
+		action->digest = pair->join_end.digest;
+		return true;
+	}
+	action->kind = PAIR_ACTION_JOIN_TAKE;
+	action->message = pair->bulk;
+	action->size = (uint64_t)whole;
+	return true;
+}
+
+bool pair_action_take(struct pair *pair, struct pair_action *action)
+{
+	if (pair->action_count > 0) {
+		*action = pair->actions[pair->action_first];
+		pair->action_first = (pair->action_first + 1) % PAIR_ACTION_MAX;
+		pair->action_count--;
+		return true;
+	}
+	if (pair->released_number > pair->released_done) {
+		memset(action, 0, sizeof(*action));
+		action->kind = PAIR_ACTION_RELEASED;
+		action->number = pair->released_done = pair->released_number;
+		return true;
+	}
+	return take_bulk(pair, action);
+}
+
+/* ---- the log ---- */
+
+static void put_log(struct pair *pair, const uint8_t *bytes, uint64_t size)
+{
+	uint64_t taken = channel_write(&pair->channel, WIRE_STREAM_LOG, bytes, size);
+
+	ASSERT(taken == size); /* pair_plan and pair_decides keep LOG_RESERVE free */
+}
+
+void pair_pump_log(struct pair *pair)
+{
+	uint8_t bytes[2048];
+
+	if (pair->role != PAIR_FOLLOWER)
+		return;
+	for (;;) {
+		struct channel_receiver *log = &pair->channel.receivers[WIRE_STREAM_LOG];
+		uint64_t skip = pair->join_end.log_base - min_u64(pair->join_end.log_base, log->consumed);
+		uint64_t room = skip ? skip : follower_room(&pair->follower);
+		uint64_t size = channel_read(&pair->channel, WIRE_STREAM_LOG, bytes, min_u64(room, sizeof(bytes)));
+
+		if (size == 0)
+			return;
+		if (!skip) /* what lies before log_base is of a duplex that ended */
+			follower_receive(&pair->follower, bytes, size);
+	}
+}
+
+void pair_diverge(struct pair *pair, const char *reason)
+{
+	if (pair->role != PAIR_FOLLOWER)
+		return;
+	pair->divergences++;
+	trace(TRACE_WARNING, "diverged: %s", reason);
+	pair_send_text(pair, MESSAGE_DIVERGED, reason);
+	/* A follower that has decided to go alone cannot: its guest is not the one the outside has seen. */
+	pair->going_alone = false;
+	pair_change_role(pair, PAIR_WAITING, reason);
+	pair->has_guest = false;
+	pair_action_add(pair, PAIR_ACTION_GUEST_DISCARD);
+	pair_send_identity(pair);
+}
+
+static bool log_has_room(const struct pair *pair)
+{
+	return channel_write_room(&pair->channel, WIRE_STREAM_LOG) >= LOG_RESERVE;
+}
+
+/* Is the follower further behind than it should be? */
+static bool follower_lags(const struct pair *pair)
+{
+	return pair->peer_ready && pair->time_ns > pair->peer_time_ns + pair->config.lag_max_ns;
+}
+
+void pair_plan(struct pair *pair, const struct position *now, struct follower_plan *plan)
+{
+	pair->exits = now->exits;
+	if (pair->role == PAIR_FOLLOWER) {
+		pair_pump_log(pair);
+		follower_plan(&pair->follower, now, plan);
+		if (plan->verdict == FOLLOWER_DIVERGED)
+			pair_diverge(pair, plan->reason);
+		return;
+	}
+	memset(plan, 0, sizeof(*plan));
+	plan->steps_max = FOLLOWER_STEPS_UNLIMITED;
+	plan->verdict = FOLLOWER_RUN;
+	if (pair->role == PAIR_LEADER && (!log_has_room(pair) || follower_lags(pair)))
+		plan->verdict = FOLLOWER_WAIT;
+	if (pair->role != PAIR_LEADER && pair->role != PAIR_ALONE && pair->role != PAIR_SIMPLEX)
+		plan->verdict = FOLLOWER_WAIT;
+}
+
+void pair_applied(struct pair *pair)
+{
+	if (pair->role == PAIR_FOLLOWER) {
+		pair->time_ns = max_u64(pair->time_ns, pair->follower.next.time_ns);
+		follower_applied(&pair->follower);
+	}
+}
+
+int pair_value(struct pair *pair, const struct position *exit, uint64_t local_ns, uint64_t *time_ns)
+{
+	uint8_t bytes[RECORD_HEADER_MAX];
+	const char *reason = NULL;
+	int error;
+
+	if (pair->role == PAIR_FOLLOWER) {
+		pair_pump_log(pair);
+		error = follower_value(&pair->follower, exit, RECORD_VALUE_TIME, time_ns, &reason);
+		if (error == -EILSEQ)
+			pair_diverge(pair, reason);
+		if (!error)
+			pair->time_ns = *time_ns;
+		return error;
+	}
+	if (pair->role != PAIR_LEADER && pair->role != PAIR_ALONE && pair->role != PAIR_SIMPLEX)
+		return -EAGAIN;
+	if (pair->role == PAIR_LEADER && !log_has_room(pair))
+		return -EAGAIN;
+	pair->time_ns = max_u64(pair->time_ns, local_ns); /* no step back, also after a takeover */
+	*time_ns = pair->time_ns;
+	if (pair->role == PAIR_LEADER)
+		put_log(pair, bytes, leader_value(&pair->leader, exit, RECORD_VALUE_TIME, *time_ns, bytes));
+	return 0;
+}
+
+bool pair_decides(const struct pair *pair)
+{
+	return pair->role == PAIR_ALONE || pair->role == PAIR_SIMPLEX ||
+	       (pair->role == PAIR_LEADER && log_has_room(pair));
+}
+
+uint64_t pair_input(struct pair *pair, const struct position *position, uint64_t local_ns,
+		    const struct record_input *input, const uint8_t *data, uint32_t size)
+{
+	static uint8_t bytes[LEADER_RECORD_MAX]; /* scratch; too large for a stack */
+
+	ASSERT(pair_decides(pair));
+	pair->time_ns = max_u64(pair->time_ns, local_ns);
+	if (pair->role == PAIR_LEADER)
+		put_log(pair, bytes, leader_input(&pair->leader, position, pair->time_ns, input, data, size, bytes));
+	return pair->time_ns;
+}
+
+void pair_horizon(struct pair *pair, const struct position *position)
+{
+	uint8_t bytes[RECORD_HEADER_MAX];
+
+	if (pair->role == PAIR_LEADER && log_has_room(pair))
+		put_log(pair, bytes, leader_horizon(&pair->leader, position, bytes));
+}
+
+void pair_check(struct pair *pair, const struct position *position, uint64_t digest)
+{
+	uint8_t bytes[RECORD_HEADER_MAX];
+
+	if (pair->role == PAIR_LEADER && log_has_room(pair))
+		put_log(pair, bytes, leader_check(&pair->leader, position, digest, bytes));
+}
+
+void pair_checked(struct pair *pair, const struct record *record, uint64_t digest)
+{
+	if (pair->role == PAIR_FOLLOWER && record->digest != digest)
+		pair_diverge(pair, "another digest than the leader's at the same position");
+}
+
+/* ---- output commit ---- */
+
+uint64_t pair_stamp(const struct pair *pair)
+{
+	return pair->role == PAIR_LEADER ? pair->log_base + pair->leader.written : 0;
+}
+
+bool pair_may_release(const struct pair *pair, uint64_t stamp)
+{
+	if (pair->role == PAIR_SIMPLEX)
+		return true;
+	return pair->role == PAIR_LEADER && pair->peer_ready && !pair->going_alone &&
+	       channel_acknowledged(&pair->channel, WIRE_STREAM_LOG) >= stamp;
+}
+
+void pair_released(struct pair *pair, uint64_t number)
+{
+	const struct message_released released = { .number = number };
+
+	if (pair->role == PAIR_LEADER)
+		pair_send(pair, MESSAGE_RELEASED, &released, sizeof(released));
+}
