@@ -43,6 +43,7 @@ ifeq ($(SETUP_STAMP),$(wildcard $(SETUP_STAMP)))
 include boot/boot.mk
 include kernel/kernel.mk
 include tests/tests.mk
+include tests/sim/sim.mk
 include tools/tools.mk
 else
 # Reached only when setup.sh could not: it has said why.

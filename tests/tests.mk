@@ -93,7 +93,7 @@ ifdef TEST
 test:
 	@$(PYTEST) '$(TEST)'
 else
-test: check all $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
+test: check all sim-seeds sim-mutations $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
 	@started=$$SECONDS; result=passed; \
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not pair' tests/pair || result=FAILED; \
 	$(PYTEST) -m pair tests/pair || [ $$? = 5 ] || result=FAILED; \

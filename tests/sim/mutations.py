@@ -1,0 +1,157 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Plants known bugs, one at a time, and demands that the pair simulator finds each.
+
+A mutation replaces one piece of text in one file of lockstep/; the file is compiled
+anew and linked with the other objects of the build. Usage:
+
+    mutations.py OBJECT_DIRECTORY [NAME ...]
+"""
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+SEEDS = 400
+FLAGS = ["-std=gnu11", "-O2", "-g", f"-I{ROOT}", "-w"]
+
+# name: (file, text as it stands, text as it must not be)
+MUTATIONS = {
+    "acknowledge what lies beyond a gap": (
+        "lockstep/channel.c",
+        "header.received[i] = channel->receivers[i].received;",
+        "header.received[i] = channel->receivers[i].ahead_count ?"
+        " channel->receivers[i].ahead[channel->receivers[i].ahead_count - 1].end : channel->receivers[i].received;",
+    ),
+    "release one record early": (
+        "lockstep/pair_guest.c",
+        "channel_acknowledged(&pair->channel, WIRE_STREAM_LOG) >= stamp",
+        "channel_acknowledged(&pair->channel, WIRE_STREAM_LOG) + 64 >= stamp",
+    ),
+    "release without waiting": (
+        "lockstep/pair_guest.c",
+        "channel_acknowledged(&pair->channel, WIRE_STREAM_LOG) >= stamp",
+        "stamp != UINT64_MAX",
+    ),
+    "run past the horizon": (
+        "lockstep/pair_guest.c",
+        "		if (plan->verdict == FOLLOWER_DIVERGED)",
+        "		if (plan->verdict == FOLLOWER_WAIT) {\n"
+        "			plan->verdict = FOLLOWER_RUN;\n			plan->steps_max = 50;\n		}\n"
+        "		if (plan->verdict == FOLLOWER_DIVERGED)",
+    ),
+    "stop one step late": (
+        "lockstep/follower.c",
+        "plan->steps_max = record->position.steps - now->steps;",
+        "plan->steps_max = record->position.steps - now->steps + 1;",
+    ),
+    "trust a peer of a higher generation that restarted": (
+        "lockstep/pair.c",
+        "if (peer->generation > pair->durable.generation)",
+        "if (peer->generation == UINT64_MAX)",
+    ),
+    "release alone before that is durable": (
+        "lockstep/pair_guest.c",
+        "	if (pair->role == PAIR_SIMPLEX)\n		return true;",
+        "	if (pair->role == PAIR_SIMPLEX || pair->role == PAIR_ALONE)\n		return true;",
+    ),
+    "go alone without replaying the rest of the log": (
+        "lockstep/pair.c",
+        "	if (pair->role != PAIR_FOLLOWER)\n		return true;\n	pair_pump_log(pair);",
+        "	if (pair->role != PAIR_LEADER)\n		return true;\n	pair_pump_log(pair);",
+    ),
+    "go on without the other's consent": (
+        "lockstep/arbiter.c",
+        "question->claim == ARBITER_CLAIM_STOPPED ? ARBITER_GO_ON : ARBITER_ASK",
+        "ARBITER_GO_ON",
+    ),
+    "go on without knowing": (
+        "lockstep/arbiter.c",
+        "if (question->override_alone && own->disks_current)",
+        "if (own->disks_current)",
+    ),
+    "believe every claim of having stopped": (
+        "lockstep/arbiter.c",
+        "	if (question->claim == ARBITER_CLAIM_ALONE)",
+        "	if (question->claim == 99)",
+    ),
+    "let the target go on before our disk says duplex": (
+        "lockstep/pair.c",
+        "	if (pair->durable.state != PAIR_DURABLE_DUPLEX) {",
+        "	if (pair->durable.state == PAIR_DURABLE_COUNT) {",
+    ),
+    "report ready with an old record on our disk": (
+        "lockstep/pair.c",
+        "	persist(pair, pair->join_end.generation, PAIR_DURABLE_DUPLEX, false);",
+        "	persist(pair, pair->durable.generation, PAIR_DURABLE_DUPLEX, false);",
+    ),
+    "start alone though the peer may have gone on": (
+        "lockstep/pair.c",
+        "	    pair->durable.state == PAIR_DURABLE_ALONE &&\n",
+        "",
+    ),
+    "follow a log from its wrong beginning": (
+        "lockstep/pair.c",
+        "	end.log_base = pair->channel.senders[WIRE_STREAM_LOG].written;",
+        "	end.log_base = 0;",
+    ),
+    "forget the inputs of a takeover's time": (
+        "lockstep/pair_guest.c",
+        "	pair->time_ns = max_u64(pair->time_ns, local_ns); /* no step back, also after a takeover */",
+        "	pair->time_ns = local_ns;",
+    ),
+    "lose a piece that was lost": (
+        "lockstep/channel.c",
+        "if (piece->offset + piece->size > sender->acknowledged) {",
+        "if (piece->offset > sender->acknowledged + piece->size) {",
+    ),
+    "choose the older state when two meet": (
+        "lockstep/pair.c",
+        "return pair->durable.generation > peer->generation;",
+        "return pair->durable.generation < peer->generation;",
+    ),
+}
+
+
+def compile_mutant(name, objects, directory):
+    path, old, new = MUTATIONS[name]
+    text = (ROOT / path).read_text()
+    if text.count(old) != 1:
+        sys.exit(f"mutation '{name}': its text stands {text.count(old)} times in {path}, expected once")
+    source = directory / "mutant.c"
+    source.write_text(text.replace(old, new))
+    mutant = directory / "mutant.o"
+    subprocess.run(["gcc", *FLAGS, "-c", "-o", mutant, source], check=True)
+    others = [o for o in objects if not o.as_posix().endswith(path[: -len(".c")] + ".o")]
+    assert len(others) == len(objects) - 1
+    program = directory / "mutant"
+    subprocess.run(["gcc", "-o", program, mutant, *others], check=True)
+    return program
+
+
+def is_found(program):
+    """True when some seed fails: by a checker, an assertion, or by never ending."""
+    try:
+        return subprocess.run([program, "1", str(SEEDS), "1"], capture_output=True, timeout=900).returncode != 0
+    except subprocess.TimeoutExpired:
+        return True
+
+
+def main():
+    build = pathlib.Path(sys.argv[1])
+    objects = sorted(build.rglob("*.o"))
+    objects = [o for o in objects if "mutants" not in o.parts]
+    directory = build / "mutants"
+    directory.mkdir(exist_ok=True)
+    names = sys.argv[2:] or list(MUTATIONS)
+    missed = 0
+    for name in names:
+        found = is_found(compile_mutant(name, objects, directory))
+        print(f"mutation {'found' if found else f'NOT FOUND in {SEEDS} seeds'}: {name}", flush=True)
+        missed += not found
+    print(f"mutations: {len(names) - missed} passed, {missed} failed")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,759 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The simulated world; see world.h. */
+#include "tests/sim/world.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "include/assert.h"
+
+#define SAFETY_NS	(1500 * MS)
+#define LIVENESS_NS	(6000 * MS)
+#define SLICE_STEPS	200 /* a step takes 1 us */
+#define STEP_NS		US
+#define CHECK_SLICES	8
+#define FRAMES_A_TURN	8
+#define STREAM_SIZE	(1 * MIB)
+#define FOLLOWER_SIZE	(2 * LEADER_RECORD_MAX)
+
+struct flying {
+	uint64_t arrives_ns;
+	uint32_t to;
+	uint32_t path; /* CS link, or WORLD_MANAGEMENT */
+	uint32_t size;
+	uint8_t frame[WIRE_FRAME_MAX];
+};
+
+static uint8_t stream_memory[2][WIRE_STREAM_COUNT][2][STREAM_SIZE];
+static uint8_t follower_memory[2][FOLLOWER_SIZE];
+
+static uint64_t random_u64(struct world *world)
+{
+	world->random_state = world->random_state * 6364136223846793005u + 1442695040888963407u;
+	return world->random_state >> 31;
+}
+
+static uint64_t random_below(struct world *world, uint64_t limit)
+{
+	return random_u64(world) % limit;
+}
+
+static bool chance_permille(struct world *world, uint32_t permille)
+{
+	return random_below(world, 1000) < permille;
+}
+
+static void violate(struct world *world, const char *what, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void violate(struct world *world, const char *what, const char *format, ...)
+{
+	va_list arguments;
+
+	if (world->violation)
+		return;
+	world->violation = what;
+	va_start(arguments, format);
+	vsnprintf(world->detail, sizeof(world->detail), format, arguments);
+	va_end(arguments);
+}
+
+static void say(const struct world *world, uint32_t side, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void say(const struct world *world, uint32_t side, const char *format, ...)
+{
+	va_list arguments;
+
+	if (!world->verbose)
+		return;
+	printf("%10.3f ms  %c  ", (double)world->now_ns / 1e6, side < 2 ? (char)('a' + side) : '-');
+	va_start(arguments, format);
+	vprintf(format, arguments);
+	va_end(arguments);
+	putchar('\n');
+}
+
+static uint64_t server_now_ns(const struct world *world, const struct server *server)
+{
+	int64_t drift = (int64_t)(world->now_ns / 1000000) * server->clock_drift_ppm;
+
+	return world->now_ns + server->clock_offset_ns + (uint64_t)drift;
+}
+
+/* ---- servers: power on and off ---- */
+
+static struct message_identity identity_of_build(void)
+{
+	struct message_identity identity = { .memory_size = sizeof(struct guest), .step_counter_exact = 1 };
+
+	memcpy(identity.build, "simulated", 10);
+	memcpy(identity.processor, "simulated", 10);
+	memcpy(identity.step_counter, "steps, exact", 13);
+	return identity;
+}
+
+static void server_start(struct world *world, uint32_t side)
+{
+	struct server *server = &world->servers[side];
+	struct pair_memory memory = { .follower = follower_memory[side], .follower_size = FOLLOWER_SIZE };
+	struct pair_config config = {
+		.channel = { .pair = 77, .incarnation = (++server->starts * 2 + side) << 16,
+			     .link = { .heartbeat_ns = 5 * MS, .timeout_ns = 60 * MS, .ack_delay_ns = MS / 10, .test_count = 3 } },
+		.detector = { .timeout_min_ns = 50 * MS, .timeout_max_ns = 300 * MS, .carrier_timeout_ns = 10 * MS,
+			      .other_timeout_ns = 200 * MS, .ask_ns = 30 * MS, .proof_gap_ns = 8 * MS },
+		.paths = 7,
+		.self = side == 0 ? ARBITER_SERVER_A : ARBITER_SERVER_B,
+		.preferred = world->seed % 3 == 0 ? ARBITER_SERVER_NONE : world->seed % 3 == 1 ? ARBITER_SERVER_A : ARBITER_SERVER_B,
+		.wait_for_peer_ns = 400 * MS,
+		.beacon_ns = 20 * MS,
+		.ask_beacon_ns = 2 * MS,
+		.progress_ns = 5 * MS,
+		.lag_max_ns = 100 * MS,
+		.identity = identity_of_build(),
+	};
+
+	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
+		memory.streams[i] = (struct channel_buffers){ stream_memory[side][i][0], STREAM_SIZE,
+							      stream_memory[side][i][1], STREAM_SIZE };
+	config.identity.server = (uint8_t)side;
+	server->running = true;
+	server->guest_runs = false;
+	server->copying = false;
+	server->persist_done_ns = 0;
+	server->held_first = 0;
+	server->held_count = 0;
+	server->paused_until_ns = 0;
+	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
+	server->clock_offset_ns = random_below(world, 1000) * MS;
+	server->clock_drift_ppm = (int64_t)random_below(world, 400) - 200;
+	pair_init(&server->pair, &config, &memory, &server->durable, server_now_ns(world, server));
+	server->next_turn_ns = world->now_ns;
+	say(world, side, "power on: generation %lu, %u", (unsigned long)server->durable.generation, server->durable.state);
+}
+
+static void server_crash(struct world *world, uint32_t side, uint64_t back_after_ns)
+{
+	struct server *server = &world->servers[side];
+
+	/* A write to the state partition that is under way happens, or does not. */
+	if (server->persist_done_ns && random_below(world, 2))
+		server->durable = server->persisting;
+	server->running = false;
+	server->start_at_ns = world->now_ns + back_after_ns;
+	world->crashes++;
+	world->joins += server->pair.joins;
+	world->failovers += server->pair.failovers;
+	say(world, side, "crash as %s", pair_role_name(server->pair.role));
+}
+
+/* ---- cables ---- */
+
+static bool is_cut(const struct world *world, uint32_t to, uint32_t path)
+{
+	if (path < WIRE_LINK_COUNT)
+		return world->cut.cs[path][to];
+	return world->cut.management_out[1 - to] || world->cut.management_in[to];
+}
+
+static void fly_once(struct world *world, uint32_t to, uint32_t path, const void *frame, uint64_t size)
+{
+	struct flying *flying;
+
+	if (world->flying_count == WORLD_FLYING_MAX)
+		return; /* the cable's queue is full: lost */
+	flying = &world->flying[world->flying_count++];
+	flying->arrives_ns = world->now_ns + 60 * US + random_below(world, 1 + world->faults.jitter_us) * US;
+	flying->to = to;
+	flying->path = path;
+	flying->size = (uint32_t)size;
+	memcpy(flying->frame, frame, size);
+	if (path < WIRE_LINK_COUNT && chance_permille(world, world->faults.corruption_permille))
+		flying->frame[random_below(world, size)] ^= (uint8_t)(1u << random_below(world, 8));
+}
+
+static void fly(struct world *world, uint32_t to, uint32_t path, const void *frame, uint64_t size)
+{
+	if (is_cut(world, to, path) || chance_permille(world, world->faults.loss_permille))
+		return;
+	fly_once(world, to, path, frame, size);
+	if (chance_permille(world, world->faults.duplication_permille))
+		fly_once(world, to, path, frame, size);
+}
+
+static void arrive(struct world *world)
+{
+	for (uint32_t i = 0; i < world->flying_count;) {
+		struct flying *flying = &world->flying[i];
+		struct server *server = &world->servers[flying->to];
+		struct message_beacon beacon;
+
+		if (flying->arrives_ns > world->now_ns || server->paused_until_ns > world->now_ns) {
+			i++;
+			continue;
+		}
+		if (server->running && flying->path < WIRE_LINK_COUNT) {
+			pair_receive(&server->pair, flying->path, server_now_ns(world, server), flying->frame, flying->size);
+		} else if (server->running) {
+			memcpy(&beacon, flying->frame, sizeof(beacon));
+			pair_beacon(&server->pair, WORLD_MANAGEMENT, server_now_ns(world, server), &beacon);
+		}
+		if (server->running)
+			server->next_turn_ns = min_u64(server->next_turn_ns, world->now_ns);
+		*flying = world->flying[--world->flying_count];
+	}
+}
+
+/* ---- what the outside sees ---- */
+
+static void outside_sees(struct world *world, uint32_t side, const struct guest_frame *frame)
+{
+	if (frame->boot < world->seen_boot) {
+		violate(world, "an output of a guest that was restarted since", "server %c, boot %lu after %lu", 'a' + side,
+			(unsigned long)frame->boot, (unsigned long)world->seen_boot);
+		return;
+	}
+	if (frame->boot > world->seen_boot) {
+		world->seen_boot = frame->boot;
+		memset(world->seen, 0, sizeof(world->seen));
+	}
+	ASSERT(frame->number < WORLD_OUTPUT_MAX);
+	world->outputs_seen++;
+	/* A duplicate is allowed, another content is not: that would be two guests. */
+	if (world->seen[frame->number] && world->seen[frame->number] != frame->content)
+		violate(world, "two outputs with one number: split brain or divergence", "server %c, output %lu", 'a' + side,
+			(unsigned long)frame->number);
+	world->seen[frame->number] = frame->content;
+	if (frame->request && frame->request == world->pending_request) {
+		world->acknowledged[frame->key] = frame->version > world->acknowledged[frame->key] ?
+							  frame->version :
+							  world->acknowledged[frame->key];
+		world->acknowledged_count++;
+		world->pending_request = 0;
+		world->client_next_ns = world->now_ns + random_below(world, 5 * MS);
+	}
+}
+
+static void release_outputs(struct world *world, uint32_t side)
+{
+	struct server *server = &world->servers[side];
+	uint64_t last = 0;
+
+	while (server->held_count) {
+		const struct held_output *output = &server->held[server->held_first];
+
+		if (!pair_may_release(&server->pair, output->stamp))
+			break;
+		outside_sees(world, side, &output->frame);
+		last = output->frame.number;
+		server->held_first = (server->held_first + 1) % WORLD_HELD_MAX;
+		server->held_count--;
+	}
+	if (last)
+		pair_released(&server->pair, last);
+}
+
+static void forget_released(struct server *server, uint64_t number)
+{
+	while (server->held_count && server->held[server->held_first].frame.number <= number) {
+		server->held_first = (server->held_first + 1) % WORLD_HELD_MAX;
+		server->held_count--;
+	}
+}
+
+static void hold_output(struct world *world, struct server *server, const struct guest_frame *frame)
+{
+	(void)world;
+	ASSERT(server->held_count < WORLD_HELD_MAX);
+	server->held[(server->held_first + server->held_count++) % WORLD_HELD_MAX] =
+		(struct held_output){ .stamp = pair_stamp(&server->pair), .frame = *frame };
+}
+
+/* ---- the guest's run loop, as the hypervisor's ---- */
+
+/* False: the exit stays open, waiting for a value. */
+static bool finish_exit(struct world *world, struct server *server)
+{
+	struct guest *guest = &server->guest;
+	struct guest_frame frame;
+	uint64_t time_ns;
+	uint32_t slot;
+	uint32_t key;
+	uint32_t version;
+
+	switch (guest->exit) {
+	case GUEST_EXIT_TIME:
+		if (pair_value(&server->pair, &guest->position, server_now_ns(world, server), &time_ns))
+			return false;
+		guest_finish_time(guest, time_ns);
+		return true;
+	case GUEST_EXIT_SEND:
+		guest_finish_send(guest, &frame);
+		hold_output(world, server, &frame);
+		return true;
+	case GUEST_EXIT_DISK:
+		guest_finish_disk(guest, &slot, &key, &version);
+		server->disk[key] = version; /* each replica writes its own disk */
+		server->disk_done_ns[slot] = world->now_ns + 50 * US + random_below(world, 2 * MS);
+		return true;
+	default:
+		return true;
+	}
+}
+
+static void apply_record(struct world *world, struct server *server, const struct record *record)
+{
+	if (record->kind == RECORD_INPUT) {
+		guest_input(&server->guest, record->time_ns, record->input.kind, record->input.index, record->input.value);
+		if (record->input.kind == GUEST_INPUT_DISK_DONE)
+			server->disk_done_ns[record->input.index] = 0;
+	}
+	if (record->kind == RECORD_CHECK) {
+		world->checks++;
+		pair_checked(&server->pair, record, guest_digest(&server->guest));
+	}
+}
+
+static void deliver(struct world *world, struct server *server, uint32_t kind, uint32_t index, uint32_t value)
+{
+	const struct record_input input = { .kind = kind, .index = index, .value = value };
+	uint64_t time_ns = pair_input(&server->pair, &server->guest.position, server_now_ns(world, server), &input, NULL, 0);
+
+	guest_input(&server->guest, time_ns, kind, index, value);
+}
+
+/* Who decides delivers what has arrived, where the slice happened to end. */
+static void deliver_inputs(struct world *world, struct server *server)
+{
+	if (server->guest.exit != GUEST_RUNNING)
+		return;
+	for (uint32_t slot = 0; slot < GUEST_MAILBOX; slot++) {
+		if (!server->disk_done_ns[slot] || server->disk_done_ns[slot] > world->now_ns || !pair_decides(&server->pair))
+			continue;
+		server->disk_done_ns[slot] = 0;
+		deliver(world, server, GUEST_INPUT_DISK_DONE, slot, 0);
+	}
+	if (random_below(world, 20) == 0 && pair_decides(&server->pair))
+		deliver(world, server, GUEST_INPUT_TICK, 0, 0);
+	/* The client's request reaches whoever answers for the guest's address. */
+	if (world->pending_request && world->now_ns - world->pending_sent_ns >= 10 * MS && pair_decides(&server->pair)) {
+		world->pending_sent_ns = world->now_ns;
+		deliver(world, server, GUEST_INPUT_PUT, world->pending_request,
+			world->pending_key << 16 | world->pending_version);
+	}
+}
+
+/* With no room to hold another output the guest stands still, as with a full transmit ring. */
+static bool can_run(const struct server *server)
+{
+	return server->guest_runs && server->pair.has_guest && server->held_count < WORLD_HELD_MAX;
+}
+
+static void run_guest(struct world *world, struct server *server)
+{
+	uint64_t left = SLICE_STEPS;
+
+	while (left > 0 && can_run(server)) {
+		struct follower_plan plan;
+		uint64_t steps;
+		uint64_t steps_left;
+
+		if (server->guest.exit != GUEST_RUNNING && !finish_exit(world, server))
+			return;
+		pair_plan(&server->pair, &server->guest.position, &plan);
+		if (plan.verdict == FOLLOWER_APPLY) {
+			apply_record(world, server, plan.record);
+			pair_applied(&server->pair);
+			continue;
+		}
+		if (plan.verdict != FOLLOWER_RUN)
+			return;
+		steps = min_u64(left, plan.steps_max);
+		steps_left = steps;
+		guest_run(&server->guest, &steps_left);
+		left -= steps - steps_left;
+	}
+	if (!can_run(server) || server->guest.exit != GUEST_RUNNING)
+		return;
+	deliver_inputs(world, server);
+	pair_horizon(&server->pair, &server->guest.position);
+	if (++server->slices % CHECK_SLICES == 0)
+		pair_check(&server->pair, &server->guest.position, guest_digest(&server->guest));
+}
+
+/* ---- joining ---- */
+
+/* Disk and guest go over as one run of bytes; the disk stands for the mirror's copying. */
+static uint64_t copy_size(void)
+{
+	return sizeof(struct guest) + sizeof(((struct server *)0)->disk);
+}
+
+static void copy_bytes(const struct server *server, uint64_t offset, uint8_t *to, uint64_t size)
+{
+	uint8_t all[sizeof(struct guest) + sizeof(server->disk)];
+
+	memcpy(all, &server->guest, sizeof(server->guest));
+	memcpy(all + sizeof(server->guest), server->disk, sizeof(server->disk));
+	memcpy(to, all + offset, size);
+}
+
+/* Pages while the guest runs; then, the guest standing still, all of them once more and the end. */
+static void copy_step(struct world *world, struct server *server)
+{
+	uint8_t page[GUEST_PAGE_SIZE];
+
+	while (server->copying) {
+		uint64_t offset = server->copy_page * GUEST_PAGE_SIZE;
+		struct message_page fixed = { .index = server->copy_page };
+		uint64_t size;
+
+		if (offset >= copy_size()) {
+			if (world->now_ns < server->copy_until_ns) {
+				server->copy_page = 0; /* another round, the guest runs on */
+				return;
+			}
+			if (server->guest.exit != GUEST_RUNNING)
+				return;
+			if (!server->guest_runs) { /* second pass, standing still */
+				if (pair_join_end(&server->pair, &server->guest.position, server->guest.time_ns,
+						  guest_digest(&server->guest))) {
+					server->copying = false;
+					server->guest_runs = true;
+				}
+				return;
+			}
+			server->guest_runs = false;
+			server->copy_page = 0;
+			continue;
+		}
+		size = min_u64(GUEST_PAGE_SIZE, copy_size() - offset);
+		copy_bytes(server, offset, page, size);
+		if (!pair_join_put(&server->pair, MESSAGE_PAGE, &fixed, sizeof(fixed), page, (uint32_t)size))
+			return;
+		server->copy_page++;
+	}
+}
+
+static void take_page(struct server *server, const struct pair_action *action)
+{
+	uint8_t all[sizeof(struct guest) + sizeof(server->disk)];
+	struct message_page page;
+	uint64_t size = action->size - sizeof(struct message_header) - sizeof(page);
+
+	memcpy(&page, action->message + sizeof(struct message_header), sizeof(page));
+	ASSERT(range_fits(page.index * GUEST_PAGE_SIZE, size, sizeof(all)));
+	memcpy(all, &server->incoming, sizeof(server->incoming));
+	memcpy(all + sizeof(server->incoming), server->incoming_disk, sizeof(server->incoming_disk));
+	memcpy(all + page.index * GUEST_PAGE_SIZE, action->message + sizeof(struct message_header) + sizeof(page), size);
+	memcpy(&server->incoming, all, sizeof(server->incoming));
+	memcpy(server->incoming_disk, all + sizeof(server->incoming), sizeof(server->incoming_disk));
+}
+
+static void load_guest(struct world *world, struct server *server, const struct pair_action *action)
+{
+	bool right = guest_digest(&server->incoming) == action->digest &&
+		     position_equal(&server->incoming.position, &action->position);
+
+	if (!right)
+		violate(world, "a join brought another guest than the source's", "digest or position differ");
+	server->guest = server->incoming;
+	memcpy(server->disk, server->incoming_disk, sizeof(server->disk));
+	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
+	for (uint32_t slot = 0; slot < GUEST_MAILBOX; slot++)
+		if (server->guest.puts[slot].state == 2)
+			server->disk_done_ns[slot] = world->now_ns + MS; /* complete from our own disk, should we lead */
+	server->held_count = 0;
+	server->guest_runs = true;
+	pair_join_loaded(&server->pair, right);
+}
+
+/* ---- actions ---- */
+
+static void boot_guest(struct world *world, uint32_t side)
+{
+	struct server *server = &world->servers[side];
+
+	guest_boot(&server->guest, ++world->boots, server->disk);
+	server->guest_runs = true;
+	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
+	server->held_count = 0;
+	for (uint32_t key = 0; key < GUEST_KEY_COUNT; key++)
+		if (server->disk[key] < world->acknowledged[key])
+			violate(world, "an acknowledged write is lost at a boot", "server %c, key %u: %u, acknowledged %u",
+				'a' + side, key, server->disk[key], world->acknowledged[key]);
+}
+
+static void do_action(struct world *world, uint32_t side, const struct pair_action *action)
+{
+	struct server *server = &world->servers[side];
+
+	switch (action->kind) {
+	case PAIR_ACTION_ROLE:
+		say(world, side, "%s -> %s: %s", pair_role_name(action->from), pair_role_name(action->to), action->reason);
+		break;
+	case PAIR_ACTION_PERSIST:
+		server->persisting = action->durable;
+		server->persist_done_ns = world->now_ns + 100 * US + random_below(world, 3 * MS);
+		break;
+	case PAIR_ACTION_GUEST_BOOT:
+		boot_guest(world, side);
+		break;
+	case PAIR_ACTION_GUEST_RESUME:
+		server->guest_runs = true;
+		break;
+	case PAIR_ACTION_GUEST_FREEZE:
+	case PAIR_ACTION_GUEST_DISCARD:
+		server->guest_runs = false;
+		if (action->kind == PAIR_ACTION_GUEST_DISCARD)
+			server->held_count = 0;
+		break;
+	case PAIR_ACTION_JOIN_COPY:
+		server->copying = true;
+		server->copy_page = 0;
+		server->copy_until_ns = world->now_ns + random_below(world, 30 * MS);
+		break;
+	case PAIR_ACTION_JOIN_ABORT:
+		server->copying = false;
+		server->guest_runs = true;
+		break;
+	case PAIR_ACTION_JOIN_TAKE:
+		take_page(server, action);
+		break;
+	case PAIR_ACTION_JOIN_LOAD:
+		load_guest(world, server, action);
+		break;
+	case PAIR_ACTION_TAKE_OVER:
+		break;
+	case PAIR_ACTION_RELEASED:
+		forget_released(server, action->number);
+		break;
+	}
+}
+
+/* ---- a server's turn ---- */
+
+static void transmit(struct world *world, uint32_t side)
+{
+	struct server *server = &world->servers[side];
+	uint64_t now_ns = server_now_ns(world, server);
+	struct message_beacon beacon;
+	uint8_t frame[WIRE_FRAME_MAX];
+
+	for (uint32_t i = 0; i < FRAMES_A_TURN * WIRE_LINK_COUNT; i++) {
+		uint32_t link = i % WIRE_LINK_COUNT;
+		uint64_t size = pair_transmit(&server->pair, link, now_ns, frame);
+
+		if (size)
+			fly(world, 1 - side, link, frame, size);
+	}
+	if (!pair_beacon_make(&server->pair, now_ns, &beacon))
+		return;
+	fly(world, 1 - side, WORLD_MANAGEMENT, &beacon, sizeof(beacon));
+	/* The station is asked with each beacon, and answers when both ways work. */
+	if (!world->cut.management_out[side] && !world->cut.management_in[side] &&
+	    !chance_permille(world, world->faults.loss_permille))
+		pair_station(&server->pair, WORLD_MANAGEMENT, now_ns);
+}
+
+static void take_turn(struct world *world, uint32_t side)
+{
+	struct server *server = &world->servers[side];
+	struct pair_action action;
+	uint64_t now_ns = server_now_ns(world, server);
+	uint64_t wait_ns;
+
+	pair_tick(&server->pair, now_ns);
+	if (server->persist_done_ns && world->now_ns >= server->persist_done_ns) {
+		server->persist_done_ns = 0;
+		server->durable = server->persisting;
+		pair_persisted(&server->pair);
+	}
+	while (pair_action_take(&server->pair, &action))
+		do_action(world, side, &action);
+	run_guest(world, server);
+	if (server->copying)
+		copy_step(world, server);
+	while (pair_action_take(&server->pair, &action))
+		do_action(world, side, &action);
+	release_outputs(world, side);
+	transmit(world, side);
+	wait_ns = pair_next_deadline_ns(&server->pair);
+	wait_ns = wait_ns > now_ns ? wait_ns - now_ns : 0;
+	if (can_run(server) || server->copying || server->persist_done_ns)
+		wait_ns = min_u64(wait_ns, SLICE_STEPS * STEP_NS);
+	server->next_turn_ns = world->now_ns + max_u64(min_u64(wait_ns, 5 * MS), 20 * US);
+}
+
+/* ---- faults ---- */
+
+static void random_fault(struct world *world)
+{
+	uint32_t side = (uint32_t)random_below(world, 2);
+	struct server *server = &world->servers[side];
+	bool *const cuts[] = { &world->cut.cs[0][0], &world->cut.cs[0][1], &world->cut.cs[1][0], &world->cut.cs[1][1],
+			       &world->cut.management_out[0], &world->cut.management_out[1],
+			       &world->cut.management_in[0], &world->cut.management_in[1] };
+
+	switch (random_below(world, 12)) {
+	case 0:
+	case 1:
+		if (server->running)
+			server_crash(world, side, random_below(world, 300 * MS));
+		break;
+	case 2: /* power lost in both */
+		for (uint32_t i = 0; i < 2; i++)
+			if (world->servers[i].running)
+				server_crash(world, i, random_below(world, 300 * MS));
+		break;
+	case 3:
+		server->paused_until_ns = world->now_ns + random_below(world, 300 * MS);
+		say(world, side, "paused until %.3f ms", (double)server->paused_until_ns / 1e6);
+		break;
+	case 4: /* both CS links, both ways */
+		memset(world->cut.cs, 1, sizeof(world->cut.cs));
+		say(world, 2, "both links cut");
+		break;
+	case 5: /* everything of one server, alive */
+		memset(world->cut.cs, 1, sizeof(world->cut.cs));
+		world->cut.management_out[side] = world->cut.management_in[side] = true;
+		say(world, 2, "all cut around %c", 'a' + side);
+		break;
+	case 6:
+	case 7:
+		*cuts[random_below(world, ARRAY_SIZE(cuts))] = true;
+		break;
+	case 8:
+	case 9:
+		memset(&world->cut, 0, sizeof(world->cut));
+		say(world, 2, "cables mended");
+		break;
+	default:
+		world->faults = (struct world_faults){ .loss_permille = (uint32_t)random_below(world, 60),
+						       .duplication_permille = (uint32_t)random_below(world, 50),
+						       .corruption_permille = (uint32_t)random_below(world, 30),
+						       .jitter_us = (uint32_t)random_below(world, 400) };
+		break;
+	}
+}
+
+static void heal(struct world *world)
+{
+	say(world, 2, "healed");
+	memset(&world->cut, 0, sizeof(world->cut));
+	memset(&world->faults, 0, sizeof(world->faults));
+	for (uint32_t i = 0; i < 2; i++)
+		world->servers[i].paused_until_ns = 0;
+}
+
+/* ---- the client ---- */
+
+static void client_step(struct world *world)
+{
+	if (world->pending_request || world->now_ns < world->client_next_ns)
+		return;
+	world->pending_request = ++world->next_request;
+	world->pending_key = (uint32_t)random_below(world, GUEST_KEY_COUNT);
+	world->pending_version = world->next_request & 0xffff;
+	world->pending_sent_ns = 0;
+}
+
+/* ---- the run ---- */
+
+static bool is_duplex(const struct world *world)
+{
+	const struct pair *a = &world->servers[0].pair;
+	const struct pair *b = &world->servers[1].pair;
+
+	if (!world->servers[0].running || !world->servers[1].running)
+		return false;
+	return (a->role == PAIR_LEADER && a->peer_ready && b->role == PAIR_FOLLOWER) ||
+	       (b->role == PAIR_LEADER && b->peer_ready && a->role == PAIR_FOLLOWER);
+}
+
+static void step(struct world *world)
+{
+	uint64_t next_ns = UINT64_MAX;
+
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct server *server = &world->servers[i];
+
+		next_ns = min_u64(next_ns, server->running ? max_u64(server->next_turn_ns, server->paused_until_ns) :
+							     server->start_at_ns);
+	}
+	for (uint32_t i = 0; i < world->flying_count; i++)
+		if (world->servers[world->flying[i].to].paused_until_ns <= world->flying[i].arrives_ns)
+			next_ns = min_u64(next_ns, world->flying[i].arrives_ns);
+	world->now_ns = max_u64(world->now_ns, min_u64(next_ns, world->now_ns + 10 * MS));
+	arrive(world);
+	client_step(world);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct server *server = &world->servers[i];
+
+		if (!server->running && world->now_ns >= server->start_at_ns)
+			server_start(world, i);
+		else if (server->running && world->now_ns >= server->next_turn_ns && world->now_ns >= server->paused_until_ns)
+			take_turn(world, i);
+	}
+}
+
+static void check_end(struct world *world)
+{
+	if (!is_duplex(world)) {
+		violate(world, "not duplex again after the faults healed", "a is %s (%s), b is %s (%s)",
+			world->servers[0].running ? pair_role_name(world->servers[0].pair.role) : "off",
+			world->servers[0].running ? world->servers[0].pair.reason : "",
+			world->servers[1].running ? pair_role_name(world->servers[1].pair.role) : "off",
+			world->servers[1].running ? world->servers[1].pair.reason : "");
+		return;
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct server *server = &world->servers[i];
+
+		for (uint32_t key = 0; key < GUEST_KEY_COUNT; key++)
+			if (server->pair.role == PAIR_LEADER && server->guest.versions[key] < world->acknowledged[key])
+				violate(world, "an acknowledged write is lost", "server %c, key %u: %u, acknowledged %u",
+					(char)('a' + i), key, server->guest.versions[key], world->acknowledged[key]);
+	}
+}
+
+void world_run(struct world *world, uint64_t seed, bool verbose)
+{
+	uint64_t next_fault_ns;
+	uint64_t faults_until_ns;
+	uint64_t end_ns;
+
+	free(world->flying);
+	memset(world, 0, sizeof(*world));
+	world->flying = malloc(WORLD_FLYING_MAX * sizeof(struct flying));
+	ASSERT(world->flying != NULL);
+	world->seed = seed;
+	world->verbose = verbose;
+	world->random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+	world->now_ns = 1000 * MS;
+	world->servers[1].start_at_ns = world->now_ns + random_below(world, 100 * MS);
+	world->servers[0].start_at_ns = world->now_ns + random_below(world, 100 * MS);
+	faults_until_ns = world->now_ns + SAFETY_NS;
+	next_fault_ns = world->now_ns + random_below(world, 400 * MS);
+	while (world->now_ns < faults_until_ns && !world->violation) {
+		step(world);
+		if (world->now_ns >= next_fault_ns) {
+			random_fault(world);
+			next_fault_ns = world->now_ns + random_below(world, 200 * MS);
+		}
+	}
+	heal(world);
+	end_ns = world->now_ns + LIVENESS_NS;
+	while (world->now_ns < end_ns && !world->violation && !is_duplex(world))
+		step(world);
+	end_ns = world->now_ns + 100 * MS; /* some life in duplex, digests compared */
+	while (world->now_ns < end_ns && !world->violation)
+		step(world);
+	if (!world->violation)
+		check_end(world);
+	for (uint32_t i = 0; i < 2; i++) {
+		world->joins += world->servers[i].pair.joins;
+		world->failovers += world->servers[i].pair.failovers;
+		if (world->servers[i].pair.divergences)
+			violate(world, "a follower diverged", "server %c: %s", (char)('a' + i), world->servers[i].pair.peer_text);
+	}
+}

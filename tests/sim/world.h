@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What surrounds the two replicas in the simulator: two servers with their disks and
+ * clocks, cables, the management network with a station on it, an outside client, and
+ * the faults. One seed decides everything.
+ */
+#ifndef TESTS_SIM_WORLD_H
+#define TESTS_SIM_WORLD_H
+
+#include "lockstep/pair.h"
+#include "tests/sim/guest.h"
+
+#define MS UINT64_C(1000000)
+#define US UINT64_C(1000)
+#define WORLD_MANAGEMENT 2 /* path number of the management port */
+#define WORLD_FLYING_MAX 4096
+#define WORLD_HELD_MAX	 4096
+#define WORLD_OUTPUT_MAX 65536
+
+struct held_output {
+	uint64_t stamp;
+	struct guest_frame frame;
+};
+
+/* One server. What a crash loses, and what it keeps. */
+struct server {
+	/* kept */
+	struct pair_durable durable;
+	uint32_t disk[GUEST_KEY_COUNT];
+	uint64_t starts;
+
+	/* lost with the power */
+	bool running;
+	uint64_t paused_until_ns;
+	uint64_t start_at_ns; /* when not running: power comes back; UINT64_MAX: not by itself */
+	uint64_t next_turn_ns;
+	uint64_t clock_offset_ns;
+	int64_t clock_drift_ppm;
+	struct pair pair;
+	struct guest guest;
+	bool guest_runs;
+	uint64_t persist_done_ns; /* 0: nothing is being written */
+	struct pair_durable persisting;
+	uint64_t disk_done_ns[GUEST_MAILBOX]; /* 0: no write in this slot */
+	struct held_output held[WORLD_HELD_MAX];
+	uint32_t held_first;
+	uint32_t held_count;
+	uint64_t slices;
+	bool copying;
+	uint64_t copy_page;
+	uint64_t copy_until_ns; /* the dirty rounds take this long */
+	struct guest incoming;
+	uint32_t incoming_disk[GUEST_KEY_COUNT];
+};
+
+struct cut {
+	bool cs[WIRE_LINK_COUNT][2]; /* by link and direction: towards server 0, 1 */
+	bool management_out[2];
+	bool management_in[2];
+};
+
+struct world_faults {
+	uint32_t loss_permille;
+	uint32_t duplication_permille;
+	uint32_t corruption_permille;
+	uint32_t jitter_us;
+};
+
+struct world {
+	uint64_t seed;
+	uint64_t random_state;
+	uint64_t now_ns;
+	bool verbose;
+	struct server servers[2];
+	struct cut cut;
+	struct world_faults faults;
+	uint32_t flying_count;
+	struct flying *flying;
+
+	/* the client */
+	uint32_t next_request;
+	uint64_t client_next_ns;
+	uint32_t pending_request; /* 0: none */
+	uint32_t pending_key;
+	uint32_t pending_version;
+	uint64_t pending_sent_ns;
+	uint32_t acknowledged[GUEST_KEY_COUNT]; /* newest acknowledged version of each key */
+	uint64_t acknowledged_count;
+
+	/* what was seen outside: content of each output of the newest power-on */
+	uint64_t seen_boot;
+	uint64_t seen[WORLD_OUTPUT_MAX];
+	uint64_t outputs_seen;
+	uint64_t boots;
+	uint64_t crashes;
+	uint64_t checks;
+	uint64_t joins;
+	uint64_t failovers;
+
+	const char *violation; /* NULL: all is well */
+	char detail[160];
+};
+
+/* Runs one seed: safety phase, healing, liveness phase, final checks. */
+void world_run(struct world *world, uint64_t seed, bool verbose);
+
+#endif
