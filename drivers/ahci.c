@@ -105,11 +105,11 @@ struct ahci_port {
 	struct disk_queue queue;
 	uint32_t pending;
 	uint32_t active;
-	uint32_t queued;      /* of both, the NCQ commands */
-	bool plain_was_last;  /* so that flushes and NCQ commands take turns */
-	bool one_by_one;      /* looking for the one that fails */
-	bool keep_requests;    /* on this walk back to READY: they are given again there */
-	uint32_t failed_slot;  /* ... but this one failed; AHCI_SLOT_UNKNOWN: not known, or none */
+	uint32_t queued;	/* of both, the NCQ commands */
+	bool plain_was_last;	/* so that flushes and NCQ commands take turns */
+	bool one_by_one;	/* looking for the one that fails */
+	bool keep_requests;	/* on this walk back to READY: they are given again there */
+	uint32_t failed_slot;	/* ... but this one failed; AHCI_SLOT_UNKNOWN: not known, or none */
 	uint64_t failed_sector; /* of it, when the disk named one */
 };
 
@@ -125,7 +125,8 @@ static uint32_t ahci_read32(const struct ahci_port *port, uint64_t offset)
 
 static void ahci_write32(const struct ahci_port *port, uint64_t offset, uint64_t value)
 {
-	mmio_write32(&port->controller->registers, AHCI_PORT((uint64_t)port->index) + offset, (uint32_t)value);
+	mmio_write32(&port->controller->registers, AHCI_PORT((uint64_t)port->index) + offset,
+		     (uint32_t)value);
 }
 
 static void ahci_write_address(const struct ahci_port *port, uint64_t offset, uint64_t physical)
@@ -189,7 +190,8 @@ static void ahci_build_request(struct ahci_port *port, const struct disk_request
 	}
 	ahci_build_header(port, request->tag, request->segment_count, request->operation == DISK_WRITE);
 	for (uint32_t i = 0; i < request->segment_count; i++)
-		ahci_build_segment(&table->segments[i], request->segments[i].physical, request->segments[i].size);
+		ahci_build_segment(&table->segments[i], request->segments[i].physical,
+				   request->segments[i].size);
 	if (port->has_ncq) {
 		port->queued |= (uint32_t)BIT(request->tag);
 		ata_build_queued(&table->command, request, request->tag, force_unit_access);
@@ -316,7 +318,7 @@ static void ahci_leave(struct ahci_port *port, int status)
 		ahci_retire(port, status);
 }
 
-/* An engine that does not stop may write anywhere it was told to: take the bus away from the whole adapter. */
+/* An engine that does not stop may write where it was told to: take the bus away from the whole adapter. */
 static void ahci_cut_off(struct ahci_port *port)
 {
 	struct ahci_controller *controller = port->controller;
@@ -420,7 +422,7 @@ static void ahci_collect(struct ahci_port *port, uint32_t named)
 		return;
 	done = port->active & ~ahci_read32(port, port->active & port->queued ? AHCI_PxSACT : AHCI_PxCI);
 	if ((done & ~named) && ahci_detection(port) != AHCI_DETECTION_UP)
-		return; /* ahci_look() sees to it */
+		return;	    /* ahci_look() sees to it */
 	dma_read_barrier(); /* the register before the data that it vouches for */
 	for (; done; done &= done - 1)
 		ahci_complete(port, (uint32_t)__builtin_ctz(done));
@@ -627,6 +629,10 @@ static void ahci_step_identifying(struct ahci_port *port)
 		      identity.disk.serial);
 		status = -ENODEV;
 	}
+	if (status != 0 && port->after_stop == AHCI_THEN_RECOVER) {
+		ahci_begin_reset(port, true); /* not after a reset: that may help */
+		return;
+	}
 	if (status != 0) {
 		ahci_leave(port, trace_error(-ENODEV));
 		return;
@@ -809,7 +815,8 @@ static uint32_t ahci_find_links(struct ahci_controller *controller)
 
 	for (port.index = 0; port.index < AHCI_PORT_COUNT; port.index++)
 		if (implemented & BIT(port.index))
-			ahci_write32(&port, AHCI_PxCMD, AHCI_PxCMD_SPIN_UP | AHCI_PxCMD_POWER_ON | AHCI_PxCMD_ACTIVE);
+			ahci_write32(&port, AHCI_PxCMD,
+				     AHCI_PxCMD_SPIN_UP | AHCI_PxCMD_POWER_ON | AHCI_PxCMD_ACTIVE);
 	do {
 		up = 0;
 		coming = 0;
@@ -829,8 +836,8 @@ static uint32_t ahci_find_links(struct ahci_controller *controller)
 }
 
 /* Memory once taken stays with the entry of ahci_ports: a CD drive in the way does not use it up. */
-static int ahci_port_init(struct ahci_port *port, struct ahci_controller *controller, struct disk_device *device,
-			  uint32_t index)
+static int ahci_port_init(struct ahci_port *port, struct ahci_controller *controller,
+			  struct disk_device *device, uint32_t index)
 {
 	struct dma_buffer buffer = port->buffer;
 
@@ -850,7 +857,8 @@ static int ahci_port_init(struct ahci_port *port, struct ahci_controller *contro
 	port->index = index;
 	port->internal_slot = AHCI_CAP_SLOT_COUNT(controller->capabilities) - 1;
 	port->failed_slot = AHCI_SLOT_UNKNOWN;
-	disk_queue_init(&port->queue, 1); /* until the disk is known */
+	port->after_stop = AHCI_THEN_RESET; /* as if the adapter's reset had been the port's own */
+	disk_queue_init(&port->queue, 1);   /* until the disk is known */
 
 	memset(device, 0, sizeof(*device));
 	device->ops = &ahci_ops;

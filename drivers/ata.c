@@ -13,14 +13,14 @@
 TRACE_FILE("disk", TRACE_INFO);
 
 enum ata_opcode {
-	ATA_READ_DMA_EXT = 0x25,	/* 7.21 */
-	ATA_READ_LOG_EXT = 0x2f,	/* 7.24 */
-	ATA_WRITE_DMA_EXT = 0x35,	/* 7.58 */
-	ATA_WRITE_DMA_FUA_EXT = 0x3d,	/* 7.59 */
-	ATA_READ_FPDMA_QUEUED = 0x60,	/* 7.23 */
-	ATA_WRITE_FPDMA_QUEUED = 0x61,	/* 7.60 */
-	ATA_FLUSH_CACHE_EXT = 0xea,	/* 7.11 */
-	ATA_IDENTIFY_DEVICE = 0xec,	/* 7.13 */
+	ATA_READ_DMA_EXT = 0x25,       /* 7.21 */
+	ATA_READ_LOG_EXT = 0x2f,       /* 7.24 */
+	ATA_WRITE_DMA_EXT = 0x35,      /* 7.58 */
+	ATA_WRITE_DMA_FUA_EXT = 0x3d,  /* 7.59 */
+	ATA_READ_FPDMA_QUEUED = 0x60,  /* 7.23 */
+	ATA_WRITE_FPDMA_QUEUED = 0x61, /* 7.60 */
+	ATA_FLUSH_CACHE_EXT = 0xea,    /* 7.11 */
+	ATA_IDENTIFY_DEVICE = 0xec,    /* 7.13 */
 };
 
 #define ATA_LOG_NCQ_ERROR 0x10
@@ -30,17 +30,18 @@ enum ata_opcode {
 
 /* Words of the IDENTIFY DEVICE data, 7.13.6. */
 enum ata_identify_word {
-	ATA_WORD_SERIAL = 10,	   /* 10 words */
-	ATA_WORD_MODEL = 27,	   /* 20 words */
-	ATA_WORD_CAPABILITIES = 49, /* bit 8 DMA, bit 9 LBA */
-	ATA_WORD_QUEUE_DEPTH = 75,  /* 4:0 depth - 1 */
-	ATA_WORD_SATA = 76,	    /* bit 8 NCQ */
-	ATA_WORD_COMMANDS_1 = 82,   /* bit 5 write cache */
-	ATA_WORD_COMMANDS_2 = 83,   /* bit 10 LBA48, bit 13 FLUSH CACHE EXT; valid when 15:14 = 01 */
-	ATA_WORD_COMMANDS_3 = 84,   /* bit 5 general purpose logs, bit 6 FUA; valid when 15:14 = 01 */
-	ATA_WORD_ENABLED_1 = 85,    /* bit 5 write cache */
+	ATA_WORD_SERIAL = 10,	     /* 10 words */
+	ATA_WORD_MODEL = 27,	     /* 20 words */
+	ATA_WORD_CAPABILITIES = 49,  /* bit 8 DMA, bit 9 LBA */
+	ATA_WORD_QUEUE_DEPTH = 75,   /* 4:0 depth - 1 */
+	ATA_WORD_SATA = 76,	     /* bit 8 NCQ */
+	ATA_WORD_COMMANDS_1 = 82,    /* bit 5 write cache */
+	ATA_WORD_COMMANDS_2 = 83,    /* bit 10 LBA48, bit 13 FLUSH CACHE EXT; valid when 15:14 = 01 */
+	ATA_WORD_COMMANDS_3 = 84,    /* bit 5 general purpose logs, bit 6 FUA; valid when 15:14 = 01 */
+	ATA_WORD_ENABLED_1 = 85,     /* bit 5 write cache */
 	ATA_WORD_SECTOR_COUNT = 100, /* 4 words */
-	ATA_WORD_SECTOR_SIZE = 106,  /* 3:0 log2(logical sectors in a physical), bit 12 long; valid when 15:14 = 01 */
+	ATA_WORD_SECTOR_SIZE =
+		106, /* 3:0 log2(logical sectors in a physical), bit 12 long; valid when 15:14 = 01 */
 	ATA_WORD_LOGICAL_SIZE = 117, /* 2 words: words in a logical sector, when long */
 	ATA_WORD_INTEGRITY = 255,    /* 7:0 0xa5 when 15:8 is a checksum */
 };
@@ -51,7 +52,8 @@ static uint16_t ata_word(const uint8_t *data, enum ata_identify_word word)
 }
 
 /* Texts hold two characters a word, the first in the upper byte. */
-static void ata_text(char text[DISK_TEXT_SIZE], const uint8_t *data, enum ata_identify_word word, uint32_t size)
+static void ata_text(char text[DISK_TEXT_SIZE], const uint8_t *data, enum ata_identify_word word,
+		     uint32_t size)
 {
 	uint8_t swapped[DISK_TEXT_SIZE];
 
@@ -114,7 +116,8 @@ int ata_identity_parse(struct ata_identity *identity, const uint8_t data[ATA_SEC
 
 	ata_text(disk->serial, data, ATA_WORD_SERIAL, 20);
 	ata_text(disk->model, data, ATA_WORD_MODEL, 40);
-	disk->has_write_cache = (ata_word(data, ATA_WORD_COMMANDS_1) & ata_word(data, ATA_WORD_ENABLED_1) & BIT(5)) != 0;
+	disk->has_write_cache =
+		(ata_word(data, ATA_WORD_COMMANDS_1) & ata_word(data, ATA_WORD_ENABLED_1) & BIT(5)) != 0;
 	disk->has_write_through = ata_word_is_valid(commands_3) && (commands_3 & BIT(6));
 	identity->has_log = ata_word_is_valid(commands_3) && (commands_3 & BIT(5));
 	identity->has_ncq = sata != 0xffff && (sata & BIT(8));
@@ -128,8 +131,8 @@ bool ata_error_log_parse(const uint8_t data[ATA_SECTOR_SIZE], uint32_t *tag, uin
 	if (!ata_checksum_is_zero(data) || (data[0] & BIT(7)))
 		return false;
 	*tag = data[0] & 0x1f;
-	*lba = (uint64_t)data[4] | (uint64_t)data[5] << 8 | (uint64_t)data[6] << 16 | (uint64_t)data[8] << 24 |
-	       (uint64_t)data[9] << 32 | (uint64_t)data[10] << 40;
+	*lba = (uint64_t)data[4] | (uint64_t)data[5] << 8 | (uint64_t)data[6] << 16 |
+	       (uint64_t)data[8] << 24 | (uint64_t)data[9] << 32 | (uint64_t)data[10] << 40;
 	return true;
 }
 
@@ -167,7 +170,8 @@ static void ata_set_lba(struct ata_command *command, uint64_t lba)
 	command->device = ATA_DEVICE_LBA;
 }
 
-void ata_build_transfer(struct ata_command *command, const struct disk_request *request, bool force_unit_access)
+void ata_build_transfer(struct ata_command *command, const struct disk_request *request,
+			bool force_unit_access)
 {
 	enum ata_opcode write = force_unit_access ? ATA_WRITE_DMA_FUA_EXT : ATA_WRITE_DMA_EXT;
 
@@ -186,7 +190,8 @@ void ata_build_queued(struct ata_command *command, const struct disk_request *re
 	ata_set_lba(command, request->sector);
 	if (force_unit_access)
 		command->device |= ATA_DEVICE_FUA;
-	/* Queued commands carry the count where others have features, and the tag where others have the count. */
+	/* Queued commands carry the count where others have features, and the tag where others have the
+	 * count. */
 	command->features = (uint8_t)request->sector_count;
 	command->features_high = (uint8_t)(request->sector_count >> 8);
 	command->count = (uint8_t)(tag << 3);

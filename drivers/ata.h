@@ -67,7 +67,8 @@ void ata_build_identify(struct ata_command *command);
 void ata_build_error_log(struct ata_command *command);
 void ata_build_flush(struct ata_command *command);
 /* READ or WRITE DMA EXT, WRITE DMA FUA EXT; sector_count is 1 .. 65535. */
-void ata_build_transfer(struct ata_command *command, const struct disk_request *request, bool force_unit_access);
+void ata_build_transfer(struct ata_command *command, const struct disk_request *request,
+			bool force_unit_access);
 /* READ or WRITE FPDMA QUEUED, with `tag`. */
 void ata_build_queued(struct ata_command *command, const struct disk_request *request, uint32_t tag,
 		      bool force_unit_access);

@@ -23,8 +23,8 @@ static void disk_tell(const struct disk_device *device)
 	char address[PCI_ADDRESS_TEXT_SIZE];
 
 	pci_address_format(device->pci->address, address);
-	trace(TRACE_INFO, "%s %s unit %u: \"%s\" serial \"%s\", %llu sectors of %u bytes, %u requests%s%s%s", address,
-	      device->ops->name, device->unit, identity->model, identity->serial,
+	trace(TRACE_INFO, "%s %s unit %u: \"%s\" serial \"%s\", %llu sectors of %u bytes, %u requests%s%s%s",
+	      address, device->ops->name, device->unit, identity->model, identity->serial,
 	      (unsigned long long)identity->sector_count, identity->sector_size, identity->queue_depth,
 	      identity->has_write_cache ? ", write cache" : "", identity->has_write_through ? ", FUA" : "",
 	      identity->read_only ? ", read-only" : "");
@@ -43,8 +43,8 @@ static void disk_probe(const struct pci_device *pci)
 			continue;
 		if (found < 0) {
 			pci_address_format(pci->address, address);
-			trace(TRACE_ERROR, "%s: %s controller does not work: error %d", address, disk_drivers[i]->name,
-			      found);
+			trace(TRACE_ERROR, "%s: %s controller does not work: error %d", address,
+			      disk_drivers[i]->name, found);
 			return;
 		}
 		ASSERT((uint32_t)found <= room);

@@ -16,7 +16,7 @@
 #define DISK_DEVICE_MAX 8 /* of each driver */
 #define DISK_SEGMENT_MAX 32
 #define DISK_SEGMENT_ALIGNMENT (4 * KIB)
-#define DISK_TRANSFER_MAX (128 * KIB) /* bytes of one request; a device may allow less: identity.transfer_max */
+#define DISK_TRANSFER_MAX (128 * KIB) /* bytes of one request; identity.transfer_max may be less */
 #define DISK_QUEUE_DEPTH_MAX 64
 #define DISK_TEXT_SIZE 48
 #define DISK_TIMEOUT_MS 5000 /* a request unanswered so long means the device hangs */
@@ -76,7 +76,7 @@ struct disk_identity {
 	uint32_t queue_depth;  /* requests that may be under way */
 	uint32_t transfer_max; /* bytes of one request, at most DISK_TRANSFER_MAX */
 	uint32_t segment_max;  /* segments of one request, at most DISK_SEGMENT_MAX */
-	bool has_write_cache; /* flush matters */
+	bool has_write_cache;  /* flush matters */
 	bool has_write_through;
 	bool read_only;
 };
@@ -124,9 +124,9 @@ struct disk_ops {
 	 * Takes a request, which stays with the driver until poll hands it back. The
 	 * device may not see it before start(). Returns 0; -EAGAIN when queue_depth
 	 * requests are under way, their segments fill the device's ring, or the
-	 * device is being reset (poll, try again); -EINVAL for a range outside the disk, memory that is not DMA memory or
-	 * segments against the rules above; -EROFS for a write to a read-only disk;
-	 * -ENODEV when the disk is gone.
+	 * device is being reset (poll, try again); -EINVAL for a range outside the
+	 * disk, memory that is not DMA memory or segments against the rules above;
+	 * -EROFS for a write to a read-only disk; -ENODEV when the disk is gone.
 	 */
 	int (*submit)(struct disk_device *device, struct disk_request *request);
 

@@ -51,7 +51,8 @@ static int disk_check_segments(const struct disk_identity *identity, const struc
 			return trace_error(-EINVAL);
 		total += segment->size;
 	}
-	if (total != (uint64_t)request->sector_count * identity->sector_size || total > identity->transfer_max)
+	if (total != (uint64_t)request->sector_count * identity->sector_size ||
+	    total > identity->transfer_max)
 		return trace_error(-EINVAL);
 	return 0;
 }
@@ -176,8 +177,11 @@ void disk_queue_finish_at(struct disk_queue *queue, uint32_t tag, int status, ui
 			skipped = 0; /* of a failed write nothing is sure */
 		request->failed_sector = request->sector + skipped;
 		request->failed_sector_count = request->sector_count - (uint32_t)skipped;
-		trace(TRACE_WARNING, "%s unit %u: %s of sector %llu + %u failed: %d", device->ops->name, device->unit,
-		      request->operation == DISK_READ ? "read" : request->operation == DISK_WRITE ? "write" : "flush",
+		trace(TRACE_WARNING, "%s unit %u: %s of sector %llu + %u failed: %d", device->ops->name,
+		      device->unit,
+		      request->operation == DISK_READ	 ? "read"
+		      : request->operation == DISK_WRITE ? "write"
+							 : "flush",
 		      (unsigned long long)request->failed_sector, request->failed_sector_count, status);
 	}
 	disk_count(device, request);

@@ -19,7 +19,7 @@ struct disk_queue {
 	uint64_t busy;					     /* tags under way, one bit each */
 	uint64_t timed_out;				     /* of these, the ones that ran out of time */
 	uint32_t depth;					     /* tags are 0 .. depth - 1 */
-	uint64_t deadline_ns; /* no request is out of time before this */
+	uint64_t deadline_ns;				     /* no request is out of time before this */
 };
 
 /* Empties the queue; `depth` is 1 .. DISK_QUEUE_DEPTH_MAX. */

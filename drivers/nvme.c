@@ -62,7 +62,7 @@ struct nvme_ring {
 	uint32_t entries; /* of each of the two */
 	uint32_t tail;	  /* next command goes here */
 	uint32_t tail_rung;
-	uint32_t head; /* next completion comes here */
+	uint32_t head;	      /* next completion comes here */
 	uint32_t head_unrung; /* completions taken that the controller does not know of */
 	uint16_t phase;	      /* of new completions: changes with each round */
 };
@@ -137,7 +137,8 @@ static void nvme_ring_start(struct nvme_controller *controller, struct nvme_ring
 		return;
 	ring->tail_rung = ring->tail;
 	dma_write_barrier(); /* commands and page lists before the doorbell */
-	mmio_write32(&controller->registers, NVME_TAIL_DOORBELL(controller->capabilities, ring->index), ring->tail);
+	mmio_write32(&controller->registers, NVME_TAIL_DOORBELL(controller->capabilities, ring->index),
+		     ring->tail);
 }
 
 /* Takes the next completion, if there is one. */
@@ -160,8 +161,8 @@ static bool nvme_ring_take(struct nvme_controller *controller, struct nvme_ring 
 	}
 	if (++ring->head_unrung >= ring->entries / 4) {
 		ring->head_unrung = 0;
-		mmio_write32(&controller->registers, NVME_HEAD_DOORBELL(controller->capabilities, ring->index),
-			     ring->head);
+		mmio_write32(&controller->registers,
+			     NVME_HEAD_DOORBELL(controller->capabilities, ring->index), ring->head);
 	}
 	return true;
 }
@@ -210,7 +211,8 @@ static int nvme_admin_run(struct nvme_controller *controller, uint32_t *result)
 }
 
 /* IDENTIFY into controller->memory->data. */
-static int nvme_identify(struct nvme_controller *controller, enum nvme_identify_kind kind, uint32_t namespace_id)
+static int nvme_identify(struct nvme_controller *controller, enum nvme_identify_kind kind,
+			 uint32_t namespace_id)
 {
 	struct nvme_command *command = nvme_admin_next(controller, NVME_IDENTIFY);
 	uint32_t result;
@@ -236,8 +238,8 @@ static int nvme_read_write_cache(struct nvme_controller *controller, bool *is_on
 }
 
 /* 5.3, 5.4: both name the ring's memory, size and queue; interrupts stay off. */
-static void nvme_create(struct nvme_controller *controller, enum nvme_admin_opcode opcode, const volatile void *memory,
-			uint32_t completion_queue)
+static void nvme_create(struct nvme_controller *controller, enum nvme_admin_opcode opcode,
+			const volatile void *memory, uint32_t completion_queue)
 {
 	struct nvme_command *command = nvme_admin_next(controller, opcode);
 
@@ -410,7 +412,8 @@ static bool nvme_collect(struct nvme_controller *controller)
 		uint32_t tag = completion.id & 0xff;
 		uint32_t code = NVME_STATUS_CODE(completion.status);
 
-		if (completion.submission_queue != NVME_IO_QUEUE || !disk_queue_request(&controller->queue, tag) ||
+		if (completion.submission_queue != NVME_IO_QUEUE ||
+		    !disk_queue_request(&controller->queue, tag) ||
 		    completion.id != nvme_id(tag, controller->generations[tag]))
 			return false;
 		if (code != 0)
@@ -524,7 +527,8 @@ static void nvme_shut_down(struct nvme_controller *controller)
 
 	mmio_write32(&controller->registers, NVME_CC,
 		     mmio_read32(&controller->registers, NVME_CC) | NVME_CC_SHUTDOWN);
-	while (NVME_CSTS_SHUTDOWN(nvme_status(controller)) != NVME_SHUTDOWN_DONE && !time_reached(deadline_ns))
+	while (NVME_CSTS_SHUTDOWN(nvme_status(controller)) != NVME_SHUTDOWN_DONE &&
+	       !time_reached(deadline_ns))
 		;
 	nvme_retire(controller, -ECANCELED);
 }
@@ -549,8 +553,8 @@ static int nvme_check_capabilities(const struct nvme_controller *controller)
 {
 	uint64_t capabilities = controller->capabilities;
 
-	if (!(capabilities & NVME_CAP_NVM_COMMANDS) || NVME_CAP_PAGE_SIZE_MIN(capabilities) > NVME_PAGE_SIZE ||
-	    NVME_CAP_ENTRIES(capabilities) < 2)
+	if (!(capabilities & NVME_CAP_NVM_COMMANDS) ||
+	    NVME_CAP_PAGE_SIZE_MIN(capabilities) > NVME_PAGE_SIZE || NVME_CAP_ENTRIES(capabilities) < 2)
 		return trace_error(-ENOTSUP);
 	if (!range_fits(NVME_HEAD_DOORBELL(capabilities, NVME_IO_QUEUE), 4, controller->registers.size))
 		return trace_error(-EIO);
@@ -581,12 +585,12 @@ static int nvme_controller_init(struct nvme_controller *controller, const struct
 						.completions = memory->admin_completions,
 						.index = 0,
 						.entries = NVME_ADMIN_ENTRIES };
-	controller->io = (struct nvme_ring){
-		.commands = memory->commands,
-		.completions = memory->completions,
-		.index = NVME_IO_QUEUE,
-		.entries = (uint32_t)min_u64(NVME_CAP_ENTRIES(controller->capabilities), NVME_ENTRIES_MAX)
-	};
+	controller->io =
+		(struct nvme_ring){ .commands = memory->commands,
+				    .completions = memory->completions,
+				    .index = NVME_IO_QUEUE,
+				    .entries = (uint32_t)min_u64(NVME_CAP_ENTRIES(controller->capabilities),
+								 NVME_ENTRIES_MAX) };
 	disk_queue_init(&controller->queue,
 			(uint32_t)min_u64(controller->io.entries - max_u64(controller->io.entries / 4, 1),
 					  DISK_QUEUE_DEPTH_MAX));
@@ -620,8 +624,8 @@ static int nvme_identify_controller(struct nvme_controller *controller, struct d
 	transfer_pages_log2 = data[NVME_CONTROLLER_TRANSFER_MAX];
 	if (transfer_pages_log2 != 0 && transfer_pages_log2 < 20)
 		common->transfer_max =
-			(uint32_t)min_u64(DISK_TRANSFER_MAX,
-					  NVME_CAP_PAGE_SIZE_MIN(controller->capabilities) << transfer_pages_log2);
+			(uint32_t)min_u64(DISK_TRANSFER_MAX, NVME_CAP_PAGE_SIZE_MIN(controller->capabilities)
+								     << transfer_pages_log2);
 	return 0;
 }
 
@@ -660,7 +664,8 @@ static int nvme_identify_namespace(struct nvme_controller *controller, struct di
 static int nvme_list_namespaces(struct nvme_controller *controller, uint32_t ids[DISK_DEVICE_MAX])
 {
 	const uint8_t *data = controller->memory->data;
-	uint32_t count = load_le32(data + NVME_CONTROLLER_NAMESPACE_COUNT); /* still the controller's structure */
+	uint32_t count =
+		load_le32(data + NVME_CONTROLLER_NAMESPACE_COUNT); /* still the controller's structure */
 	int status = nvme_identify(controller, NVME_IDENTIFY_NAMESPACE_LIST, 0);
 
 	if (status != 0 && status != -EIO)
@@ -685,7 +690,8 @@ static void nvme_name_namespaces(struct nvme_controller *controller)
 	}
 }
 
-static int nvme_open_namespaces(struct nvme_controller *controller, struct disk_device *devices, uint32_t device_max)
+static int nvme_open_namespaces(struct nvme_controller *controller, struct disk_device *devices,
+				uint32_t device_max)
 {
 	uint32_t ids[DISK_DEVICE_MAX];
 	struct disk_identity common;
@@ -703,7 +709,8 @@ static int nvme_open_namespaces(struct nvme_controller *controller, struct disk_
 	for (uint32_t i = 0; i < DISK_DEVICE_MAX && ids[i] != 0; i++) {
 		if (controller->device_count == device_max || nvme_device_count == DISK_DEVICE_MAX)
 			break;
-		status = nvme_identify_namespace(controller, &devices[controller->device_count], &common, ids[i]);
+		status = nvme_identify_namespace(controller, &devices[controller->device_count], &common,
+						 ids[i]);
 		if (status == -ETIMEDOUT || status == -EPROTO)
 			return status;
 		if (status != 0)

@@ -35,9 +35,9 @@ TRACE_FILE("disk", TRACE_INFO);
 #define VIRTIO_BLK_QUEUE 0
 #define VIRTIO_BLK_LOOK_MS 100 /* how often the device status is read */
 
-#define VIRTIO_BLK_WANTED                                                                                  \
-	(VIRTIO_BLK_FEATURE_SIZE_MAX | VIRTIO_BLK_FEATURE_SEGMENT_MAX | VIRTIO_BLK_FEATURE_READ_ONLY |     \
-	 VIRTIO_BLK_FEATURE_BLOCK_SIZE | VIRTIO_BLK_FEATURE_FLUSH | VIRTIO_BLK_FEATURE_TOPOLOGY |          \
+#define VIRTIO_BLK_WANTED                                                                                    \
+	(VIRTIO_BLK_FEATURE_SIZE_MAX | VIRTIO_BLK_FEATURE_SEGMENT_MAX | VIRTIO_BLK_FEATURE_READ_ONLY |       \
+	 VIRTIO_BLK_FEATURE_BLOCK_SIZE | VIRTIO_BLK_FEATURE_FLUSH | VIRTIO_BLK_FEATURE_TOPOLOGY |            \
 	 VIRTIO_BLK_FEATURE_CACHE_MODE)
 
 enum virtio_blk_state {
@@ -105,7 +105,8 @@ static int virtio_blk_bring_up(struct virtio_blk *disk, uint64_t wanted)
 	int status = virtio_pci_negotiate(&disk->transport, wanted, 0);
 
 	if (status == 0)
-		status = virtio_pci_setup_queue(&disk->transport, &disk->ring, VIRTIO_BLK_QUEUE, VIRTQUEUE_SIZE_MAX);
+		status = virtio_pci_setup_queue(&disk->transport, &disk->ring, VIRTIO_BLK_QUEUE,
+						VIRTQUEUE_SIZE_MAX);
 	if (status != 0)
 		return status;
 	virtio_pci_start(&disk->transport);
@@ -146,14 +147,17 @@ static int virtio_blk_build(struct virtio_blk *disk, const struct disk_request *
 
 	header->type = flush ? VIRTIO_BLK_FLUSH : read ? VIRTIO_BLK_IN : VIRTIO_BLK_OUT;
 	header->reserved = 0;
-	header->sector = flush ? 0 : request->sector * (disk->device->identity.sector_size / VIRTIO_BLK_UNIT_SIZE);
+	header->sector =
+		flush ? 0 : request->sector * (disk->device->identity.sector_size / VIRTIO_BLK_UNIT_SIZE);
 	disk->memory->statuses[request->tag] = VIRTIO_BLK_UNANSWERED;
 
 	chain[0] = (struct virtqueue_segment){ virtio_blk_physical(disk, header), sizeof(*header) };
 	for (uint32_t i = 0; i < count; i++)
-		chain[1 + i] = (struct virtqueue_segment){ request->segments[i].physical, request->segments[i].size };
+		chain[1 + i] = (struct virtqueue_segment){ request->segments[i].physical,
+							   request->segments[i].size };
 	chain[1 + count] =
-		(struct virtqueue_segment){ virtio_blk_physical(disk, &disk->memory->statuses[request->tag]), 1 };
+		(struct virtqueue_segment){ virtio_blk_physical(disk, &disk->memory->statuses[request->tag]),
+					    1 };
 	head = virtqueue_add(&disk->ring.ring, chain, read ? 1 : 1 + count, read ? 1 + count : 1);
 	if (head < 0)
 		return head;
@@ -260,7 +264,8 @@ static int virtio_blk_submit(struct disk_device *device, struct disk_request *re
 	if (!device->gone && disk->state != VIRTIO_BLK_READY)
 		return -EAGAIN;
 	/* Looked at first, so that a request is either all in or not at all. */
-	if (request->segment_count <= DISK_SEGMENT_MAX && request->segment_count + 2 > disk->ring.ring.free_count)
+	if (request->segment_count <= DISK_SEGMENT_MAX &&
+	    request->segment_count + 2 > disk->ring.ring.free_count)
 		return device->gone ? -ENODEV : -EAGAIN;
 	status = disk_queue_add(&disk->queue, device, request);
 	if (status != 0)
@@ -340,7 +345,8 @@ static int virtio_blk_read_limits(struct virtio_blk *disk)
 		return status;
 	/* A segment that the device takes at once: any request then respects size_max by itself. */
 	identity->transfer_max = (uint32_t)min_u64(size_max, DISK_TRANSFER_MAX);
-	identity->segment_max = (uint32_t)min_u64(segment_max, min_u64(DISK_SEGMENT_MAX, disk->ring.ring.size - 2));
+	identity->segment_max =
+		(uint32_t)min_u64(segment_max, min_u64(DISK_SEGMENT_MAX, disk->ring.ring.size - 2));
 	if (identity->transfer_max < identity->sector_size || identity->segment_max == 0)
 		return trace_error(-EIO);
 	return 0;
@@ -356,7 +362,8 @@ static int virtio_blk_read_identity(struct virtio_blk *disk)
 	uint8_t writeback = 1;
 	int status;
 
-	status = virtio_pci_read_config(&disk->transport, VIRTIO_BLK_CONFIG_CAPACITY, capacity, sizeof(capacity));
+	status = virtio_pci_read_config(&disk->transport, VIRTIO_BLK_CONFIG_CAPACITY, capacity,
+					sizeof(capacity));
 	if (status == 0 && (features & VIRTIO_BLK_FEATURE_BLOCK_SIZE))
 		status = virtio_blk_read32(disk, VIRTIO_BLK_CONFIG_BLOCK_SIZE, &block_size);
 	if (status == 0 && (features & VIRTIO_BLK_FEATURE_TOPOLOGY))
@@ -382,7 +389,7 @@ static int virtio_blk_read_identity(struct virtio_blk *disk)
 	return virtio_blk_read_limits(disk);
 }
 
-/* The serial number has a command of its own. Waits: start-up only. A device that does not know it has none. */
+/* The serial number has a command of its own; a device that does not know it has none. Waits. */
 static int virtio_blk_read_serial(struct virtio_blk *disk)
 {
 	struct virtqueue_segment chain[3];
@@ -395,7 +402,8 @@ static int virtio_blk_read_serial(struct virtio_blk *disk)
 	disk->memory->statuses[0] = VIRTIO_BLK_UNANSWERED;
 	chain[0] = (struct virtqueue_segment){ virtio_blk_physical(disk, &disk->memory->headers[0]),
 					       sizeof(struct virtio_blk_header) };
-	chain[1] = (struct virtqueue_segment){ virtio_blk_physical(disk, disk->memory->id), VIRTIO_BLK_ID_SIZE };
+	chain[1] =
+		(struct virtqueue_segment){ virtio_blk_physical(disk, disk->memory->id), VIRTIO_BLK_ID_SIZE };
 	chain[2] = (struct virtqueue_segment){ virtio_blk_physical(disk, &disk->memory->statuses[0]), 1 };
 	if (virtqueue_add(&disk->ring.ring, chain, 1, 2) < 0)
 		return trace_error(-EIO);

@@ -56,7 +56,8 @@ static struct {
 static void pattern_write(uint64_t *words, uint64_t unit, uint64_t seed)
 {
 	for (uint32_t i = 0; i < UNIT_SIZE / 8; i++)
-		words[i] = (unit + 1) * UINT64_C(0x9e3779b97f4a7c15) + seed + i * UINT64_C(0xd1342543de82ef95);
+		words[i] =
+			(unit + 1) * UINT64_C(0x9e3779b97f4a7c15) + seed + i * UINT64_C(0xd1342543de82ef95);
 }
 
 /* How many units of the slot's data are not what they should be. */
@@ -162,14 +163,14 @@ static void tell_ended(struct disk_request *request)
 	struct slot *slot = slot_of(request);
 	uint32_t wrong = request->operation == DISK_READ && request->status == 0 ? pattern_compare(slot) : 0;
 
-	console_printf("disk: request %u ended: status %d, failed %lu+%u, %u wrong\n", slot->number, request->status,
-		       request->failed_sector, request->failed_sector_count, wrong);
+	console_printf("disk: request %u ended: status %d, failed %lu+%u, %u wrong\n", slot->number,
+		       request->status, request->failed_sector, request->failed_sector_count, wrong);
 	slot->number = 0;
 }
 
 /* Works through a stretch with many requests at a time, and says how that went. */
-static void work(enum disk_operation operation, uint64_t sector, uint64_t count, uint64_t seed, uint32_t chunk,
-		 uint32_t depth)
+static void work(enum disk_operation operation, uint64_t sector, uint64_t count, uint64_t seed,
+		 uint32_t chunk, uint32_t depth)
 {
 	uint32_t under_way = 0;
 	uint32_t failed = 0;
@@ -208,10 +209,11 @@ static void tell_status(void)
 {
 	const struct disk_statistics *s = &test.disk->statistics;
 
-	console_printf("disk: reads %lu writes %lu flushes %lu errors %lu timeouts %lu resets %lu device_faults %lu "
-		       "gone %u\n",
-		       s->reads, s->writes, s->flushes, s->errors, s->timeouts, s->resets, s->device_faults,
-		       test.disk->gone);
+	console_printf(
+		"disk: reads %lu writes %lu flushes %lu errors %lu timeouts %lu resets %lu device_faults %lu "
+		"gone %u\n",
+		s->reads, s->writes, s->flushes, s->errors, s->timeouts, s->resets, s->device_faults,
+		test.disk->gone);
 }
 
 static void tell_identity(void)
@@ -244,9 +246,11 @@ static void obey(char *line)
 	else if (strcmp(line, "flush") == 0)
 		start_and_tell(DISK_FLUSH, false, 0, 0, 0);
 	else if (strcmp(line, "fill") == 0)
-		work(DISK_WRITE, numbers[0], numbers[1], numbers[2], (uint32_t)numbers[3], (uint32_t)numbers[4]);
+		work(DISK_WRITE, numbers[0], numbers[1], numbers[2], (uint32_t)numbers[3],
+		     (uint32_t)numbers[4]);
 	else if (strcmp(line, "check") == 0)
-		work(DISK_READ, numbers[0], numbers[1], numbers[2], (uint32_t)numbers[3], (uint32_t)numbers[4]);
+		work(DISK_READ, numbers[0], numbers[1], numbers[2], (uint32_t)numbers[3],
+		     (uint32_t)numbers[4]);
 	else if (strcmp(line, "reset") == 0)
 		console_printf("disk: reset: %d\n", test.disk->ops->reset(test.disk));
 	else if (strcmp(line, "status") == 0)

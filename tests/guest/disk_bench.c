@@ -105,8 +105,9 @@ static int bench_run(const struct bench_case *bench, uint64_t duration_ns)
 		}
 	}
 	console_printf("bench: %s %s %s %u %u: %lu requests in %lu us\n", bench_disk->ops->name,
-		       bench->operation == DISK_READ ? "read" : "write", bench->random ? "random" : "sequential",
-		       bench->size, bench->depth, finished, (time_now_ns() - start_ns) / NS_PER_US);
+		       bench->operation == DISK_READ ? "read" : "write",
+		       bench->random ? "random" : "sequential", bench->size, bench->depth, finished,
+		       (time_now_ns() - start_ns) / NS_PER_US);
 	SELF_TEST_CHECK(bench_drain(under_way));
 	return 0;
 }

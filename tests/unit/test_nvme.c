@@ -52,6 +52,7 @@ static struct model {
 	bool no_features; /* does not know GET FEATURES */
 	bool gone;
 	uint32_t disables;
+	bool lies; /* the status register reads as anything now and then */
 } model;
 
 static struct disk_device devices[4];
@@ -217,7 +218,8 @@ static void run_queue(uint32_t index)
 	for (uint32_t i = 0; i < count; i++) {
 		const struct nvme_command *command = &taken[model.reverse && index == 1 ? count - 1 - i : i];
 
-		complete(index, command->id, index == 0 ? execute_admin(command) : execute(command), !model.cache_off);
+		complete(index, command->id, index == 0 ? execute_admin(command) : execute(command),
+			 !model.cache_off);
 	}
 }
 
@@ -268,6 +270,8 @@ static uint64_t model_read(void *context, uint64_t offset, uint32_t width)
 	(void)context;
 	if (model.gone)
 		return UINT64_MAX >> (64 - 8 * width);
+	if (model.lies && disk_rig_random(10) == 0)
+		return disk_rig_random(2) ? disk_rig_random(UINT32_MAX) : BIT(disk_rig_random(32));
 	switch (offset) {
 	case NVME_CAP:
 		assert_int_equal(width, 8);
@@ -712,6 +716,36 @@ static void closing_hands_everything_back(void **state)
 	disk->ops->close(disk);
 }
 
+/* Completions out of nowhere, requests left alone; the status register lies by itself. */
+static void lie(void)
+{
+	struct nvme_controller *controller = &nvme_controllers[0];
+	volatile struct nvme_completion *entry =
+		&controller->io
+			 .completions[(controller->io.head + disk_rig_random(2)) % controller->io.entries];
+
+	model.hold = disk_rig_random(4) == 0;
+	if (disk_rig_random(4) == 0) {
+		entry->submission_queue = (uint16_t)disk_rig_random(3);
+		entry->id = disk_rig_random(2) ? (uint16_t)disk_rig_random(65536)
+					       : nvme_id(disk_rig_random(8), (uint8_t)disk_rig_random(4));
+		entry->status = (uint16_t)disk_rig_random(65536);
+	}
+	if (disk_rig_random(64) == 0)
+		controller->memory->admin_completions[disk_rig_random(NVME_ADMIN_ENTRIES)].status ^= 1;
+}
+
+static void a_lying_controller_is_survived(void **state)
+{
+	(void)state;
+	for (uint32_t seed = 0; seed < 400; seed++) {
+		start(512);
+		disk_rig_seed(seed);
+		model.lies = true;
+		disk_rig_check_survives(disk, lie);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -736,6 +770,7 @@ int main(void)
 		cmocka_unit_test(a_controller_that_does_not_come_back_is_gone),
 		cmocka_unit_test(removal_is_an_error),
 		cmocka_unit_test(closing_hands_everything_back),
+		cmocka_unit_test(a_lying_controller_is_survived),
 	};
 
 	return cmocka_run_group_tests_name("nvme", tests, NULL, NULL);

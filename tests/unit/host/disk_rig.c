@@ -60,7 +60,9 @@ uint8_t *disk_rig_data(uint64_t offset)
 struct disk_request disk_rig_request(const struct disk_device *device, enum disk_operation operation,
 				     uint64_t sector, uint32_t sector_count, uint64_t offset)
 {
-	struct disk_request request = { .operation = operation, .sector = sector, .sector_count = sector_count };
+	struct disk_request request = { .operation = operation,
+					.sector = sector,
+					.sector_count = sector_count };
 
 	if (operation == DISK_FLUSH)
 		return request;
@@ -175,7 +177,8 @@ void disk_rig_check_refusals(struct disk_device *device)
 	check_refused(device, disk_rig_request(device, DISK_READ, end - 1, 2, 0), -EINVAL);
 	check_refused(device, disk_rig_request(device, DISK_WRITE, UINT64_MAX, 2, 0), -EINVAL);
 	check_refused(device, disk_rig_request(device, DISK_READ, 0, 0, 0), -EINVAL);
-	check_refused(device, disk_rig_request(device, DISK_READ, 0, DISK_TRANSFER_MAX / size + 1, 0), -EINVAL);
+	check_refused(device, disk_rig_request(device, DISK_READ, 0, DISK_TRANSFER_MAX / size + 1, 0),
+		      -EINVAL);
 
 	/* Memory: not ours, half ours, not as much as the sectors, crooked. */
 	request = disk_rig_request(device, DISK_READ, 0, 1, 0);
@@ -239,5 +242,58 @@ void disk_rig_check_full_queue(struct disk_device *device)
 			ASSERT(memcmp(disk_rig_data(i * 4096),
 				      disk_rig.medium + i * device->identity.sector_size,
 				      device->identity.sector_size) == 0);
+	}
+}
+
+static uint64_t random_state;
+
+void disk_rig_seed(uint64_t seed)
+{
+	random_state = seed * 2 + 1;
+}
+
+uint32_t disk_rig_random(uint32_t limit)
+{
+	random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (uint32_t)(random_state >> 33) % limit;
+}
+
+static struct disk_request random_request(const struct disk_device *device)
+{
+	static const enum disk_operation operations[] = { DISK_READ, DISK_READ, DISK_WRITE, DISK_FLUSH };
+	enum disk_operation operation = operations[disk_rig_random(4)];
+	struct disk_request request = disk_rig_request(device, operation, disk_rig_random(256),
+						       1 + disk_rig_random(8), 4096 * disk_rig_random(16));
+
+	request.write_through = operation == DISK_WRITE && disk_rig_random(2);
+	return request;
+}
+
+void disk_rig_check_survives(struct disk_device *device, void (*lie)(void))
+{
+	struct disk_request requests[8];
+	bool under_way[8] = { false };
+	uint32_t count = 0;
+
+	/* Requests for a while, then as long as it takes to get them back: a few time-outs and resets. */
+	for (uint32_t step = 0; step < 300 || count > 0; step++) {
+		uint32_t index = disk_rig_random(8);
+		struct disk_request *finished;
+
+		ASSERT(step < 3000);
+		if (step < 300 && !under_way[index] && disk_rig_random(4) == 0) {
+			requests[index] = random_request(device);
+			under_way[index] = device->ops->submit(device, &requests[index]) == 0;
+			count += under_way[index];
+		}
+		lie();
+		finished = device->ops->poll(device);
+		if (finished) {
+			ASSERT(finished >= requests && finished < requests + 8);
+			ASSERT(under_way[finished - requests]);
+			under_way[finished - requests] = false;
+			count--;
+		}
+		host_time_advance_ns(disk_rig_random(50) * NS_PER_MS);
 	}
 }

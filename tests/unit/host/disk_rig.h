@@ -44,4 +44,15 @@ void disk_rig_check_transfers(struct disk_device *device);
 void disk_rig_check_refusals(struct disk_device *device);
 void disk_rig_check_full_queue(struct disk_device *device);
 
+/* Reproducible numbers; seed 0 is as good as any. */
+void disk_rig_seed(uint64_t seed);
+uint32_t disk_rig_random(uint32_t limit); /* 0 .. limit - 1 */
+
+/*
+ * The device has begun to lie; `lie` is called before each poll and may spoil what
+ * memory it likes. All kinds of requests are given: each comes back once, whatever
+ * happens, within a bounded time of the test's clock.
+ */
+void disk_rig_check_survives(struct disk_device *device, void (*lie)(void));
+
 #endif
