@@ -100,10 +100,13 @@ test: check all sim-seeds sim-mutations $(BOOT_TESTED) ## all tests; TEST=tests/
 	echo "test: $$result after $$((SECONDS - started)) s"; [ $$result = passed ]
 endif
 
-# Tests with the `rounds` fixture are the long ones: many more rounds here than in `make test`.
+# Ten times the simulator's seeds, fuzzers under libFuzzer, and the tests with the `rounds`
+# fixture, which go round far more often here than in `make test`.
 SOAK_ROUNDS ?= 1
-soak: all ## the long runs; SOAK_ROUNDS=n makes them n times as long
-	@SOAK_ROUNDS=$(SOAK_ROUNDS) $(PYTEST) -m soak tests/pair
+soak: all $(BOOT_TESTED) ## the long runs; SOAK_ROUNDS=n makes them n times as long
+	$(MAKE) sim-seeds SIM_SEEDS=$$((10000 * $(SOAK_ROUNDS)))
+	$(MAKE) fuzz FUZZ_SECONDS=$$((60 * $(SOAK_ROUNDS)))
+	SOAK_ROUNDS=$(SOAK_ROUNDS) $(PYTEST) -m soak tests/pair
 
 bench: all ## measure and compare with the targets; BENCH=boot for one
 	@$(PYTHON) -m tests.bench $(BENCH)

@@ -11,11 +11,14 @@ def test_step_counter_without_icount_says_so(self_test):
     self_test("step_counter_refuses", icount=None, expect=["step counter is not exact, so no record, replay or duplex"])
 
 
-def test_torture_in_slices(self_test):
+def test_torture_in_slices(self_test, rounds):
     """Whole and in random slices down to one instruction: equal totals, registers and memory."""
-    self_test("torture_slices", expect=["whole, slices of 0", "sliced, slices of 1:"], timeout_s=300)
+    for seed in range(1, rounds(1, 20) + 1):
+        self_test("torture_slices", f"seed={seed}", expect=["whole, slices of 0", "sliced, slices of 1:"])
 
 
-def test_torture_replay(self_test):
+def test_torture_replay(self_test, rounds):
     """Interrupts at random positions, recorded and replayed in other slices."""
-    self_test("torture_replay", expect=["recorded, slices of 1:", "replayed, slices of 7"], timeout_s=600)
+    for seed in range(1, rounds(1, 20) + 1):
+        self_test("torture_replay", f"seed={seed}", expect=["recorded, slices of 1:", "replayed, slices of 7"],
+                  timeout_s=600)
