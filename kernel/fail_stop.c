@@ -57,7 +57,7 @@ static void put_registers(const struct trap_frame *frame)
 		{ "cr4", cpu_read_cr4() }, { "err", frame->error_code }, { "cs", frame->cs },
 	};
 
-	put("registers:\n");
+	put("\nregisters:\n"); /* also when the console was in the middle of a line */
 	for (size_t i = 0; i < ARRAY_SIZE(registers); i++)
 		put("%s%-3s %016lx%s", i % 4 == 0 ? "  " : " ", registers[i].name,
 		    (unsigned long)registers[i].value, i % 4 == 3 ? "\n" : "");

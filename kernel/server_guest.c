@@ -4,6 +4,8 @@
  * it, by anything wrong in the configuration, or by what its preparation said. The
  * console mends the configuration; the start then prepares what start-up could not.
  */
+#include <stdio.h>
+
 #include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/guest_service.h"
@@ -23,9 +25,26 @@ const char *server_guest_hold(void)
 	return reason ? reason : preparation_failed;
 }
 
+/* Asked before a page is taken, so that a smaller guest can still be had at the console. */
+static const char *check_memory(void)
+{
+	static char reason[128];
+	struct pages_usage usage;
+
+	pages_usage(&usage);
+	if (server.config.guest.memory_size <= usage.free_size)
+		return NULL;
+	snprintf(reason, sizeof(reason), "guest.memory is %lu MiB, and this server has %lu MiB free",
+		 (unsigned long)(server.config.guest.memory_size / MIB),
+		 (unsigned long)(usage.free_size / MIB));
+	return reason;
+}
+
 static void prepare(void)
 {
-	preparation_failed = guest_service_init(&server.boot, &server.config);
+	preparation_failed = check_memory();
+	if (!preparation_failed)
+		preparation_failed = guest_service_init(&server.boot, &server.config);
 	if (preparation_failed) {
 		console_printf("%s\n", preparation_failed);
 		return;

@@ -280,6 +280,15 @@ def test_command_line(server, kernel, tmp_path):
     assert machine.exit_code() == 0
 
 
+def test_guest_too_large_is_mended_at_the_console(server, kernel, tmp_path):
+    text = "[guest]\nmemory = 4G\nstart = direct\nkernel = vmlinuz\n"
+    machine = server(kernel=kernel, initrd=conf(tmp_path, text), icount="on")
+    machine.expect("^guest.memory is 4096 MiB, and this server has [0-9]+ MiB free$")
+    machine.expect_prompt("yoke a> ")
+    machine.send("set guest.memory=64M\rstart\r")
+    machine.expect("^the guest is not started: guest.kernel: vmlinuz is not among the boot files$")  # prepared, that is
+
+
 def test_power_off_by_acpi(server, kernel, tmp_path):
     machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"), icount="on")
     machine.expect_prompt("yoke a> ")
