@@ -27,6 +27,7 @@ static struct uart uart;
 static struct terminal terminal;
 static struct status status;
 static struct command_action action;
+static bool command_runs;
 static char out_buffer[TERMINAL_OUT_SIZE + COMMAND_OUT_SIZE];
 
 static bool can_transmit(void)
@@ -62,6 +63,10 @@ static void show_notice(const char *line)
 	static char buffer[NOTICE_SIZE];
 	struct text out;
 
+	if (command_runs) { /* no prompt and no typed line to keep whole */
+		console_printf("%s\n", line);
+		return;
+	}
 	text_init(&out, buffer, sizeof(buffer));
 	terminal_notice(&terminal, line, &out);
 	console_write(out.at, out.used);
@@ -195,7 +200,9 @@ static void run_command(struct text *out)
 	command_run(terminal.editor.line, &view, out, &action);
 	console_write(out->at, out->used);
 	text_init(out, out_buffer, sizeof(out_buffer));
+	command_runs = true;
 	carry_out(&action);
+	command_runs = false;
 	terminal_prompt(&terminal, out);
 }
 
