@@ -8,6 +8,7 @@
 
 #define LEAF_BASIC_MAX UINT32_C(0xd)
 #define LEAF_HYPERVISOR UINT32_C(0x40000000)
+#define LEAF_KVM UINT32_C(0x40000100)
 #define LEAF_EXTENDED UINT32_C(0x80000000)
 #define LEAF_EXTENDED_MAX UINT32_C(0x80000008)
 
@@ -70,6 +71,8 @@ enum {
 	ECX_LAHF = 0,
 	ECX_LZCNT = 5,
 };
+
+#define KVM_NO_IO_DELAY 1 /* writes to port 0x80 need not be made */
 
 #define BIT32(index) ((uint32_t)BIT(index))
 
@@ -210,6 +213,15 @@ static struct machine_cpuid_result leaf_hypervisor(uint32_t leaf)
 		result.eax = MACHINE_TSC_KHZ;
 		result.ebx = (uint32_t)(MACHINE_LAPIC_TIMER_HZ / 1000);
 		break;
+	case LEAF_KVM: /* the second interface: docs/CPUID.md has why */
+		result.eax = LEAF_KVM + 1;
+		result.ebx = text4("KVMK");
+		result.ecx = text4("VMKV");
+		result.edx = text4("M\0\0\0");
+		break;
+	case LEAF_KVM + 1:
+		result.eax = BIT32(KVM_NO_IO_DELAY);
+		break;
 	default:
 		break;
 	}
@@ -259,7 +271,7 @@ struct machine_cpuid_result machine_cpuid(const struct machine *machine, const s
 {
 	if (leaf >= LEAF_EXTENDED && leaf <= LEAF_EXTENDED_MAX)
 		return leaf_extended(machine, leaf);
-	if (leaf >= LEAF_HYPERVISOR && leaf < LEAF_HYPERVISOR + 0x100)
+	if (leaf >= LEAF_HYPERVISOR && leaf < LEAF_HYPERVISOR + 0x200)
 		return leaf_hypervisor(leaf);
 	/* Leaves that do not exist are all zero, as on AMD's processors. */
 	return leaf_basic(machine, vcpu, leaf, subleaf);

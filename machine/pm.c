@@ -14,9 +14,8 @@
 #define EVENT_TIMER UINT16_C(0x0001)
 #define EVENT_GLOBAL UINT16_C(0x0020)
 #define EVENT_POWER_BUTTON UINT16_C(0x0100)
-#define EVENT_WAKE UINT16_C(0x8000)
-#define EVENT_ALL (EVENT_TIMER | EVENT_GLOBAL | EVENT_POWER_BUTTON | EVENT_WAKE)
-#define EVENT_ENABLES (EVENT_TIMER | EVENT_GLOBAL | EVENT_POWER_BUTTON)
+/* Sleep button and clock never come, but can be enabled: systems read back what they wrote. */
+#define EVENT_ENABLES (EVENT_TIMER | EVENT_GLOBAL | EVENT_POWER_BUTTON | UINT16_C(0x0600))
 
 #define CONTROL_SCI_ENABLE UINT16_C(0x0001)
 #define CONTROL_SLEEP_TYPE(control) (((control) >> 10) & 7)
@@ -136,7 +135,7 @@ void machine_pm_port_write(struct machine *machine, uint32_t offset, uint32_t si
 			pm->status &= (uint16_t)~byte;
 			break;
 		case 2:
-			pm->enable = (uint16_t)((pm->enable & ~mask) | byte) & EVENT_ALL;
+			pm->enable = (uint16_t)((pm->enable & ~mask) | byte) & EVENT_ENABLES;
 			break;
 		case MACHINE_PM_CONTROL_OFFSET:
 			control_write(machine, (uint16_t)((pm->control & ~mask) | byte));

@@ -55,6 +55,8 @@ static void power_button_raises_the_system_control_interrupt(void **state)
 	assert_int_equal(in16(0x600), 0x0100);
 	out16(0x600, 0x0100);
 	assert_int_equal(in16(0x600), 0);
+	out16(0x602, 0x0500); /* the clock's event: enabled as far as anybody can see */
+	assert_int_equal(in16(0x602), 0x0500);
 	out8(0xa0, 0x20);
 	out8(0x20, 0x20);
 	assert_int_equal(pending(), -1);
@@ -320,6 +322,9 @@ static void cpuid_hides_what_is_not_determined(void **state)
 	assert_int_equal(machine_cpuid(&machine, &vcpu, 5, 0).eax, 0);
 	r = machine_cpuid(&machine, &vcpu, 0x40000000, 0);
 	assert_memory_equal(&r.ebx, "Yoke", 4);
+	r = machine_cpuid(&machine, &vcpu, 0x40000100, 0);
+	assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0\0", 4);
+	assert_int_equal(machine_cpuid(&machine, &vcpu, 0x40000101, 0).eax, 2);
 	r = machine_cpuid(&machine, &vcpu, 0xd, 0);
 	assert_int_equal(r.ebx, 576);
 	vcpu.xcr0 = 7;
