@@ -3,10 +3,14 @@
 sequential 64 KiB and random 4 KiB, one at a time and 32. Ours is tests/guest/disk_bench.c, Linux's is
 fio on the raw device. Without icount: the device works in host threads, so only wall time tells.
 The images lie in memory, for the host's own disk would decide the writes. The two take turns, and of
-each the best round counts, because a busy machine only ever slows down."""
+each the best round counts, because a busy machine only ever slows down. On a busy machine it slows
+ours down more: who polls never sleeps, so the scheduler takes it for a hog. So both run at a high
+priority where we may give it (root)."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -94,9 +98,19 @@ def measure_linux(directory, images) -> dict:
     return {key: document["jobs"][0][key[1]]["iops"] for key, document in zip(keys, documents)}
 
 
+@contextlib.contextmanager
+def priority(nice: int):
+    """What is started inside gets this nice value, if we may give it."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with contextlib.suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+    yield
+    os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
 def measure(directory):
     ours, linux = [], []
-    with tempfile.TemporaryDirectory(prefix="yoke-bench-", dir="/dev/shm") as images:
+    with tempfile.TemporaryDirectory(prefix="yoke-bench-", dir="/dev/shm") as images, priority(-10):
         for _ in range(ROUNDS):
             ours.append(measure_yoke(directory, images))
             linux.append(measure_linux(directory, images))
