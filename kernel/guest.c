@@ -6,13 +6,13 @@
 #include <string.h>
 
 #include "include/assert.h"
-#include "include/crc32c.h"
 #include "include/memory_layout.h"
 #include "include/trace.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/paging.h"
 #include "kernel/time.h"
+#include "machine/digest.h"
 #include "machine/direct_boot.h"
 #include "machine/guest_paging.h"
 
@@ -25,14 +25,26 @@ TRACE_FILE("guest", TRACE_INFO);
 
 /* ---- start ---- */
 
-static uint32_t fetch_code(void *owner, const struct vcpu_state *state, uint8_t *bytes)
+/* Usually all in one page, which has been executed and so is there; else page by page into a copy. */
+static void fetch_code(void *owner, const struct vcpu_state *state, struct vcpu_code *code)
 {
+	static uint8_t copy[VCPU_INSTRUCTION_SIZE_MAX];
 	const struct guest *guest = owner;
 	uint64_t address = state->rip + state->segments[VCPU_CS].base;
+	uint32_t error_code;
+	uint64_t gpa;
 
 	if (!(state->efer & VCPU_EFER_LMA))
 		address &= UINT32_MAX;
-	return guest_paging_fetch(state, &guest->memory, address, bytes, VCPU_INSTRUCTION_SIZE_MAX);
+	code->size = VCPU_INSTRUCTION_SIZE_MAX;
+	code->in_place = address % PAGE_SIZE <= PAGE_SIZE - VCPU_INSTRUCTION_SIZE_MAX &&
+			 guest_paging_translate(state, &guest->memory, address, GUEST_PAGE_FETCH, &gpa, &error_code);
+	code->bytes = code->in_place ? guest_memory_at(&guest->memory, gpa, VCPU_INSTRUCTION_SIZE_MAX) : NULL;
+	if (code->bytes)
+		return;
+	code->in_place = false;
+	code->bytes = copy;
+	code->size = guest_paging_fetch(state, &guest->memory, address, copy, VCPU_INSTRUCTION_SIZE_MAX);
 }
 
 /* What CR4 may hold is what CPUID promises: one model, in machine/cpuid.c. */
@@ -228,7 +240,7 @@ void guest_outputs(struct guest *guest)
 
 bool guest_time_update(struct guest *guest)
 {
-	struct position exit = vcpu_position(&guest->vcpu);
+	struct position exit = { .exits = guest->vcpu.position.exits, .rip = guest->vcpu.state.rip };
 	uint64_t time_ns;
 	int error = guest_door_time(&guest->door, &exit, &time_ns);
 
@@ -236,7 +248,16 @@ bool guest_time_update(struct guest *guest)
 		guest_stop(guest, guest->door.diverged);
 	if (error)
 		return false;
-	guest->lines_changed |= time_ns >= machine_next_deadline_ns(&guest->machine);
+	if (!guest->deadline_known) {
+		guest->deadline_ns = machine_next_deadline_ns(&guest->machine);
+		guest->deadline_known = true;
+	}
+	if (time_ns < guest->deadline_ns) {
+		machine_time_pass(&guest->machine, time_ns);
+		return true;
+	}
+	guest->lines_changed = true;
+	guest->deadline_known = false;
 	machine_time_set(&guest->machine, time_ns);
 	return true;
 }
@@ -295,27 +316,30 @@ static void compare_check(struct guest *guest, const struct record *record, uint
 								 "machine or memory differ from the log's");
 }
 
-/* The log decides. Applies all that is due here; what to do then is in `plan`. */
-static void replay_inputs(struct guest *guest, struct follower_plan *plan)
+/* The log decides. Applies all that is due here; returns how far the guest may run then. */
+static uint64_t replay_inputs(struct guest *guest)
 {
+	struct follower_plan plan;
+
 	while (is_on(guest)) {
 		struct position here = vcpu_position(&guest->vcpu);
 		struct machine_input input;
 
-		guest_door_plan(&guest->door, &here, plan);
-		guest->state = plan->verdict == FOLLOWER_WAIT ? GUEST_WAITING : GUEST_RUNNING;
-		if (plan->verdict == FOLLOWER_DIVERGED)
-			guest_stop(guest, plan->reason);
-		if (plan->verdict != FOLLOWER_APPLY)
-			return;
-		if (plan->record->kind == RECORD_CHECK) {
-			compare_check(guest, plan->record, guest->check_count++);
-		} else if (plan->record->kind == RECORD_INPUT) {
-			guest_door_input(plan->record, &input);
+		guest_door_plan(&guest->door, &here, &plan);
+		guest->state = plan.verdict == FOLLOWER_WAIT ? GUEST_WAITING : GUEST_RUNNING;
+		if (plan.verdict == FOLLOWER_DIVERGED)
+			guest_stop(guest, plan.reason);
+		if (plan.verdict != FOLLOWER_APPLY)
+			return plan.steps_max;
+		if (plan.record->kind == RECORD_CHECK) {
+			compare_check(guest, plan.record, guest->check_count++);
+		} else if (plan.record->kind == RECORD_INPUT) {
+			guest_door_input(plan.record, &input);
 			apply_input(guest, &input);
 		}
 		follower_applied(&guest->door.follower);
 	}
+	return 0;
 }
 
 /* ---- running ---- */
@@ -327,6 +351,7 @@ static void look_at_lines(struct guest *guest)
 	uint8_t vector;
 
 	guest->lines_changed = false;
+	guest->deadline_known = false; /* whatever touched the lines may have touched a timer */
 	vcpu->task_priority = (uint8_t)machine_cr8_read(&guest->machine);
 	if (machine_nmi_pending(&guest->machine)) {
 		if (vcpu->state.nmi_blocked) {
@@ -344,17 +369,6 @@ static void look_at_lines(struct guest *guest)
 	vcpu_offer_interrupt(vcpu, vector);
 	if (vcpu->state.activity == VCPU_HALTED && vcpu_can_take_interrupt(vcpu))
 		vcpu->state.activity = VCPU_RUNNING;
-}
-
-static void count_exit(struct guest *guest, uint64_t exit_tsc, uint32_t kind, uint64_t entry_tsc)
-{
-	struct guest_exit_count *count = &guest->exits[kind];
-	uint64_t ticks = entry_tsc - exit_tsc;
-
-	count->count++;
-	count->ticks += ticks;
-	if (!count->ticks_min || ticks < count->ticks_min)
-		count->ticks_min = ticks;
 }
 
 /* One run and what its exit asks for. False: the guest cannot go on here and now. */
@@ -383,12 +397,22 @@ static bool run(struct guest *guest, uint64_t steps_max)
 	return !guest->exit_open;
 }
 
+static uint64_t random_steps(struct guest *guest)
+{
+	guest->slice_seed ^= guest->slice_seed << 13;
+	guest->slice_seed ^= guest->slice_seed >> 7;
+	guest->slice_seed ^= guest->slice_seed << 17;
+	return 1 + guest->slice_seed % (2 * guest->slice_mean - 1);
+}
+
 /* How far to run if nothing else ends the slice: to the next timer, within bounds. */
-static uint64_t slice_steps(const struct guest *guest)
+static uint64_t slice_steps(struct guest *guest)
 {
 	uint64_t deadline_ns = machine_next_deadline_ns(&guest->machine);
 	uint64_t now_ns;
 
+	if (guest->slice_mean)
+		return random_steps(guest);
 	if (guest->door.mode == GUEST_DOOR_REPLAY || deadline_ns == MACHINE_NO_DEADLINE)
 		return GUEST_SLICE_STEPS;
 	now_ns = guest_door_now_ns(&guest->door);
@@ -404,21 +428,23 @@ static void run_slice(struct guest *guest)
 	struct vcpu *vcpu = &guest->vcpu;
 
 	for (uint32_t exits = 0; exits < GUEST_SLICE_EXITS; exits++) {
-		struct follower_plan plan = { .verdict = FOLLOWER_RUN, .steps_max = FOLLOWER_STEPS_UNLIMITED };
 		uint64_t exit_tsc = vcpu->tsc_exit;
 		uint32_t kind = guest->exit.kind;
+		uint64_t steps_max = steps_left;
 
 		if (guest->door.mode == GUEST_DOOR_REPLAY)
-			replay_inputs(guest, &plan);
+			steps_max = min_u64(steps_max, replay_inputs(guest));
 		/* Not after the mere end of a slice: the other server's ends elsewhere. */
 		if (guest->lines_changed && (vcpu->position.steps == 0 || guest->input_here))
 			look_at_lines(guest);
 		if (guest->state != GUEST_RUNNING || vcpu->state.activity != VCPU_RUNNING)
 			return;
-		if (!run(guest, min_u64(steps_left, plan.steps_max)))
+		if (!run(guest, steps_max))
 			return;
-		if (exits > 0)
-			count_exit(guest, exit_tsc, kind, vcpu->tsc_entry);
+		if (exits > 0) {
+			guest->exits[kind].count++;
+			guest->exits[kind].ticks += vcpu->tsc_entry - exit_tsc;
+		}
 		if (guest->exit.steps >= steps_left)
 			return;
 		steps_left -= guest->exit.steps;
@@ -476,27 +502,27 @@ uint64_t guest_digest(struct guest *guest, uint64_t check)
 {
 	uint64_t total = guest_memory_total(&guest->memory);
 	uint64_t windows = total / CHECK_WINDOW_SIZE;
-	uint32_t registers;
-	uint32_t rest;
+	uint64_t registers;
+	uint64_t rest;
 
 	vcpu_save(&guest->vcpu);
-	registers = crc32c(0, &guest->vcpu.state, sizeof(guest->vcpu.state));
-	rest = crc32c(0, &guest->machine, sizeof(guest->machine));
+	registers = vcpu_digest(&guest->vcpu.state);
+	rest = machine_digest(&guest->machine);
 	if (check == UINT64_MAX)
-		rest = crc32c(rest, guest->memory.base, total);
+		rest = digest_bytes(rest, guest->memory.base, total);
 	else
-		rest = crc32c(rest, guest->memory.base + check % windows * CHECK_WINDOW_SIZE, CHECK_WINDOW_SIZE);
-	return (uint64_t)registers << 32 | rest;
+		rest = digest_bytes(rest, guest->memory.base + check % windows * CHECK_WINDOW_SIZE, CHECK_WINDOW_SIZE);
+	return (registers & ~UINT64_C(0xffffffff)) | rest >> 32;
 }
 
 void guest_show_exits(const struct guest *guest, void (*print)(const char *format, ...))
 {
-	print("exits by kind: how many, and ticks of the hypervisor for each: mean, least\n");
+	print("exits by kind: how many, and TSC ticks of the hypervisor for each\n");
 	for (uint32_t kind = 0; kind < VCPU_EXIT_KIND_COUNT; kind++) {
 		const struct guest_exit_count *count = &guest->exits[kind];
 
 		if (count->count)
-			print("  %-12s %9lu %7lu %6lu\n", vcpu_exit_name(kind), (unsigned long)count->count,
-			      (unsigned long)(count->ticks / count->count), (unsigned long)count->ticks_min);
+			print("  %-12s %9lu %7lu\n", vcpu_exit_name(kind), (unsigned long)count->count,
+			      (unsigned long)(count->ticks / count->count));
 	}
 }

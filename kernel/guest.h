@@ -55,7 +55,6 @@ struct guest_boot {
 struct guest_exit_count {
 	uint64_t count;
 	uint64_t ticks; /* TSC ticks that we spent on them, from the exit to the next entry */
-	uint64_t ticks_min;
 };
 
 struct guest {
@@ -71,8 +70,13 @@ struct guest {
 	struct vcpu_exit exit;	/* the last one */
 	bool exit_open;		/* not acted upon yet: it waits for a value */
 	bool lines_changed;	/* the interrupt lines are to be looked at */
+	bool deadline_known;	/* `deadline_ns` is machine_next_deadline_ns() */
+	uint64_t deadline_ns;
 	bool input_here;	/* an input took effect at this position */
 	bool nmi_returns;	/* one step more, and NMIs are open again */
+
+	uint64_t slice_mean; /* slices of random length around it, for the determinism tests; 0: as long as may be */
+	uint64_t slice_seed; /* not 0 */
 
 	uint64_t check_next_ns; /* virtual time of the next digest */
 	uint64_t check_count;

@@ -14,6 +14,7 @@
 TRACE_FILE("guest", TRACE_INFO);
 
 #define CR8_MAX 15
+#define CPUID_LEAF_XSAVE 0xd
 /* Iterations of a REP string in one go; interrupts wait for so long. */
 #define STRING_ITERATIONS_MAX 4096
 
@@ -31,7 +32,11 @@ static void done(struct guest *guest)
 static bool act_on_cpuid(struct guest *guest)
 {
 	struct vcpu_state *state = &guest->vcpu.state;
-	struct machine_cpuid_result result = machine_cpuid(&guest->machine, state, (uint32_t)state->gpr[VCPU_RAX],
+	struct machine_cpuid_result result;
+
+	if ((uint32_t)state->gpr[VCPU_RAX] == CPUID_LEAF_XSAVE)
+		guest->vcpu.ops->save(&guest->vcpu); /* it tells of XCR0 */
+	result = machine_cpuid(&guest->machine, state, (uint32_t)state->gpr[VCPU_RAX],
 							   (uint32_t)state->gpr[VCPU_RCX]);
 
 	state->gpr[VCPU_RAX] = result.eax;
@@ -135,7 +140,9 @@ static bool act_on_port(struct guest *guest)
 		machine_port_write(&guest->machine, &guest->memory, exit->port.port, size, access.value);
 	done(guest);
 	guest->lines_changed = true;
-	guest_outputs(guest);
+	/* No virtqueue moves by a port, so what else may want to go out is quickly looked at. */
+	if (guest->machine.serial_output.size | guest->machine.debug_output.size | guest->machine.power)
+		guest_outputs(guest);
 	return true;
 }
 
@@ -162,7 +169,7 @@ static bool act_on_msr(struct guest *guest)
 		good = exit->msr.is_write ? machine_msr_write(&guest->machine, exit->msr.number, exit->msr.value) :
 					    machine_msr_read(&guest->machine, exit->msr.number, &value);
 		result = good ? VCPU_MSR_DONE : VCPU_MSR_FAULT;
-		guest->lines_changed = true;
+		guest->lines_changed |= exit->msr.is_write;
 	}
 	if (result == VCPU_MSR_FAULT) {
 		vcpu_inject_general_protection(vcpu);

@@ -105,6 +105,27 @@ static void make_machine_config(struct machine_config *machine)
 	machine->has_watchdog = config->guest.watchdog_ns != 0;
 }
 
+static uint64_t decimal(const char *text)
+{
+	uint64_t value = 0;
+
+	for (; *text >= '0' && *text <= '9'; text++)
+		value = value * 10 + (uint64_t)(*text - '0');
+	return value;
+}
+
+/* Options of the boot command line for the determinism tests: slice_mean=STEPS slice_seed=N. */
+static void read_slice_options(void)
+{
+	char value[BOOT_OPTION_SIZE];
+
+	if (boot_option(boot->command_line, "slice_mean", value))
+		guest.slice_mean = decimal(value);
+	guest.slice_seed = 1;
+	if (boot_option(boot->command_line, "slice_seed", value))
+		guest.slice_seed = decimal(value) * 2 + 1;
+}
+
 const char *guest_service_init(const struct boot_info *boot_info, const struct config *configuration)
 {
 	static struct machine_config machine;
@@ -116,6 +137,7 @@ const char *guest_service_init(const struct boot_info *boot_info, const struct c
 	if (vcpu_init(&guest.vcpu, apic_timer_register()))
 		return "no guest can run on this server's processor";
 	step_counter_init(&counter, &guest.vcpu);
+	read_slice_options();
 	make_machine_config(&machine);
 	wrong = guest_init(&guest, &machine, &counter, &outside);
 	return wrong ? wrong : prepare_log();
@@ -178,6 +200,8 @@ static bool send_log(void)
 		uart_transmit(&log_port, log_bytes[log_sent++]);
 		sent++;
 	}
+	if (sent > 0 && log_sent == guest.door.log_used && guest.state != GUEST_RUNNING)
+		console_printf("the recording is complete: %lu bytes\n", (unsigned long)log_sent);
 	return sent > 0;
 }
 
@@ -218,9 +242,8 @@ bool guest_service_poll(void)
 {
 	bool worked = guest_poll(&guest);
 
-	worked |= send_log();
 	tell_state();
-	return worked;
+	return send_log() || worked;
 }
 
 struct guest *guest_service_guest(void)

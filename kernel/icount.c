@@ -63,14 +63,14 @@ static const struct step_counter_ops icount_ops = {
 static const struct step_counter uncalibrated = { .ops = &icount_ops };
 
 /* Flat code without paging: RIP is the guest-physical address. */
-static uint32_t fetch_flat(void *owner, const struct vcpu_state *state, uint8_t *bytes)
+static void fetch_flat(void *owner, const struct vcpu_state *state, struct vcpu_code *code)
 {
 	uint64_t size = state->rip < ICOUNT_GUEST_SIZE ? ICOUNT_GUEST_SIZE - state->rip : 0;
 
 	(void)owner;
-	size = min_u64(size, VCPU_INSTRUCTION_SIZE_MAX);
-	memcpy(bytes, test_memory + state->rip, size);
-	return (uint32_t)size;
+	code->bytes = test_memory + state->rip;
+	code->size = (uint32_t)min_u64(size, VCPU_INSTRUCTION_SIZE_MAX);
+	code->in_place = true;
 }
 
 /* 32-bit protected mode, flat, at `entry`, with the descriptor tables that icount_guest.S brings. */

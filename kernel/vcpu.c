@@ -127,11 +127,11 @@ struct position vcpu_position(const struct vcpu *vcpu)
 /* ---- running ---- */
 
 /* `window_watched`: an offered interrupt is not taken, but told of when it could be. */
-static void run_once(struct vcpu *vcpu, uint64_t steps_max, bool window_watched, struct vcpu_exit *exit)
+static inline __attribute__((always_inline)) void run_once(struct vcpu *vcpu, uint64_t steps_max, bool window_watched, struct vcpu_exit *exit)
 {
 	uint32_t timer_count = vcpu->counter->ops->timer_count(vcpu->counter, steps_max);
 
-	vcpu->window_watched = window_watched && vcpu->interrupt_offered;
+	vcpu->window_watched = window_watched;
 	vcpu->ops->run(vcpu, timer_count, exit);
 	vcpu->position.steps += exit->steps;
 	if (!vcpu_exit_is_asynchronous(exit->kind)) {
@@ -166,7 +166,7 @@ static uint64_t step_on(struct vcpu *vcpu, struct vcpu_exit *exit)
 	if (is_shadow)
 		vcpu->interrupt_offered = false;
 	do
-		run_once(vcpu, 1, true, exit);
+		run_once(vcpu, 1, vcpu->interrupt_offered, exit);
 	while (vcpu_exit_is_asynchronous(exit->kind) && exit->steps == 0);
 	if (is_shadow) {
 		vcpu->interrupt_offered = offered;
@@ -184,7 +184,7 @@ void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
 	vcpu->interrupt_taken = false;
 	/* Too early when the last slice's timer came while we were in the hypervisor: once more. */
 	do {
-		run_once(vcpu, steps_max - steps, !vcpu_can_take_interrupt(vcpu), exit);
+		run_once(vcpu, steps_max - steps, vcpu->interrupt_offered && !vcpu_can_take_interrupt(vcpu), exit);
 		steps += exit->steps;
 	} while (vcpu_exit_is_asynchronous(exit->kind) && steps < steps_max);
 	while (is_between(vcpu, exit))

@@ -6,8 +6,8 @@
  *
  * The run loop calls vcpu_run(), acts on the exit, and either moves past the
  * instruction (vcpu_instruction_done) or injects a fault. Between two runs these
- * fields of `state` are current: gpr, rip, rflags, cr0, cr2, cr3, cr4, xcr0, efer, CS,
- * cpl, pat, tsc_aux, debug_control, event, activity, interrupt_shadow, nmi_blocked.
+ * fields of `state` are current: gpr, rip, rflags, cr0, cr3, cr4, efer, CS without its
+ * limit and selector, cpl, pat, tsc_aux, debug_control, event, activity, interrupt_shadow, nmi_blocked.
  * The others after vcpu_save(). gpr, rip and rflags may be changed freely; after a
  * change of anything else call vcpu_load().
  *
@@ -34,11 +34,16 @@
 struct vcpu;
 
 /*
- * Copies up to VCPU_INSTRUCTION_SIZE_MAX bytes of code from the guest's CS:RIP and
- * returns how many: fewer when the next page is missing. For exits whose instruction
- * the processor did not report.
+ * Finds the code at the guest's CS:RIP, for exits whose instruction the processor did
+ * not report: up to VCPU_INSTRUCTION_SIZE_MAX bytes, fewer when the next page is
+ * missing, 0 when none can be read.
  */
-typedef uint32_t vcpu_fetch_function(void *owner, const struct vcpu_state *state, uint8_t *bytes);
+struct vcpu_code {
+	const uint8_t *bytes;
+	uint32_t size;
+	bool in_place; /* `bytes` is the guest's own memory, not a copy made for this call */
+};
+typedef void vcpu_fetch_function(void *owner, const struct vcpu_state *state, struct vcpu_code *code);
 
 struct vcpu_ops {
 	const char *name;

@@ -14,7 +14,7 @@
 uint64_t vcpu_fpu_init(void);
 
 /*
- * The guest's XCR0, which is the processor's own. Read after every exit: QEMU 7.2 does
+ * The guest's XCR0, which is the processor's own. Whoever needs it asks: QEMU 7.2 does
  * not intercept XSETBV, so the guest changes it alone.
  */
 uint64_t vcpu_fpu_xcr0(void);

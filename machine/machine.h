@@ -262,6 +262,16 @@ bool machine_reads_time(const struct machine *machine, const struct machine_acce
 /* Moves virtual time on and lets timers expire. A value in the past changes nothing. */
 void machine_time_set(struct machine *machine, uint64_t now_ns);
 
+/*
+ * The same when `now_ns` is before machine_next_deadline_ns(), which the caller knows:
+ * quick, for guests that read the time all the time.
+ */
+static inline void machine_time_pass(struct machine *machine, uint64_t now_ns)
+{
+	if (now_ns > machine->now_ns)
+		machine->now_ns = now_ns;
+}
+
 /* When the earliest armed timer expires, in virtual time; UINT64_MAX: none is armed. */
 #define MACHINE_NO_DEADLINE UINT64_MAX
 uint64_t machine_next_deadline_ns(const struct machine *machine);

@@ -4,6 +4,7 @@
  * and appendix C. Where the processor tells neither the next RIP nor the operands,
  * the instruction is fetched and looked at.
  */
+#include "include/byte_order.h"
 #include "include/trace.h"
 #include "kernel/svm/svm.h"
 #include "kernel/vcpu.h"
@@ -20,42 +21,95 @@ TRACE_FILE("svm", TRACE_INFO);
 #define CR0_LMSW_MASK UINT64_C(0xf) /* PE MP EM TS */
 #define CR0_TS BIT(3)
 
-static struct svm_instruction fetch_instruction(struct vcpu *vcpu)
-{
-	uint8_t bytes[VCPU_INSTRUCTION_SIZE_MAX];
-	uint32_t size = vcpu->fetch(vcpu->owner, &vcpu->state, bytes);
+/*
+ * The places that exit are few and come again and again, and walking the guest's page
+ * tables for each is most of an exit's cost. A place is remembered with where its
+ * bytes are and what they were; if the same are still there, so is the instruction.
+ * The key mixes address, address space and mode; should two places ever share one, the
+ * bytes still decide, and what is remembered follows from the guest's history alone.
+ */
+#define KNOWN_COUNT 64
+#define KNOWN_SIZE_MAX 8
 
-	return svm_instruction_decode(bytes, size, vcpu_is_64bit(&vcpu->state));
+static const uint8_t nothing[KNOWN_SIZE_MAX];
+
+static struct known_instruction {
+	uint64_t key;
+	const uint8_t *bytes; /* in the guest's memory, or `nothing` */
+	uint64_t word;	      /* what they were, as far as `mask` goes; impossible for `nothing` */
+	uint64_t mask;
+	struct svm_instruction instruction;
+} known[KNOWN_COUNT];
+
+static void forget(struct known_instruction *place)
+{
+	place->bytes = nothing;
+	place->mask = 0;
+	place->word = UINT64_MAX;
+}
+
+void svm_exit_forget(void)
+{
+	for (uint32_t i = 0; i < KNOWN_COUNT; i++)
+		forget(&known[i]);
+}
+
+static __attribute__((noinline)) void learn(struct vcpu *vcpu, struct known_instruction *place, uint64_t key)
+{
+	struct vcpu_code code;
+
+	vcpu->fetch(vcpu->owner, &vcpu->state, &code);
+	forget(place);
+	place->key = key;
+	place->instruction = svm_instruction_decode(code.bytes, code.size, vcpu_is_64bit(&vcpu->state));
+	if (code.in_place && place->instruction.size && place->instruction.size < KNOWN_SIZE_MAX) {
+		place->bytes = code.bytes;
+		place->mask = BIT(place->instruction.size * 8) - 1;
+		place->word = load_le64(code.bytes) & place->mask;
+	}
+}
+
+static inline const struct svm_instruction *fetch_instruction(struct vcpu *vcpu)
+{
+	const struct vcpu_state *state = &vcpu->state;
+	const struct vcpu_segment *code = &state->segments[VCPU_CS];
+	uint64_t address = state->rip + code->base;
+	uint64_t key = address ^ state->cr3 << 17 ^ (uint64_t)code->attributes << 48;
+	struct known_instruction *place = &known[(address ^ address >> 8) % KNOWN_COUNT];
+
+	if (place->key != key || (load_le64(place->bytes) & place->mask) != place->word)
+		learn(vcpu, place, key);
+	return &place->instruction;
 }
 
 /* The guest's code is no longer what just exited (it changed its page tables without INVLPG): #UD is fair. */
-static void exit_undecodable(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+static __attribute__((noinline)) void exit_undecodable(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
 	trace(TRACE_DEBUG, "exit %#lx at rip %#lx: instruction not readable or not known", vmcb->exit_code,
 	      vcpu->state.rip);
 	exit->kind = VCPU_EXIT_UNDEFINED;
 }
 
-static void exit_plain(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit, uint32_t kind)
+static inline __attribute__((always_inline)) void exit_plain(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit, uint32_t kind)
 {
-	struct svm_instruction instruction = fetch_instruction(vcpu);
+	const struct svm_instruction *instruction = fetch_instruction(vcpu);
 
 	exit->kind = kind;
-	exit->instruction_size = instruction.size;
-	if (!instruction.size)
+	exit->instruction_size = instruction->size;
+	if (!instruction->size)
 		exit_undecodable(vcpu, vmcb, exit);
 }
 
 /* RDTSCP comes as RDTSC from some processors (QEMU's), so the bytes decide. */
 static void exit_tsc(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
-	struct svm_instruction instruction = fetch_instruction(vcpu);
-	bool is_rdtscp = instruction.opcode == OPCODE_GROUP7 && instruction.modrm == MODRM_RDTSCP;
+	const struct svm_instruction *instruction = fetch_instruction(vcpu);
+	bool is_rdtscp = instruction->opcode == OPCODE_GROUP7 && instruction->modrm == MODRM_RDTSCP;
 
 	exit->kind = VCPU_EXIT_TSC;
-	exit->instruction_size = instruction.size;
+	exit->instruction_size = instruction->size;
 	exit->tsc.is_rdtscp = is_rdtscp;
-	if (!instruction.size || !instruction.is_two_byte || !(is_rdtscp || instruction.opcode == OPCODE_RDTSC))
+	if (!instruction->size || !instruction->is_two_byte || !(is_rdtscp || instruction->opcode == OPCODE_RDTSC))
 		exit_undecodable(vcpu, vmcb, exit);
 }
 
@@ -95,26 +149,26 @@ static void exit_port(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcp
 /* MOV to CR0, CR4, CR8; CLTS; LMSW of a register. LMSW of memory nobody writes: #UD, with a trace line. */
 static void exit_cr_write(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
-	struct svm_instruction instruction = fetch_instruction(vcpu);
+	const struct svm_instruction *instruction = fetch_instruction(vcpu);
 	const struct vcpu_state *state = &vcpu->state;
 
 	exit->kind = VCPU_EXIT_CR;
-	exit->instruction_size = instruction.size;
+	exit->instruction_size = instruction->size;
 	exit->cr.number = (uint32_t)(vmcb->exit_code - SVM_EXIT_CR0_WRITE);
 	exit->cr.is_read = 0;
-	if (!instruction.size || !instruction.is_two_byte) {
+	if (!instruction->size || !instruction->is_two_byte) {
 		exit_undecodable(vcpu, vmcb, exit);
-	} else if (instruction.opcode == OPCODE_MOV_TO_CR) {
-		exit->cr.value = state->gpr[instruction.rm];
+	} else if (instruction->opcode == OPCODE_MOV_TO_CR) {
+		exit->cr.value = state->gpr[instruction->rm];
 		if (!vcpu_is_64bit(state))
 			exit->cr.value &= UINT32_MAX;
-	} else if (instruction.opcode == OPCODE_CLTS) {
+	} else if (instruction->opcode == OPCODE_CLTS) {
 		exit->cr.value = state->cr0 & ~CR0_TS;
-	} else if (instruction.opcode == OPCODE_GROUP7 && (instruction.reg & 7) == GROUP7_LMSW &&
-		   instruction.modrm >= 0xc0) {
+	} else if (instruction->opcode == OPCODE_GROUP7 && (instruction->reg & 7) == GROUP7_LMSW &&
+		   instruction->modrm >= 0xc0) {
 		/* LMSW sets PE but never clears it. */
 		exit->cr.value = (state->cr0 & ~(CR0_LMSW_MASK & ~VCPU_CR0_PE)) |
-				 (state->gpr[instruction.rm] & CR0_LMSW_MASK);
+				 (state->gpr[instruction->rm] & CR0_LMSW_MASK);
 	} else {
 		exit_undecodable(vcpu, vmcb, exit);
 	}
@@ -122,14 +176,14 @@ static void exit_cr_write(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct
 
 static void exit_cr4_read(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
-	struct svm_instruction instruction = fetch_instruction(vcpu);
+	const struct svm_instruction *instruction = fetch_instruction(vcpu);
 
 	exit->kind = VCPU_EXIT_CR;
-	exit->instruction_size = instruction.size;
+	exit->instruction_size = instruction->size;
 	exit->cr.number = 4;
 	exit->cr.is_read = 1;
-	exit->cr.gpr = instruction.rm;
-	if (!instruction.size || !instruction.is_two_byte || instruction.opcode != OPCODE_MOV_FROM_CR)
+	exit->cr.gpr = instruction->rm;
+	if (!instruction->size || !instruction->is_two_byte || instruction->opcode != OPCODE_MOV_FROM_CR)
 		exit_undecodable(vcpu, vmcb, exit);
 }
 
@@ -151,8 +205,18 @@ static void exit_invalid(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 	exit->invalid.information[1] = vmcb->exit_information2;
 }
 
+/* Exits of which only the instruction's size has to be found out. */
+static const uint8_t plain_kinds[] = {
+	[SVM_EXIT_CPUID] = VCPU_EXIT_CPUID, [SVM_EXIT_RDPMC] = VCPU_EXIT_RDPMC,	 [SVM_EXIT_HLT] = VCPU_EXIT_HLT,
+	[SVM_EXIT_INVD] = VCPU_EXIT_CACHE,  [SVM_EXIT_WBINVD] = VCPU_EXIT_CACHE, [SVM_EXIT_VMMCALL] = VCPU_EXIT_HYPERCALL,
+};
+
 void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
+	if (vmcb->exit_code < ARRAY_SIZE(plain_kinds) && plain_kinds[vmcb->exit_code]) {
+		exit_plain(vcpu, vmcb, exit, plain_kinds[vmcb->exit_code]);
+		return;
+	}
 	exit->instruction_size = 0;
 	switch (vmcb->exit_code) {
 	case SVM_EXIT_INTR:
@@ -164,15 +228,9 @@ void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_ex
 	case SVM_EXIT_INIT:
 		exit->kind = VCPU_EXIT_SERVER_INIT;
 		break;
-	case SVM_EXIT_CPUID:
-		exit_plain(vcpu, vmcb, exit, VCPU_EXIT_CPUID);
-		break;
 	case SVM_EXIT_RDTSC:
 	case SVM_EXIT_RDTSCP:
 		exit_tsc(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_RDPMC:
-		exit_plain(vcpu, vmcb, exit, VCPU_EXIT_RDPMC);
 		break;
 	case SVM_EXIT_PORT:
 		exit_port(vcpu, vmcb, exit);
@@ -182,16 +240,6 @@ void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_ex
 		break;
 	case SVM_EXIT_XSETBV:
 		exit_xsetbv(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_HLT:
-		exit_plain(vcpu, vmcb, exit, VCPU_EXIT_HLT);
-		break;
-	case SVM_EXIT_INVD:
-	case SVM_EXIT_WBINVD:
-		exit_plain(vcpu, vmcb, exit, VCPU_EXIT_CACHE);
-		break;
-	case SVM_EXIT_VMMCALL:
-		exit_plain(vcpu, vmcb, exit, VCPU_EXIT_HYPERCALL);
 		break;
 	case SVM_EXIT_CR4_READ:
 		exit_cr4_read(vcpu, vmcb, exit);

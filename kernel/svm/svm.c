@@ -133,6 +133,8 @@ static void svm_save(struct vcpu *vcpu)
 	segment_save(&state->segments[VCPU_TR], &vmcb->tr);
 	state->gdtr = (struct vcpu_descriptor_table){ .base = vmcb->gdtr.base, .limit = vmcb->gdtr.limit };
 	state->idtr = (struct vcpu_descriptor_table){ .base = vmcb->idtr.base, .limit = vmcb->idtr.limit };
+	state->cr2 = vmcb->cr2;
+	state->xcr0 = vcpu_fpu_xcr0();
 	state->dr6 = vmcb->dr6;
 	state->dr7 = vmcb->dr7;
 	state->star = vmcb->star;
@@ -229,14 +231,14 @@ static void before_run(struct vcpu *vcpu, uint32_t timer_count)
 	if (vcpu->interrupt_offered)
 		vmcb->interrupt |= SVM_INTERRUPT_IRQ | SVM_INTERRUPT_PRIORITY_HIGHEST | SVM_INTERRUPT_IGNORE_TPR |
 				   (uint64_t)vcpu->interrupt_vector << SVM_INTERRUPT_VECTOR_SHIFT;
-	vmcb->intercept1 &= (uint32_t)~SVM_INTERCEPT1_WINDOW;
 	if (vcpu->window_watched)
 		vmcb->intercept1 |= (uint32_t)SVM_INTERCEPT1_WINDOW;
+	else
+		vmcb->intercept1 &= (uint32_t)~SVM_INTERCEPT1_WINDOW;
 	vmcb->tlb_control = 0;
 	if (flush_wanted)
 		vmcb->tlb_control = features & SVM_FEATURE_FLUSH_BY_ASID ? SVM_TLB_FLUSH_GUEST : SVM_TLB_FLUSH_ALL;
 	flush_wanted = false;
-	vmcb->clean = 0;
 	run_frame.timer_count = timer_count;
 }
 
@@ -249,11 +251,10 @@ static void after_run(struct vcpu *vcpu)
 	state->gpr[VCPU_RAX] = vmcb->rax;
 	state->rflags = vmcb->rflags;
 	state->cr0 = vmcb->cr0;
-	state->cr2 = vmcb->cr2;
 	state->cr3 = vmcb->cr3;
 	state->cpl = vmcb->cpl;
-	state->xcr0 = vcpu_fpu_xcr0();
-	segment_save(&state->segments[VCPU_CS], &vmcb->cs);
+	state->segments[VCPU_CS].base = vmcb->cs.base;
+	state->segments[VCPU_CS].attributes = vmcb->cs.attributes;
 	state->interrupt_shadow = vmcb->shadow & SVM_SHADOW ? 1 : 0;
 	if (vcpu->interrupt_offered && !vcpu->window_watched && !(vmcb->interrupt & SVM_INTERRUPT_IRQ)) {
 		vcpu->interrupt_offered = false;
@@ -333,6 +334,7 @@ static void svm_unmap_all(struct vcpu *vcpu)
 {
 	svm_flush(vcpu);
 	svm_npt_clear();
+	svm_exit_forget();
 }
 
 const struct vcpu_ops svm_vcpu_ops = {

@@ -223,6 +223,9 @@ struct vcpu;
 /* exit.c: makes `exit` of what the hardware left in the VMCB; decodes what the processor did not. */
 void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_exit *exit);
 
+/* The guest's memory is another from now on: what was remembered of its code is void. */
+void svm_exit_forget(void);
+
 /* npt.c: the address of the empty root table (0: no memory); then mappings, 4 KiB aligned. */
 uint64_t svm_npt_init(void);
 void svm_npt_clear(void);

@@ -74,11 +74,12 @@ static uint64_t option(const char *name, uint64_t otherwise)
 
 /* ---- the guest ---- */
 
-static uint32_t fetch(void *owner, const struct vcpu_state *state, uint8_t *bytes)
+static void fetch(void *owner, const struct vcpu_state *state, struct vcpu_code *code)
 {
 	(void)owner;
-	memcpy(bytes, memory + state->rip, VCPU_INSTRUCTION_SIZE_MAX);
-	return VCPU_INSTRUCTION_SIZE_MAX;
+	code->bytes = memory + state->rip;
+	code->size = VCPU_INSTRUCTION_SIZE_MAX;
+	code->in_place = true;
 }
 
 static void store(uint64_t gpa, uint64_t value)
