@@ -51,14 +51,14 @@ enum vcpu_segment_name {
 };
 
 /* `attributes` as in the VMCB: bits 40..47 of the descriptor, then its bits 52..55 (APM 2, 15.5.1). */
-#define VCPU_SEGMENT_TYPE     UINT16_C(0x000f)
+#define VCPU_SEGMENT_TYPE UINT16_C(0x000f)
 #define VCPU_SEGMENT_CODE_DATA UINT16_C(0x0010) /* S: not a system segment */
 #define VCPU_SEGMENT_DPL(attributes) (((attributes) >> 5) & 3)
-#define VCPU_SEGMENT_PRESENT  UINT16_C(0x0080)
+#define VCPU_SEGMENT_PRESENT UINT16_C(0x0080)
 #define VCPU_SEGMENT_AVAILABLE UINT16_C(0x0100)
-#define VCPU_SEGMENT_LONG     UINT16_C(0x0200) /* L: 64-bit code */
+#define VCPU_SEGMENT_LONG UINT16_C(0x0200)	 /* L: 64-bit code */
 #define VCPU_SEGMENT_DEFAULT_32 UINT16_C(0x0400) /* D/B */
-#define VCPU_SEGMENT_GRANULAR UINT16_C(0x0800) /* G; `limit` is in bytes all the same */
+#define VCPU_SEGMENT_GRANULAR UINT16_C(0x0800)	 /* G; `limit` is in bytes all the same */
 
 struct vcpu_segment {
 	uint64_t base;
@@ -136,7 +136,7 @@ struct vcpu_state {
 	uint64_t debug_control; /* DEBUGCTL */
 
 	struct vcpu_event event;
-	uint8_t activity; /* enum vcpu_activity */
+	uint8_t activity;	  /* enum vcpu_activity */
 	uint8_t interrupt_shadow; /* STI or MOV SS just retired */
 	uint8_t nmi_blocked;	  /* between an NMI's delivery and the next IRET */
 	uint8_t cpl;		  /* in real mode 0, in virtual-8086 mode 3 */

@@ -363,9 +363,9 @@ static void put_address(struct builder *builder, uint32_t port, uint32_t bits)
 	put64(builder, port);
 }
 
-#define FADT_FLAGS                                                                                 \
-	(BIT(0) /* WBINVD works */ | BIT(2) /* C1 */ | BIT(5) /* no sleep button */ | BIT(6) /* the clock does not wake */ | \
-	 BIT(10) /* reset register */)
+#define FADT_FLAGS                                                                                           \
+	(BIT(0) /* WBINVD works */ | BIT(2) /* C1 */ | BIT(5) /* no sleep button */ |                        \
+	 BIT(6) /* the clock does not wake */ | BIT(10) /* reset register */)
 #define FADT_BOOT_FLAGS (BIT(0) /* ISA devices */ | BIT(1) /* 8042 */)
 
 /* 5.2.9. SMI_CMD is 0: the hardware is in ACPI mode always. */
@@ -433,7 +433,7 @@ static uint32_t madt_build(struct builder *builder)
 	uint32_t start = table_begin(builder, "APIC", 3);
 
 	put32(builder, MACHINE_LAPIC_BASE);
-	put32(builder, 1); /* there are 8259s, too */
+	put32(builder, 1);	/* there are 8259s, too */
 	put16(builder, 0x0800); /* local APIC, 8 bytes: processor 0, identifier 0, enabled */
 	put16(builder, 0);
 	put32(builder, 1);
@@ -453,8 +453,8 @@ static uint32_t madt_build(struct builder *builder)
 	return start;
 }
 
-static uint32_t root_build(struct builder *builder, const char *signature, uint32_t pointer_size, uint32_t fadt,
-			   uint32_t madt)
+static uint32_t root_build(struct builder *builder, const char *signature, uint32_t pointer_size,
+			   uint32_t fadt, uint32_t madt)
 {
 	uint32_t start = table_begin(builder, signature, 1);
 
@@ -508,7 +508,8 @@ static void pointer_move(uint8_t *at, uint32_t size, uint64_t base)
 		store_le32(at, load_le32(at) + (uint32_t)base);
 }
 
-void machine_acpi_place(uint8_t *block, uint8_t *rsdp, const struct machine_acpi_layout *layout, uint64_t base)
+void machine_acpi_place(uint8_t *block, uint8_t *rsdp, const struct machine_acpi_layout *layout,
+			uint64_t base)
 {
 	for (uint32_t i = 0; i < layout->pointer_count; i++)
 		pointer_move(block + layout->pointers[i].offset, layout->pointers[i].size, base);

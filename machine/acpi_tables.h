@@ -30,7 +30,7 @@ struct machine_acpi_pointer {
 };
 
 struct machine_acpi_layout {
-	uint32_t size; /* of the block */
+	uint32_t size;	      /* of the block */
 	uint32_t table_count; /* tables with a checksum at their byte 9 */
 	uint32_t pointer_count;
 	uint32_t rsdt; /* offsets */
@@ -53,6 +53,7 @@ void machine_acpi_build(const struct machine *machine, uint8_t *block, uint8_t *
 			struct machine_acpi_layout *layout);
 
 /* Moves block and RSDP to guest-physical `base` of the block: pointers and checksums become final. */
-void machine_acpi_place(uint8_t *block, uint8_t *rsdp, const struct machine_acpi_layout *layout, uint64_t base);
+void machine_acpi_place(uint8_t *block, uint8_t *rsdp, const struct machine_acpi_layout *layout,
+			uint64_t base);
 
 #endif

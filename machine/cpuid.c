@@ -78,16 +78,16 @@ enum {
 
 /* Leaf 1's EDX without APIC, which the APIC base MSR shows or hides. */
 #define FEATURES_EDX                                                                                         \
-	(BIT32(EDX_FPU) | BIT32(EDX_DE) | BIT32(EDX_PSE) | BIT32(EDX_TSC) | BIT32(EDX_MSR) | BIT32(EDX_PAE) | \
-	 BIT32(EDX_MCE) | BIT32(EDX_CX8) | BIT32(EDX_SEP) | BIT32(EDX_MTRR) | BIT32(EDX_PGE) | BIT32(EDX_MCA) | \
-	 BIT32(EDX_CMOV) | BIT32(EDX_PAT) | BIT32(EDX_PSE36) | BIT32(EDX_CLFLUSH) | BIT32(EDX_MMX) |          \
-	 BIT32(EDX_FXSR) | BIT32(EDX_SSE) | BIT32(EDX_SSE2))
+	(BIT32(EDX_FPU) | BIT32(EDX_DE) | BIT32(EDX_PSE) | BIT32(EDX_TSC) | BIT32(EDX_MSR) |                 \
+	 BIT32(EDX_PAE) | BIT32(EDX_MCE) | BIT32(EDX_CX8) | BIT32(EDX_SEP) | BIT32(EDX_MTRR) |               \
+	 BIT32(EDX_PGE) | BIT32(EDX_MCA) | BIT32(EDX_CMOV) | BIT32(EDX_PAT) | BIT32(EDX_PSE36) |             \
+	 BIT32(EDX_CLFLUSH) | BIT32(EDX_MMX) | BIT32(EDX_FXSR) | BIT32(EDX_SSE) | BIT32(EDX_SSE2))
 /* Of these, what AMD repeats in leaf 0x80000001. */
 #define FEATURES_EDX_REPEATED UINT32_C(0x0183f3ff)
-#define FEATURES_ECX                                                                                          \
-	(BIT32(ECX_SSE3) | BIT32(ECX_PCLMUL) | BIT32(ECX_SSSE3) | BIT32(ECX_CX16) | BIT32(ECX_SSE41) |         \
-	 BIT32(ECX_SSE42) | BIT32(ECX_X2APIC) | BIT32(ECX_MOVBE) | BIT32(ECX_POPCNT) | BIT32(ECX_TSC_DEADLINE) | \
-	 BIT32(ECX_AES) | BIT32(ECX_HYPERVISOR))
+#define FEATURES_ECX                                                                                         \
+	(BIT32(ECX_SSE3) | BIT32(ECX_PCLMUL) | BIT32(ECX_SSSE3) | BIT32(ECX_CX16) | BIT32(ECX_SSE41) |       \
+	 BIT32(ECX_SSE42) | BIT32(ECX_X2APIC) | BIT32(ECX_MOVBE) | BIT32(ECX_POPCNT) |                       \
+	 BIT32(ECX_TSC_DEADLINE) | BIT32(ECX_AES) | BIT32(ECX_HYPERVISOR))
 #define FEATURES_ECX_AVX (BIT32(ECX_XSAVE) | BIT32(ECX_AVX) | BIT32(ECX_FMA) | BIT32(ECX_F16C))
 #define FEATURES_EBX7 (BIT32(EBX7_FSGSBASE) | BIT32(EBX7_SMEP) | BIT32(EBX7_ERMS) | BIT32(EBX7_SMAP))
 #define FEATURES_EBX7_AVX (BIT32(EBX7_BMI1) | BIT32(EBX7_BMI2) | BIT32(EBX7_AVX2))
@@ -150,13 +150,14 @@ static struct machine_cpuid_result leaf_xsave(const struct machine *machine, con
 /* Twelve or sixteen characters as registers. */
 static uint32_t text4(const char *text)
 {
-	return (uint32_t)(uint8_t)text[0] | (uint32_t)(uint8_t)text[1] << 8 | (uint32_t)(uint8_t)text[2] << 16 |
-	       (uint32_t)(uint8_t)text[3] << 24;
+	return (uint32_t)(uint8_t)text[0] | (uint32_t)(uint8_t)text[1] << 8 |
+	       (uint32_t)(uint8_t)text[2] << 16 | (uint32_t)(uint8_t)text[3] << 24;
 }
 
 static struct machine_cpuid_result leaf_brand(uint32_t part)
 {
-	static const char brand[49] = "Yoke virtual processor\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+	static const char brand[49] =
+		"Yoke virtual processor\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 	const char *text = brand + part * 16;
 
 	return (struct machine_cpuid_result){
@@ -242,8 +243,9 @@ static struct machine_cpuid_result leaf_extended(const struct machine *machine, 
 	case LEAF_EXTENDED + 1:
 		result.eax = SIGNATURE;
 		result.ecx = BIT32(ECX_LAHF) | (machine->config.has_avx ? BIT32(ECX_LZCNT) : 0);
-		result.edx = ((FEATURES_EDX | apic_edx(machine)) & FEATURES_EDX_REPEATED) | BIT32(EDX_SYSCALL) |
-			     BIT32(EDX_NX) | BIT32(EDX_PAGE_1G) | BIT32(EDX_RDTSCP) | BIT32(EDX_LONG_MODE);
+		result.edx = ((FEATURES_EDX | apic_edx(machine)) & FEATURES_EDX_REPEATED) |
+			     BIT32(EDX_SYSCALL) | BIT32(EDX_NX) | BIT32(EDX_PAGE_1G) | BIT32(EDX_RDTSCP) |
+			     BIT32(EDX_LONG_MODE);
 		break;
 	case LEAF_EXTENDED + 2 ... LEAF_EXTENDED + 4:
 		return leaf_brand(leaf - LEAF_EXTENDED - 2);
@@ -266,8 +268,8 @@ static struct machine_cpuid_result leaf_extended(const struct machine *machine, 
 	return result;
 }
 
-struct machine_cpuid_result machine_cpuid(const struct machine *machine, const struct vcpu_state *vcpu, uint32_t leaf,
-					  uint32_t subleaf)
+struct machine_cpuid_result machine_cpuid(const struct machine *machine, const struct vcpu_state *vcpu,
+					  uint32_t leaf, uint32_t subleaf)
 {
 	if (leaf >= LEAF_EXTENDED && leaf <= LEAF_EXTENDED_MAX)
 		return leaf_extended(machine, leaf);

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-
 #define REX_W 8
 #define REX_R 4
 #define REX_X 2
@@ -81,8 +80,8 @@ static int prefix_segment(uint8_t byte)
 }
 
 /* Takes prefixes up to the opcode, which it returns. A REX counts only right before it (1.2.7). */
-static uint8_t take_prefixes(struct cursor *cursor, struct machine_instruction *instruction, bool *operand_override,
-			     bool *address_override)
+static uint8_t take_prefixes(struct cursor *cursor, struct machine_instruction *instruction,
+			     bool *operand_override, bool *address_override)
 {
 	for (;;) {
 		uint8_t byte = take8(cursor);
@@ -146,8 +145,10 @@ static void take_opcode(struct cursor *cursor, struct machine_instruction *instr
 static bool opcode_has_modrm(const struct machine_instruction *instruction)
 {
 	static const uint32_t one_byte[8] = {
-		0x0f0f0f0f, 0x0f0f0f0f, 0x00000000, 0x00000a0c, /* 00..7f: 62 63 69 6b */
-		0x0000ffff, 0x00000000, 0xff0f00f3, 0xc0c00000, /* 80..ff: c0 c1 c4..c7 d0..d3 d8..df f6 f7 fe ff */
+		0x0f0f0f0f, 0x0f0f0f0f,
+		0x00000000, 0x00000a0c, /* 00..7f: 62 63 69 6b */
+		0x0000ffff, 0x00000000,
+		0xff0f00f3, 0xc0c00000, /* 80..ff: c0 c1 c4..c7 d0..d3 d8..df f6 f7 fe ff */
 	};
 	static const uint32_t two_bytes[8] = {
 		0xffffa00f, 0xff00ffff, 0xffffffff, 0xff7fffff, /* 00..7f */
@@ -165,8 +166,14 @@ static void take_memory_16(struct cursor *cursor, struct machine_instruction *in
 {
 	static const uint8_t bases[8] = { VCPU_RBX, VCPU_RBX, VCPU_RBP, VCPU_RBP,
 					  VCPU_RSI, VCPU_RDI, VCPU_RBP, VCPU_RBX };
-	static const uint8_t indices[8] = { VCPU_RSI, VCPU_RDI, VCPU_RSI, VCPU_RDI, MACHINE_NO_REGISTER,
-					    MACHINE_NO_REGISTER, MACHINE_NO_REGISTER, MACHINE_NO_REGISTER };
+	static const uint8_t indices[8] = { VCPU_RSI,
+					    VCPU_RDI,
+					    VCPU_RSI,
+					    VCPU_RDI,
+					    MACHINE_NO_REGISTER,
+					    MACHINE_NO_REGISTER,
+					    MACHINE_NO_REGISTER,
+					    MACHINE_NO_REGISTER };
 	bool direct = instruction->modrm_mod == 0 && rm == 6;
 	uint32_t size = direct ? 2 : instruction->modrm_mod;
 
@@ -316,7 +323,8 @@ static void take_immediate(struct cursor *cursor, struct machine_instruction *in
 }
 
 /* Encodings that this decoder does not know: their first byte is in the place of the opcode. */
-static bool is_vector_prefix(const struct cursor *cursor, const struct machine_instruction *instruction, uint8_t first)
+static bool is_vector_prefix(const struct cursor *cursor, const struct machine_instruction *instruction,
+			     uint8_t first)
 {
 	uint8_t next = cursor->at < cursor->count ? cursor->bytes[cursor->at] : 0;
 
@@ -325,8 +333,8 @@ static bool is_vector_prefix(const struct cursor *cursor, const struct machine_i
 	return instruction->mode_bits == 64 || next >= 0xc0;
 }
 
-int machine_instruction_decode(struct machine_instruction *instruction, const uint8_t *bytes, uint32_t bytes_count,
-			       uint32_t mode_bits)
+int machine_instruction_decode(struct machine_instruction *instruction, const uint8_t *bytes,
+			       uint32_t bytes_count, uint32_t mode_bits)
 {
 	bool operand_override = false;
 	bool address_override = false;
@@ -383,5 +391,6 @@ uint64_t machine_operand_address(const struct machine_instruction *instruction, 
 		offset += vcpu->gpr[instruction->index] * instruction->scale;
 	if (instruction->rip_relative)
 		offset += vcpu->rip + instruction->size;
-	return machine_linear_address(vcpu, instruction->segment, truncate(offset, instruction->address_size));
+	return machine_linear_address(vcpu, instruction->segment,
+				      truncate(offset, instruction->address_size));
 }

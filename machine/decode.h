@@ -23,8 +23,8 @@ enum machine_opcode_map {
 #define MACHINE_NO_REGISTER 0xff
 
 struct machine_instruction {
-	uint8_t size; /* bytes, prefixes included */
-	uint8_t mode_bits; /* 16, 32 or 64: of the code segment */
+	uint8_t size;	      /* bytes, prefixes included */
+	uint8_t mode_bits;    /* 16, 32 or 64: of the code segment */
 	uint8_t operand_size; /* 2, 4 or 8; byte opcodes are for the reader to know */
 	uint8_t address_size; /* 2, 4 or 8 */
 
@@ -33,8 +33,8 @@ struct machine_instruction {
 	uint8_t repeat; /* 0, 0xf2 or 0xf3 */
 	uint8_t lock;
 
-	uint8_t rex; /* 0: none */
-	uint8_t segment; /* enum vcpu_segment_name that applies to the memory operand */
+	uint8_t rex;		  /* 0: none */
+	uint8_t segment;	  /* enum vcpu_segment_name that applies to the memory operand */
 	uint8_t segment_override; /* was it named by a prefix? */
 	uint8_t has_modrm;
 
@@ -59,8 +59,8 @@ struct machine_instruction {
  * the bytes end inside it; -EINVAL when it is no instruction or one that is not
  * decoded (see above).
  */
-int machine_instruction_decode(struct machine_instruction *instruction, const uint8_t *bytes, uint32_t bytes_count,
-			       uint32_t mode_bits);
+int machine_instruction_decode(struct machine_instruction *instruction, const uint8_t *bytes,
+			       uint32_t bytes_count, uint32_t mode_bits);
 
 /* 16, 32 or 64: how the processor reads code now. */
 uint32_t machine_mode_bits(const struct vcpu_state *vcpu);
@@ -69,7 +69,8 @@ uint32_t machine_mode_bits(const struct vcpu_state *vcpu);
 void machine_rip_advance(struct vcpu_state *vcpu, uint32_t size);
 
 /* Linear address of the memory operand (modrm_mod is not 3, or a moffs). */
-uint64_t machine_operand_address(const struct machine_instruction *instruction, const struct vcpu_state *vcpu);
+uint64_t machine_operand_address(const struct machine_instruction *instruction,
+				 const struct vcpu_state *vcpu);
 
 /* Linear address of `offset` in `segment`: 32 bits, or 64 with only FS and GS having a base. */
 uint64_t machine_linear_address(const struct vcpu_state *vcpu, uint32_t segment, uint64_t offset);

@@ -11,9 +11,11 @@
 #include "include/byte_order.h"
 #include "machine/machine.h"
 
-#define FIELD(member)                                                                                       \
-	{ .name = #member, .offset = (uint32_t)offsetof(struct machine, member),                              \
-	  .size = (uint32_t)sizeof(((struct machine *)0)->member) }
+#define FIELD(member)                                                                                        \
+	{                                                                                                    \
+		.name = #member, .offset = (uint32_t)offsetof(struct machine, member),                       \
+		.size = (uint32_t)sizeof(((struct machine *)0)->member)                                      \
+	}
 
 static const struct machine_digest_field machine_fields[] = {
 	FIELD(config),
@@ -100,19 +102,39 @@ static const struct machine_digest_field machine_fields[] = {
 };
 #undef FIELD
 
-#define FIELD(member)                                                                                       \
-	{ .name = #member, .offset = (uint32_t)offsetof(struct vcpu_state, member),                           \
-	  .size = (uint32_t)sizeof(((struct vcpu_state *)0)->member) }
+#define FIELD(member)                                                                                        \
+	{                                                                                                    \
+		.name = #member, .offset = (uint32_t)offsetof(struct vcpu_state, member),                    \
+		.size = (uint32_t)sizeof(((struct vcpu_state *)0)->member)                                   \
+	}
 
 static const struct machine_digest_field vcpu_fields[] = {
-	FIELD(gpr[VCPU_RAX]), FIELD(gpr[VCPU_RCX]), FIELD(gpr[VCPU_RDX]), FIELD(gpr[VCPU_RBX]),
-	FIELD(gpr[VCPU_RSP]), FIELD(gpr[VCPU_RBP]), FIELD(gpr[VCPU_RSI]), FIELD(gpr[VCPU_RDI]),
-	FIELD(gpr[VCPU_R8]),  FIELD(gpr[VCPU_R9]),  FIELD(gpr[VCPU_R10]), FIELD(gpr[VCPU_R11]),
-	FIELD(gpr[VCPU_R12]), FIELD(gpr[VCPU_R13]), FIELD(gpr[VCPU_R14]), FIELD(gpr[VCPU_R15]),
+	FIELD(gpr[VCPU_RAX]),
+	FIELD(gpr[VCPU_RCX]),
+	FIELD(gpr[VCPU_RDX]),
+	FIELD(gpr[VCPU_RBX]),
+	FIELD(gpr[VCPU_RSP]),
+	FIELD(gpr[VCPU_RBP]),
+	FIELD(gpr[VCPU_RSI]),
+	FIELD(gpr[VCPU_RDI]),
+	FIELD(gpr[VCPU_R8]),
+	FIELD(gpr[VCPU_R9]),
+	FIELD(gpr[VCPU_R10]),
+	FIELD(gpr[VCPU_R11]),
+	FIELD(gpr[VCPU_R12]),
+	FIELD(gpr[VCPU_R13]),
+	FIELD(gpr[VCPU_R14]),
+	FIELD(gpr[VCPU_R15]),
 	FIELD(rip),
 	FIELD(rflags),
-	FIELD(segments[VCPU_ES]), FIELD(segments[VCPU_CS]), FIELD(segments[VCPU_SS]), FIELD(segments[VCPU_DS]),
-	FIELD(segments[VCPU_FS]), FIELD(segments[VCPU_GS]), FIELD(segments[VCPU_LDTR]), FIELD(segments[VCPU_TR]),
+	FIELD(segments[VCPU_ES]),
+	FIELD(segments[VCPU_CS]),
+	FIELD(segments[VCPU_SS]),
+	FIELD(segments[VCPU_DS]),
+	FIELD(segments[VCPU_FS]),
+	FIELD(segments[VCPU_GS]),
+	FIELD(segments[VCPU_LDTR]),
+	FIELD(segments[VCPU_TR]),
 	FIELD(gdtr),
 	FIELD(idtr),
 	FIELD(cr0),
@@ -215,8 +237,8 @@ static void difference_fill(struct machine_difference *difference, const struct 
 	memcpy(&difference->b, b + offset, size);
 }
 
-static bool state_differs(const void *a, const void *b, const struct machine_digest_field *fields, uint32_t count,
-			  struct machine_difference *difference)
+static bool state_differs(const void *a, const void *b, const struct machine_digest_field *fields,
+			  uint32_t count, struct machine_difference *difference)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		const uint8_t *in_a = (const uint8_t *)a + fields[i].offset;
@@ -235,7 +257,8 @@ bool machine_differs(const struct machine *a, const struct machine *b, struct ma
 	return state_differs(a, b, machine_fields, ARRAY_SIZE(machine_fields), difference);
 }
 
-bool vcpu_differs(const struct vcpu_state *a, const struct vcpu_state *b, struct machine_difference *difference)
+bool vcpu_differs(const struct vcpu_state *a, const struct vcpu_state *b,
+		  struct machine_difference *difference)
 {
 	return state_differs(a, b, vcpu_fields, ARRAY_SIZE(vcpu_fields), difference);
 }

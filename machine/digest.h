@@ -41,6 +41,7 @@ void digest_each_field(const void *state, const struct machine_digest_field *fie
 
 /* True, with the first difference in field order, when the two differ. */
 bool machine_differs(const struct machine *a, const struct machine *b, struct machine_difference *difference);
-bool vcpu_differs(const struct vcpu_state *a, const struct vcpu_state *b, struct machine_difference *difference);
+bool vcpu_differs(const struct vcpu_state *a, const struct vcpu_state *b,
+		  struct machine_difference *difference);
 
 #endif

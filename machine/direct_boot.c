@@ -147,7 +147,8 @@ static void memory_map_fill(const struct machine *machine, uint8_t *parameters)
 	uint32_t count = machine_memory_map(machine, MACHINE_BOOT_DIRECT, ranges);
 
 	for (uint32_t i = 0; i < count; i++)
-		machine_memory_range_put(parameters + PARAMETER_E820 + i * MACHINE_MEMORY_RANGE_SIZE, &ranges[i]);
+		machine_memory_range_put(parameters + PARAMETER_E820 + i * MACHINE_MEMORY_RANGE_SIZE,
+					 &ranges[i]);
 	parameters[PARAMETER_E820_COUNT] = (uint8_t)count;
 }
 
@@ -191,7 +192,8 @@ static void chipset_prepare(struct machine *machine)
 /* A descriptor with base 0 and limit 4 GiB. */
 static uint64_t descriptor(uint16_t attributes)
 {
-	return UINT64_C(0x000f00000000ffff) | (uint64_t)(attributes & 0xff) << 40 | (uint64_t)(attributes >> 8) << 52;
+	return UINT64_C(0x000f00000000ffff) | (uint64_t)(attributes & 0xff) << 40 |
+	       (uint64_t)(attributes >> 8) << 52;
 }
 
 static void segments_set(struct vcpu_state *vcpu, const struct guest_memory *memory, uint16_t code_width)
@@ -206,10 +208,10 @@ static void segments_set(struct vcpu_state *vcpu, const struct guest_memory *mem
 	vcpu->gdtr.base = GDT_GPA;
 	vcpu->gdtr.limit = 31;
 	for (uint32_t i = VCPU_ES; i <= VCPU_GS; i++)
-		vcpu->segments[i] = (struct vcpu_segment){
-			.limit = UINT32_MAX, .selector = i == VCPU_CS ? SELECTOR_CODE : SELECTOR_DATA,
-			.attributes = i == VCPU_CS ? code : data
-		};
+		vcpu->segments[i] =
+			(struct vcpu_segment){ .limit = UINT32_MAX,
+					       .selector = i == VCPU_CS ? SELECTOR_CODE : SELECTOR_DATA,
+					       .attributes = i == VCPU_CS ? code : data };
 }
 
 /* The first 4 GiB mapped to themselves in 2 MiB pages: six tables. */
@@ -225,7 +227,8 @@ static void page_tables_fill(const struct guest_memory *memory)
 		store_le64(tables + 8192 + 8 * i, i * (2 * MIB) | 0x83);
 }
 
-static void processor_set(struct vcpu_state *vcpu, const struct guest_memory *memory, const struct image *image)
+static void processor_set(struct vcpu_state *vcpu, const struct guest_memory *memory,
+			  const struct image *image)
 {
 	vcpu_state_reset(vcpu);
 	vcpu->segments[VCPU_TR].attributes = VCPU_SEGMENT_PRESENT | TYPE_TSS_BUSY;
@@ -252,7 +255,8 @@ static void header_copy(uint8_t *parameters, const struct image *image)
 	uint64_t end = min_u64(HEADER_MAGIC + image->header[HEADER_JUMP_SIZE], 0x290);
 
 	memset(parameters, 0, PARAMETERS_SIZE);
-	memcpy(parameters + HEADER_START, image->header + HEADER_START, max_u64(end, HEADER_END) - HEADER_START);
+	memcpy(parameters + HEADER_START, image->header + HEADER_START,
+	       max_u64(end, HEADER_END) - HEADER_START);
 	parameters[HEADER_LOADER] = LOADER_UNKNOWN;
 	store_le16(parameters + HEADER_VIDEO_MODE, VIDEO_NORMAL);
 	store_le32(parameters + HEADER_CODE32, (uint32_t)image->load_gpa);

@@ -28,7 +28,7 @@ enum {
 	BIT_COMPLEMENT,
 };
 
-#define FLAGS_STATUS                                                                                              \
+#define FLAGS_STATUS                                                                                         \
 	(VCPU_RFLAGS_CF | VCPU_RFLAGS_PF | VCPU_RFLAGS_AF | VCPU_RFLAGS_ZF | VCPU_RFLAGS_SF | VCPU_RFLAGS_OF)
 
 static uint64_t size_mask(uint32_t size)
@@ -59,8 +59,8 @@ static uint64_t register_read(const struct machine_instruction *instruction, con
 	return vcpu->gpr[index] & size_mask(size);
 }
 
-static void register_write(const struct machine_instruction *instruction, struct vcpu_state *vcpu, uint32_t index,
-			   uint32_t size, uint64_t value)
+static void register_write(const struct machine_instruction *instruction, struct vcpu_state *vcpu,
+			   uint32_t index, uint32_t size, uint64_t value)
 {
 	uint64_t mask = size_mask(size);
 
@@ -90,8 +90,9 @@ static void address_register_add(const struct machine_instruction *instruction, 
  * `known_gpa` is where the processor said the access goes; it saves the walk when
  * the operand is that one and in one page.
  */
-static int span_find(struct machine_span *span, struct machine_emulation *emulation, const struct vcpu_state *vcpu,
-		     const struct guest_memory *memory, uint64_t gva, uint32_t access, const uint64_t *known_gpa)
+static int span_find(struct machine_span *span, struct machine_emulation *emulation,
+		     const struct vcpu_state *vcpu, const struct guest_memory *memory, uint64_t gva,
+		     uint32_t access, const uint64_t *known_gpa)
 {
 	uint32_t first = (uint32_t)min_u64(emulation->size, 4096 - gva % 4096);
 	uint64_t second = machine_mode_bits(vcpu) == 64 ? gva + first : (uint32_t)(gva + first);
@@ -106,13 +107,15 @@ static int span_find(struct machine_span *span, struct machine_emulation *emulat
 	if (first == span->size)
 		return 0;
 	emulation->fault_address = second;
-	if (!guest_paging_translate(vcpu, memory, second, access, &span->gpa_second, &emulation->fault_error_code))
+	if (!guest_paging_translate(vcpu, memory, second, access, &span->gpa_second,
+				    &emulation->fault_error_code))
 		return -EFAULT;
 	return 0;
 }
 
 /* A part of a span: memory, or a device in pieces that it takes. */
-static uint64_t part_read(struct machine *machine, const struct guest_memory *memory, uint64_t gpa, uint32_t size)
+static uint64_t part_read(struct machine *machine, const struct guest_memory *memory, uint64_t gpa,
+			  uint32_t size)
 {
 	uint64_t value = 0;
 
@@ -125,8 +128,8 @@ static uint64_t part_read(struct machine *machine, const struct guest_memory *me
 	return value;
 }
 
-static void part_write(struct machine *machine, const struct guest_memory *memory, uint64_t gpa, uint32_t size,
-		       uint64_t value)
+static void part_write(struct machine *machine, const struct guest_memory *memory, uint64_t gpa,
+		       uint32_t size, uint64_t value)
 {
 	if (guest_memory_write(memory, gpa, &value, size))
 		return;
@@ -138,7 +141,8 @@ static void part_write(struct machine *machine, const struct guest_memory *memor
 		machine_mmio_write(machine, memory, gpa + i, 1, value >> i * 8);
 }
 
-static uint64_t span_read(const struct machine_span *span, struct machine *machine, const struct guest_memory *memory)
+static uint64_t span_read(const struct machine_span *span, struct machine *machine,
+			  const struct guest_memory *memory)
 {
 	uint32_t second = span->size - span->size_first;
 	uint64_t value = part_read(machine, memory, span->gpa, span->size_first);
@@ -148,8 +152,8 @@ static uint64_t span_read(const struct machine_span *span, struct machine *machi
 	return value & size_mask(span->size);
 }
 
-static void span_write(const struct machine_span *span, struct machine *machine, const struct guest_memory *memory,
-		       uint64_t value)
+static void span_write(const struct machine_span *span, struct machine *machine,
+		       const struct guest_memory *memory, uint64_t value)
 {
 	uint32_t second = span->size - span->size_first;
 
@@ -161,9 +165,10 @@ static void span_write(const struct machine_span *span, struct machine *machine,
 static bool span_reads_time(const struct machine_span *span, const struct machine *machine,
 			    const struct guest_memory *memory, bool is_write)
 {
-	const struct machine_access access = {
-		.kind = MACHINE_ACCESS_MMIO, .is_write = is_write, .size = (uint8_t)span->size, .address = span->gpa
-	};
+	const struct machine_access access = { .kind = MACHINE_ACCESS_MMIO,
+					       .is_write = is_write,
+					       .size = (uint8_t)span->size,
+					       .address = span->gpa };
 
 	return span->size && !guest_memory_at(memory, span->gpa, 1) && machine_reads_time(machine, &access);
 }
@@ -214,10 +219,14 @@ static int action_one_byte(struct machine_emulation *emulation)
 		return group == 0 ? MACHINE_EMULATE_STORE : -ENOTSUP;
 	case 0xf6 ... 0xf7:
 		emulation->source_is_immediate = group < 2;
-		return group < 2 ? MACHINE_EMULATE_TEST : group == 2 ? MACHINE_EMULATE_NOT :
-		       group == 3 ? MACHINE_EMULATE_NEGATE : -ENOTSUP;
+		return group < 2    ? MACHINE_EMULATE_TEST
+		       : group == 2 ? MACHINE_EMULATE_NOT
+		       : group == 3 ? MACHINE_EMULATE_NEGATE
+				    : -ENOTSUP;
 	case 0xfe ... 0xff:
-		return group == 0 ? MACHINE_EMULATE_INCREMENT : group == 1 ? MACHINE_EMULATE_DECREMENT : -ENOTSUP;
+		return group == 0   ? MACHINE_EMULATE_INCREMENT
+		       : group == 1 ? MACHINE_EMULATE_DECREMENT
+				    : -ENOTSUP;
 	default:
 		return -ENOTSUP;
 	}
@@ -307,7 +316,8 @@ int machine_instruction_fetch(const struct vcpu_state *vcpu, const struct guest_
 	if (error != -ENODATA || count < in_page)
 		return error == -ENODATA ? -EFAULT : error;
 	/* It goes on in the next page. */
-	count += guest_paging_fetch(vcpu, memory, gva + count, bytes + count, (uint32_t)sizeof(bytes) - count);
+	count +=
+		guest_paging_fetch(vcpu, memory, gva + count, bytes + count, (uint32_t)sizeof(bytes) - count);
 	error = machine_instruction_decode(instruction, bytes, count, mode_bits);
 	return error == -ENODATA ? -EFAULT : error;
 }
@@ -339,7 +349,8 @@ static int prepare_string(struct machine_emulation *emulation, const struct vcpu
 }
 
 /* BT with a register may reach beyond the operand: the bit's number moves the address. */
-static uint64_t bit_address(const struct machine_emulation *emulation, const struct vcpu_state *vcpu, uint64_t gva)
+static uint64_t bit_address(const struct machine_emulation *emulation, const struct vcpu_state *vcpu,
+			    uint64_t gva)
 {
 	const struct machine_instruction *instruction = &emulation->instruction;
 	uint32_t size = emulation->size;
@@ -382,9 +393,11 @@ int machine_emulate_prepare(struct machine_emulation *emulation, const struct vc
 	else if (emulation->instruction.map == MACHINE_MAP_0F)
 		action = action_two_bytes(emulation);
 	if (action < 0) {
-		trace(TRACE_WARNING, "map %u opcode 0x%02x /%u at 0x%llx on a device at 0x%llx is not handled",
-		      emulation->instruction.map, emulation->instruction.opcode, emulation->instruction.modrm_reg & 7u,
-		      (unsigned long long)vcpu->rip, (unsigned long long)gpa);
+		trace(TRACE_WARNING,
+		      "map %u opcode 0x%02x /%u at 0x%llx on a device at 0x%llx is not handled",
+		      emulation->instruction.map, emulation->instruction.opcode,
+		      emulation->instruction.modrm_reg & 7u, (unsigned long long)vcpu->rip,
+		      (unsigned long long)gpa);
 		return action;
 	}
 	emulation->action = (uint8_t)action;
@@ -511,7 +524,8 @@ static bool condition_holds(uint32_t code, uint64_t rflags)
 	return holds != (code & 1);
 }
 
-static uint64_t bit_compute(const struct machine_emulation *emulation, uint64_t value, uint64_t source, uint64_t *rflags)
+static uint64_t bit_compute(const struct machine_emulation *emulation, uint64_t value, uint64_t source,
+			    uint64_t *rflags)
 {
 	uint64_t bit = BIT(source % (emulation->size * 8));
 
@@ -528,8 +542,8 @@ static uint64_t bit_compute(const struct machine_emulation *emulation, uint64_t 
 	}
 }
 
-static uint64_t compare_exchange(const struct machine_emulation *emulation, struct vcpu_state *vcpu, uint64_t value,
-				 uint64_t source)
+static uint64_t compare_exchange(const struct machine_emulation *emulation, struct vcpu_state *vcpu,
+				 uint64_t value, uint64_t source)
 {
 	const struct machine_instruction *instruction = &emulation->instruction;
 	uint64_t wanted = register_read(instruction, vcpu, VCPU_RAX, emulation->size);
@@ -548,19 +562,21 @@ static uint32_t register_operand(const struct machine_instruction *instruction)
 }
 
 /* What goes back to memory, after `value` was read from it; loads write their register. */
-static uint64_t operand_compute(const struct machine_emulation *emulation, struct vcpu_state *vcpu, uint64_t value)
+static uint64_t operand_compute(const struct machine_emulation *emulation, struct vcpu_state *vcpu,
+				uint64_t value)
 {
 	const struct machine_instruction *instruction = &emulation->instruction;
 	uint32_t size = emulation->size;
 	uint32_t name = register_operand(instruction);
 	uint32_t wide = instruction->operand_size;
-	uint64_t source = (emulation->source_is_immediate ? instruction->immediate :
-							    register_read(instruction, vcpu, name, size)) &
+	uint64_t source = (emulation->source_is_immediate ? instruction->immediate
+							  : register_read(instruction, vcpu, name, size)) &
 			  size_mask(size);
 
 	switch (emulation->action) {
 	case MACHINE_EMULATE_LOAD: /* MOVZX widens */
-		register_write(instruction, vcpu, name, instruction->map == MACHINE_MAP_0F ? wide : size, value);
+		register_write(instruction, vcpu, name, instruction->map == MACHINE_MAP_0F ? wide : size,
+			       value);
 		return 0;
 	case MACHINE_EMULATE_LOAD_SIGNED:
 		register_write(instruction, vcpu, name, wide, sign_extend(value, size));

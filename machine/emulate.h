@@ -21,7 +21,7 @@
 struct machine;
 
 enum machine_emulate_action {
-	MACHINE_EMULATE_LOAD,	      /* register <- memory */
+	MACHINE_EMULATE_LOAD, /* register <- memory */
 	MACHINE_EMULATE_LOAD_SIGNED,
 	MACHINE_EMULATE_LOAD_IF,      /* CMOVcc */
 	MACHINE_EMULATE_STORE,	      /* memory <- register or immediate */

@@ -9,8 +9,8 @@
 #define LOW_COPY_SIZE (128 * KIB)
 #define LOW_COPY_GPA (1 * MIB - LOW_COPY_SIZE)
 
-const char *machine_firmware_boot(const struct guest_memory *memory, const uint8_t *image, uint64_t image_size,
-				  struct vcpu_state *vcpu)
+const char *machine_firmware_boot(const struct guest_memory *memory, const uint8_t *image,
+				  uint64_t image_size, struct vcpu_state *vcpu)
 {
 	uint8_t *top = guest_memory_at(memory, 4 * GIB - memory->firmware_size, memory->firmware_size);
 	uint8_t *low = guest_memory_at(memory, LOW_COPY_GPA, LOW_COPY_SIZE);

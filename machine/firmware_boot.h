@@ -17,7 +17,7 @@
  * one line that says what is wrong: the image's size must be the memory's
  * firmware_size, a multiple of 64 KiB from 128 KiB.
  */
-const char *machine_firmware_boot(const struct guest_memory *memory, const uint8_t *image, uint64_t image_size,
-				  struct vcpu_state *vcpu);
+const char *machine_firmware_boot(const struct guest_memory *memory, const uint8_t *image,
+				  uint64_t image_size, struct vcpu_state *vcpu);
 
 #endif

@@ -118,7 +118,8 @@ static void script_pointer(struct script *script, const char *file, uint32_t off
 	rest[FILE_NAME_SIZE + 4] = (uint8_t)size;
 }
 
-static void script_checksum(struct script *script, const char *file, uint32_t at, uint32_t start, uint32_t size)
+static void script_checksum(struct script *script, const char *file, uint32_t at, uint32_t start,
+			    uint32_t size)
 {
 	uint8_t *rest = script_add(script, LOADER_CHECKSUM, file);
 
@@ -168,7 +169,8 @@ static void smbios_add(struct machine *machine)
 	uint32_t size = machine_smbios_build(machine, tables, anchor);
 
 	memcpy(file_add(&machine->fw_cfg, "etc/smbios/smbios-tables", size), tables, size);
-	memcpy(file_add(&machine->fw_cfg, "etc/smbios/smbios-anchor", sizeof(anchor)), anchor, sizeof(anchor));
+	memcpy(file_add(&machine->fw_cfg, "etc/smbios/smbios-anchor", sizeof(anchor)), anchor,
+	       sizeof(anchor));
 }
 
 void machine_fw_cfg_reset(struct machine *machine)
@@ -217,7 +219,8 @@ static uint8_t byte_next(struct machine_fw_cfg *fw_cfg)
 }
 
 /* Copies `size` bytes of the item to guest memory, zeroes behind its end. */
-static bool dma_read(struct machine_fw_cfg *fw_cfg, const struct guest_memory *memory, uint64_t gpa, uint32_t size)
+static bool dma_read(struct machine_fw_cfg *fw_cfg, const struct guest_memory *memory, uint64_t gpa,
+		     uint32_t size)
 {
 	const struct machine_fw_cfg_item *item = item_selected(fw_cfg);
 	uint32_t left = item && fw_cfg->offset < item->size ? item->size - fw_cfg->offset : 0;

@@ -27,8 +27,8 @@ struct machine_fw_cfg_item {
 };
 
 struct machine_fw_cfg {
-	uint32_t selected; /* item number */
-	uint32_t offset;   /* of the next byte in it */
+	uint32_t selected;    /* item number */
+	uint32_t offset;      /* of the next byte in it */
 	uint64_t dma_address; /* upper half, until the lower one starts the transfer */
 	uint32_t item_count;
 	uint32_t blob_size;

@@ -22,9 +22,9 @@
 #define GUEST_FIRMWARE_SIZE_MAX (1 * MIB)
 
 struct guest_memory {
-	uint8_t *base;	    /* ours; low_size + high_size + firmware_size bytes */
-	uint64_t low_size;  /* bytes, multiple of 2 MiB, 1..GUEST_MEMORY_LOW_MAX */
-	uint64_t high_size; /* bytes, multiple of 2 MiB, may be 0 */
+	uint8_t *base;		/* ours; low_size + high_size + firmware_size bytes */
+	uint64_t low_size;	/* bytes, multiple of 2 MiB, 1..GUEST_MEMORY_LOW_MAX */
+	uint64_t high_size;	/* bytes, multiple of 2 MiB, may be 0 */
 	uint64_t firmware_size; /* bytes, multiple of 4 KiB, may be 0 */
 };
 

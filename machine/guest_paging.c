@@ -28,8 +28,8 @@ struct walk {
 	struct shape shape;
 	uint8_t *entries[LEVEL_MAX]; /* ours, of each level that was walked */
 	uint64_t entry_values[LEVEL_MAX];
-	uint32_t depth;	  /* entries used */
-	uint64_t rights;  /* WRITABLE and USER: all levels agree; NO_EXECUTE: one says so */
+	uint32_t depth;	 /* entries used */
+	uint64_t rights; /* WRITABLE and USER: all levels agree; NO_EXECUTE: one says so */
 	uint64_t gpa;
 };
 
@@ -151,7 +151,9 @@ static void bits_set(const struct walk *walk, uint32_t access)
 bool guest_paging_translate(const struct vcpu_state *vcpu, const struct guest_memory *memory, uint64_t gva,
 			    uint32_t access, uint64_t *gpa, uint32_t *error_code)
 {
-	struct walk walk = { .memory = memory, .shape = shape_of(vcpu), .rights = ENTRY_WRITABLE | ENTRY_USER };
+	struct walk walk = { .memory = memory,
+			     .shape = shape_of(vcpu),
+			     .rights = ENTRY_WRITABLE | ENTRY_USER };
 	bool reports_fetch = (vcpu->efer & VCPU_EFER_NXE) || (vcpu->cr4 & VCPU_CR4_SMEP);
 	bool found;
 
@@ -178,8 +180,8 @@ bool guest_paging_translate(const struct vcpu_state *vcpu, const struct guest_me
 	return true;
 }
 
-uint32_t guest_paging_fetch(const struct vcpu_state *vcpu, const struct guest_memory *memory, uint64_t gva, uint8_t *to,
-			    uint32_t size)
+uint32_t guest_paging_fetch(const struct vcpu_state *vcpu, const struct guest_memory *memory, uint64_t gva,
+			    uint8_t *to, uint32_t size)
 {
 	uint32_t done = 0;
 

@@ -47,8 +47,8 @@ static void pin_send(struct machine *machine, uint32_t pin)
 
 	if (is_level)
 		*entry |= ENTRY_REMOTE_IRR;
-	machine_lapic_message(machine, ENTRY_DESTINATION(*entry), (*entry & ENTRY_LOGICAL) != 0, ENTRY_MODE(*entry),
-			      ENTRY_VECTOR(*entry), is_level);
+	machine_lapic_message(machine, ENTRY_DESTINATION(*entry), (*entry & ENTRY_LOGICAL) != 0,
+			      ENTRY_MODE(*entry), ENTRY_VECTOR(*entry), is_level);
 }
 
 /* A level-triggered pin: is there something to send? */

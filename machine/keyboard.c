@@ -85,7 +85,8 @@ static void queue_advance(struct machine *machine)
 {
 	struct machine_keyboard *keyboard = &machine->keyboard;
 
-	while (!keyboard->output_full && keyboard->queue_count && !(keyboard->command_byte & COMMAND_DISABLE)) {
+	while (!keyboard->output_full && keyboard->queue_count &&
+	       !(keyboard->command_byte & COMMAND_DISABLE)) {
 		uint8_t byte = keyboard->queue[keyboard->queue_first];
 
 		keyboard->queue_first = (uint8_t)((keyboard->queue_first + 1) % MACHINE_KEYBOARD_QUEUE_SIZE);

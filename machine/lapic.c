@@ -64,9 +64,9 @@ enum {
 #define COMMAND_SHORTHAND(low) (((low) >> 18) & 3)
 
 static const uint32_t lvt_writable[MACHINE_LAPIC_LVT_COUNT] = {
-	[MACHINE_LAPIC_LVT_TIMER] = 0x700ff,  [MACHINE_LAPIC_LVT_THERMAL] = 0x107ff,
+	[MACHINE_LAPIC_LVT_TIMER] = 0x700ff,	   [MACHINE_LAPIC_LVT_THERMAL] = 0x107ff,
 	[MACHINE_LAPIC_LVT_PERFORMANCE] = 0x107ff, [MACHINE_LAPIC_LVT_LINT0] = 0x1a7ff,
-	[MACHINE_LAPIC_LVT_LINT1] = 0x1a7ff,  [MACHINE_LAPIC_LVT_ERROR] = 0x100ff,
+	[MACHINE_LAPIC_LVT_LINT1] = 0x1a7ff,	   [MACHINE_LAPIC_LVT_ERROR] = 0x100ff,
 };
 
 void machine_lapic_reset(struct machine *machine)
@@ -206,8 +206,8 @@ static void lvt_raise(struct machine *machine, enum machine_lapic_lvt index)
 		return;
 	if (index == MACHINE_LAPIC_LVT_ERROR && (lvt & 0xff) < 16)
 		return;
-	accept(machine, index == MACHINE_LAPIC_LVT_TIMER ? MACHINE_DELIVERY_FIXED : LVT_MODE(lvt), (uint8_t)lvt,
-	       false);
+	accept(machine, index == MACHINE_LAPIC_LVT_TIMER ? MACHINE_DELIVERY_FIXED : LVT_MODE(lvt),
+	       (uint8_t)lvt, false);
 }
 
 static bool logical_matches(const struct machine_lapic *lapic, uint32_t destination)
@@ -354,7 +354,8 @@ static uint64_t tsc_deadline_ns(const struct machine *machine)
 		return MACHINE_NO_DEADLINE;
 	if (lapic->tsc_deadline <= tsc)
 		return machine->now_ns;
-	return machine->now_ns + min_u64(lapic->tsc_deadline - tsc, MACHINE_NO_DEADLINE - 1 - machine->now_ns);
+	return machine->now_ns +
+	       min_u64(lapic->tsc_deadline - tsc, MACHINE_NO_DEADLINE - 1 - machine->now_ns);
 }
 
 uint64_t machine_lapic_deadline_ns(const struct machine *machine)
@@ -379,7 +380,8 @@ void machine_lapic_time_set(struct machine *machine)
 		return;
 	}
 	period_ns = max_u64(timer_period_ns(lapic), CLOCK_PERIOD_MIN_NS);
-	lapic->timer_deadline_ns += period_ns * ((machine->now_ns - lapic->timer_deadline_ns) / period_ns + 1);
+	lapic->timer_deadline_ns +=
+		period_ns * ((machine->now_ns - lapic->timer_deadline_ns) / period_ns + 1);
 }
 
 /* ---- registers ---- */
@@ -514,7 +516,8 @@ bool machine_lapic_claims(const struct machine *machine, uint64_t gpa)
 {
 	uint64_t msr = machine->lapic.base_msr;
 
-	return (gpa & ~(MACHINE_LAPIC_SIZE - 1)) == (msr & BASE_ADDRESS) && (msr & BASE_ENABLE) && !(msr & BASE_X2APIC);
+	return (gpa & ~(MACHINE_LAPIC_SIZE - 1)) == (msr & BASE_ADDRESS) && (msr & BASE_ENABLE) &&
+	       !(msr & BASE_X2APIC);
 }
 
 bool machine_lapic_reads_time(uint32_t offset, bool is_write)

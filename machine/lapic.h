@@ -51,8 +51,8 @@ struct machine_lapic {
 	uint32_t timer_initial;
 	uint32_t timer_divide;
 	uint32_t lvt[MACHINE_LAPIC_LVT_COUNT];
-	uint32_t in_service[8];	    /* bit of each vector */
-	uint32_t trigger_level[8];  /* TMR */
+	uint32_t in_service[8];	   /* bit of each vector */
+	uint32_t trigger_level[8]; /* TMR */
 	uint32_t request[8];
 	uint8_t task_priority;
 	uint8_t nmi_pending;

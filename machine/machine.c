@@ -106,7 +106,8 @@ static bool ioapic_claims(uint64_t gpa)
 	return (gpa & ~(MACHINE_IOAPIC_SIZE - 1)) == MACHINE_IOAPIC_BASE;
 }
 
-static uint64_t mmio_read(struct machine *machine, const struct guest_memory *memory, uint64_t gpa, uint32_t size)
+static uint64_t mmio_read(struct machine *machine, const struct guest_memory *memory, uint64_t gpa,
+			  uint32_t size)
 {
 	const struct machine_pci_window *window;
 
@@ -126,13 +127,14 @@ static uint64_t size_mask(uint32_t size)
 	return size >= 8 ? UINT64_MAX : BIT(size * 8) - 1;
 }
 
-uint64_t machine_mmio_read(struct machine *machine, const struct guest_memory *memory, uint64_t gpa, uint32_t size)
+uint64_t machine_mmio_read(struct machine *machine, const struct guest_memory *memory, uint64_t gpa,
+			   uint32_t size)
 {
 	return mmio_read(machine, memory, gpa, size) & size_mask(size);
 }
 
-void machine_mmio_write(struct machine *machine, const struct guest_memory *memory, uint64_t gpa, uint32_t size,
-			uint64_t value)
+void machine_mmio_write(struct machine *machine, const struct guest_memory *memory, uint64_t gpa,
+			uint32_t size, uint64_t value)
 {
 	const struct machine_pci_window *window;
 
@@ -151,7 +153,8 @@ void machine_mmio_write(struct machine *machine, const struct guest_memory *memo
 	if (window)
 		machine_pci_window_write(machine, memory, window, (uint32_t)gpa - window->base, size, value);
 	else
-		trace(TRACE_DEBUG, "write of %u bytes at 0x%llx, where nothing is", size, (unsigned long long)gpa);
+		trace(TRACE_DEBUG, "write of %u bytes at 0x%llx, where nothing is", size,
+		      (unsigned long long)gpa);
 }
 
 static bool is_watchdog(const struct machine *machine, uint32_t function)
@@ -159,8 +162,8 @@ static bool is_watchdog(const struct machine *machine, uint32_t function)
 	return machine->config.has_watchdog && function == machine->watchdog.function;
 }
 
-uint64_t machine_bar_read(struct machine *machine, const struct guest_memory *memory, uint32_t function, uint32_t bar,
-			  uint32_t offset, uint32_t size)
+uint64_t machine_bar_read(struct machine *machine, const struct guest_memory *memory, uint32_t function,
+			  uint32_t bar, uint32_t offset, uint32_t size)
 {
 	uint32_t device = machine_virtio_find(machine, function);
 
@@ -172,8 +175,8 @@ uint64_t machine_bar_read(struct machine *machine, const struct guest_memory *me
 	return machine_virtio_read(machine, device, offset, size);
 }
 
-void machine_bar_write(struct machine *machine, const struct guest_memory *memory, uint32_t function, uint32_t bar,
-		       uint32_t offset, uint32_t size, uint64_t value)
+void machine_bar_write(struct machine *machine, const struct guest_memory *memory, uint32_t function,
+		       uint32_t bar, uint32_t offset, uint32_t size, uint64_t value)
 {
 	uint32_t device = machine_virtio_find(machine, function);
 
@@ -212,7 +215,8 @@ bool machine_reads_time(const struct machine *machine, const struct machine_acce
 {
 	switch (access->kind) {
 	case MACHINE_ACCESS_PORT:
-		return machine_port_reads_time(machine, (uint16_t)access->address, access->size, access->is_write);
+		return machine_port_reads_time(machine, (uint16_t)access->address, access->size,
+					       access->is_write);
 	case MACHINE_ACCESS_MMIO:
 		return mmio_reads_time(machine, access);
 	case MACHINE_ACCESS_MSR:
@@ -276,11 +280,13 @@ void machine_irq_set(struct machine *machine, uint32_t gsi, bool level)
 void machine_msi_send(struct machine *machine, uint64_t address, uint32_t data)
 {
 	if ((address & ~UINT64_C(0xfffff)) != MACHINE_LAPIC_BASE) {
-		trace(TRACE_WARNING, "message-signalled interrupt to 0x%llx dropped", (unsigned long long)address);
+		trace(TRACE_WARNING, "message-signalled interrupt to 0x%llx dropped",
+		      (unsigned long long)address);
 		return;
 	}
 	machine_lapic_message(machine, (uint32_t)(address >> 12 & 0xff), (address & 4) != 0,
-			      (enum machine_delivery_mode)(data >> 8 & 7), (uint8_t)data, (data & 0x8000) != 0);
+			      (enum machine_delivery_mode)(data >> 8 & 7), (uint8_t)data,
+			      (data & 0x8000) != 0);
 }
 
 /* ---- inputs and outputs ---- */
@@ -299,7 +305,8 @@ static bool input_button(struct machine *machine, uint32_t button)
 	}
 }
 
-bool machine_input(struct machine *machine, const struct guest_memory *memory, const struct machine_input *input)
+bool machine_input(struct machine *machine, const struct guest_memory *memory,
+		   const struct machine_input *input)
 {
 	switch (input->kind) {
 	case MACHINE_INPUT_TIME:
@@ -346,7 +353,8 @@ static bool byte_queue_take(struct machine_byte_queue *queue, enum machine_outpu
 	return true;
 }
 
-bool machine_output_take(struct machine *machine, const struct guest_memory *memory, struct machine_output *output)
+bool machine_output_take(struct machine *machine, const struct guest_memory *memory,
+			 struct machine_output *output)
 {
 	output->index = 0;
 	output->value = 0;

@@ -81,8 +81,8 @@ struct machine_config {
 	} net_ports[MACHINE_NET_PORT_MAX];
 
 	uint8_t uuid[MACHINE_UUID_SIZE]; /* SMBIOS system UUID */
-	uint8_t has_avx;	    /* show XSAVE and AVX to the guest */
-	uint8_t has_virtio_console; /* beside COM1 */
+	uint8_t has_avx;		 /* show XSAVE and AVX to the guest */
+	uint8_t has_virtio_console;	 /* beside COM1 */
 	uint8_t has_watchdog;
 	uint8_t reserved[5];
 };
@@ -141,8 +141,8 @@ enum machine_output_kind {
 #define MACHINE_ENTROPY_MAX 4096
 
 enum machine_power {
-	MACHINE_POWER_OFF = 1, /* the guest switched itself off */
-	MACHINE_POWER_RESET,   /* the guest asked for a reset; the loop calls machine_reset() and boots it */
+	MACHINE_POWER_OFF = 1,	/* the guest switched itself off */
+	MACHINE_POWER_RESET,	/* the guest asked for a reset; the loop calls machine_reset() and boots it */
 	MACHINE_POWER_WATCHDOG, /* the guest's watchdog ran out: restart or stop, as configured */
 };
 
@@ -156,7 +156,8 @@ enum machine_disk_operation {
 
 #define MACHINE_DISK_SEGMENT_MAX 64
 #define MACHINE_DISK_TRANSFER_MAX (256 * KIB)
-#define MACHINE_DISK_REQUEST_MAX 128 /* under way at one disk, those of a driver that reset it meanwhile aside */
+#define MACHINE_DISK_REQUEST_MAX                                                                             \
+	128 /* under way at one disk, those of a driver that reset it meanwhile aside */
 
 struct machine_disk_segment {
 	uint64_t gpa; /* checked: all of it is guest memory */
@@ -246,7 +247,7 @@ enum machine_access_kind {
 struct machine_access {
 	uint8_t kind; /* enum machine_access_kind */
 	uint8_t is_write;
-	uint8_t size;	  /* bytes, of ports and MMIO */
+	uint8_t size; /* bytes, of ports and MMIO */
 	uint8_t reserved;
 	uint32_t value;	  /* what is written, where known; low bits of it are enough */
 	uint64_t address; /* port, guest-physical address or MSR number */
@@ -282,15 +283,16 @@ uint64_t machine_tsc(const struct machine *machine);
 /* ---- accesses ---- */
 
 /* `size` is 1, 2 or 4. */
-uint32_t machine_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port, uint32_t size);
-void machine_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port, uint32_t size,
-			uint32_t value);
+uint32_t machine_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			   uint32_t size);
+void machine_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			uint32_t size, uint32_t value);
 
 /* `size` is 1, 2, 4 or 8; an access of two devices is one of the first. */
 uint64_t machine_mmio_read(struct machine *machine, const struct guest_memory *memory, uint64_t gpa,
 			   uint32_t size);
-void machine_mmio_write(struct machine *machine, const struct guest_memory *memory, uint64_t gpa, uint32_t size,
-			uint64_t value);
+void machine_mmio_write(struct machine *machine, const struct guest_memory *memory, uint64_t gpa,
+			uint32_t size, uint64_t value);
 
 /*
  * MSRs of the platform: APIC base and x2APIC, TSC and its deadline, MTRRs, machine
@@ -307,8 +309,8 @@ struct machine_cpuid_result {
 	uint32_t ecx;
 	uint32_t edx;
 };
-struct machine_cpuid_result machine_cpuid(const struct machine *machine, const struct vcpu_state *vcpu, uint32_t leaf,
-				  uint32_t subleaf);
+struct machine_cpuid_result machine_cpuid(const struct machine *machine, const struct vcpu_state *vcpu,
+					  uint32_t leaf, uint32_t subleaf);
 
 /* CR8, the task priority of the local APIC. */
 uint64_t machine_cr8_read(const struct machine *machine);
@@ -346,13 +348,15 @@ void machine_byte_queue_put(struct machine_byte_queue *queue, uint8_t byte);
  * dropped as its real device would drop it. False: no input this machine knows (a
  * broken log), nothing changed.
  */
-bool machine_input(struct machine *machine, const struct guest_memory *memory, const struct machine_input *input);
+bool machine_input(struct machine *machine, const struct guest_memory *memory,
+		   const struct machine_input *input);
 
 /*
  * Takes the next output into `output`, false when there is none. Call it until then
  * after every access and input: taking moves virtqueues on, so it must happen at the
  * same positions on both servers.
  */
-bool machine_output_take(struct machine *machine, const struct guest_memory *memory, struct machine_output *output);
+bool machine_output_take(struct machine *machine, const struct guest_memory *memory,
+			 struct machine_output *output);
 
 #endif

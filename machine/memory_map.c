@@ -8,10 +8,12 @@
 #define E820_RAM 1
 #define E820_RESERVED 2
 
-static void range_add(struct machine_memory_range *ranges, uint32_t *count, uint64_t start, uint64_t end, bool is_ram)
+static void range_add(struct machine_memory_range *ranges, uint32_t *count, uint64_t start, uint64_t end,
+		      bool is_ram)
 {
 	if (start < end)
-		ranges[(*count)++] = (struct machine_memory_range){ .start = start, .end = end, .is_ram = is_ram };
+		ranges[(*count)++] =
+			(struct machine_memory_range){ .start = start, .end = end, .is_ram = is_ram };
 }
 
 uint32_t machine_memory_map(const struct machine *machine, enum machine_boot_way way,

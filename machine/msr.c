@@ -46,7 +46,7 @@ enum {
 #define PHYSICAL_MASK UINT64_C(0xffffffffff) /* 40 bits, as CPUID tells */
 #define LFENCE_SERIALIZES BIT(1)
 #define VM_CONTROL_SVM_DISABLED (BIT(3) | BIT(4)) /* locked, SVM off */
-#define HWCR_WRITABLE UINT64_C(0x1000008) /* cache flush filter, TSC scaling: kept, of no effect */
+#define HWCR_WRITABLE UINT64_C(0x1000008)	  /* cache flush filter, TSC scaling: kept, of no effect */
 
 void machine_msr_reset(struct machine *machine)
 {
@@ -64,7 +64,7 @@ void machine_msr_mtrr_setup(struct machine *machine)
 
 	for (uint32_t i = 0; i < MACHINE_MTRR_FIXED_COUNT; i++)
 		msr->mtrr_fixed[i] = UINT64_C(0x0606060606060606);
-	msr->mtrr_fixed[2] = 0; /* 0xa0000..0xbffff: uncached */
+	msr->mtrr_fixed[2] = 0;		   /* 0xa0000..0xbffff: uncached */
 	msr->mtrr_variable[0].base = hole; /* uncached up to 4 GiB; hole is 2 or 3 GiB */
 	msr->mtrr_variable[0].mask = (PHYSICAL_MASK & ~(4 * GIB - hole - 1)) | MTRR_VALID;
 	msr->mtrr_default = MTRR_WRITE_BACK | MTRR_ENABLED;

@@ -53,7 +53,8 @@ uint8_t machine_pci_slot_gsi(uint32_t slot, uint32_t pin)
 	return pirq_gsi[(slot + pin - 1) % PIRQ_COUNT];
 }
 
-uint32_t machine_pci_function_add(struct machine *machine, uint8_t devfn, const struct machine_pci_identity *identity)
+uint32_t machine_pci_function_add(struct machine *machine, uint8_t devfn,
+				  const struct machine_pci_identity *identity)
 {
 	struct machine_pci *pci = &machine->pci;
 	struct machine_pci_function *function;
@@ -66,7 +67,8 @@ uint32_t machine_pci_function_add(struct machine *machine, uint8_t devfn, const 
 	function->capability_end = 0x40;
 	store_le16(function->config + MACHINE_PCI_CONFIG_VENDOR, identity->vendor);
 	store_le16(function->config + MACHINE_PCI_CONFIG_DEVICE, identity->device);
-	store_le32(function->config + MACHINE_PCI_CONFIG_REVISION, identity->class_code << 8 | identity->revision);
+	store_le32(function->config + MACHINE_PCI_CONFIG_REVISION,
+		   identity->class_code << 8 | identity->revision);
 	store_le16(function->config + MACHINE_PCI_CONFIG_SUBSYSTEM_VENDOR, identity->subsystem_vendor);
 	store_le16(function->config + MACHINE_PCI_CONFIG_SUBSYSTEM, identity->subsystem);
 	store_le16(function->writable + MACHINE_PCI_CONFIG_COMMAND,
@@ -102,7 +104,8 @@ uint8_t machine_pci_capability_add(struct machine *machine, uint32_t index, uint
 {
 	struct machine_pci_function *function = function_at(machine, index);
 	uint8_t offset = function->capability_end;
-	uint8_t link = function->capability_last ? (uint8_t)(function->capability_last + 1) : MACHINE_PCI_CONFIG_CAPABILITIES;
+	uint8_t link = function->capability_last ? (uint8_t)(function->capability_last + 1)
+						 : MACHINE_PCI_CONFIG_CAPABILITIES;
 
 	ASSERT(size >= 2);
 	ASSERT(offset + size <= MACHINE_PCI_CONFIG_SIZE);
@@ -128,7 +131,8 @@ void machine_pci_msix_add(struct machine *machine, uint32_t index, uint32_t coun
 	store_le32(body + 2, table_offset | bar);
 	store_le32(body + 6, pending_offset | bar);
 	function->msix_capability = machine_pci_capability_add(machine, index, CAPABILITY_MSIX, body, 12);
-	store_le16(function->writable + function->msix_capability + MSIX_CONTROL, MSIX_ENABLE | MSIX_MASK_ALL);
+	store_le16(function->writable + function->msix_capability + MSIX_CONTROL,
+		   MSIX_ENABLE | MSIX_MASK_ALL);
 	function->msix_bar = (uint8_t)bar;
 	function->msix_count = (uint8_t)count;
 	function->msix_table_offset = table_offset;
@@ -146,7 +150,8 @@ void machine_pci_config_allow(struct machine *machine, uint32_t function, uint8_
 
 static uint32_t bar_base(const struct machine_pci_function *function, uint32_t bar)
 {
-	return load_le32(function->config + MACHINE_PCI_CONFIG_BAR0 + bar * 4) & ~(function->bar_size[bar] - 1);
+	return load_le32(function->config + MACHINE_PCI_CONFIG_BAR0 + bar * 4) &
+	       ~(function->bar_size[bar] - 1);
 }
 
 static void window_add(struct machine *machine, uint32_t index, uint32_t bar)
@@ -156,7 +161,8 @@ static void window_add(struct machine *machine, uint32_t index, uint32_t bar)
 	bool is_port = (function->bar_is_port >> bar) & 1;
 	uint16_t needed = is_port ? MACHINE_PCI_COMMAND_PORT : MACHINE_PCI_COMMAND_MEMORY;
 
-	if (!function->bar_size[bar] || !(load_le16(function->config + MACHINE_PCI_CONFIG_COMMAND) & needed) ||
+	if (!function->bar_size[bar] ||
+	    !(load_le16(function->config + MACHINE_PCI_CONFIG_COMMAND) & needed) ||
 	    bar_base(function, bar) == 0)
 		return;
 	pci->windows[pci->window_count++] = (struct machine_pci_window){
@@ -206,12 +212,14 @@ bool machine_pci_msix_enabled(const struct machine *machine, uint32_t function)
 
 bool machine_pci_is_master(const struct machine *machine, uint32_t function)
 {
-	return (function_peek(machine, function)->config[MACHINE_PCI_CONFIG_COMMAND] & MACHINE_PCI_COMMAND_MASTER) != 0;
+	return (function_peek(machine, function)->config[MACHINE_PCI_CONFIG_COMMAND] &
+		MACHINE_PCI_COMMAND_MASTER) != 0;
 }
 
 static bool vector_is_masked(const struct machine_pci_function *function, uint32_t vector)
 {
-	return (msix_control(function) & MSIX_MASK_ALL) || (function->msix[vector].control & MSIX_ENTRY_MASKED);
+	return (msix_control(function) & MSIX_MASK_ALL) ||
+	       (function->msix[vector].control & MSIX_ENTRY_MASKED);
 }
 
 void machine_pci_msix_send(struct machine *machine, uint32_t index, uint32_t vector)
@@ -275,10 +283,11 @@ void machine_pci_intx_set(struct machine *machine, uint32_t index, bool level)
 /* ---- MSI-X table and pending bits ---- */
 
 /* Bytes of the table that [offset, offset + size) may touch: aligned 4 or 8 (6.8.2). */
-static bool msix_range(const struct machine_pci_function *function, uint32_t bar, uint32_t base, uint32_t length,
-		       uint32_t offset)
+static bool msix_range(const struct machine_pci_function *function, uint32_t bar, uint32_t base,
+		       uint32_t length, uint32_t offset)
 {
-	return function->msix_capability && bar == function->msix_bar && offset >= base && offset - base < length;
+	return function->msix_capability && bar == function->msix_bar && offset >= base &&
+	       offset - base < length;
 }
 
 static bool in_msix_table(const struct machine_pci_function *function, uint32_t bar, uint32_t offset)
@@ -347,7 +356,8 @@ uint64_t machine_pci_window_read(struct machine *machine, const struct guest_mem
 }
 
 void machine_pci_window_write(struct machine *machine, const struct guest_memory *memory,
-			      const struct machine_pci_window *window, uint32_t offset, uint32_t size, uint64_t value)
+			      const struct machine_pci_window *window, uint32_t offset, uint32_t size,
+			      uint64_t value)
 {
 	const struct machine_pci_function *function = function_at(machine, window->function);
 	uint32_t index = window->function;
@@ -376,7 +386,8 @@ static struct machine_pci_function *function_find(struct machine *machine, uint8
 	return NULL;
 }
 
-static void config_written(struct machine *machine, const struct machine_pci_function *function, uint32_t offset)
+static void config_written(struct machine *machine, const struct machine_pci_function *function,
+			   uint32_t offset)
 {
 	uint32_t index = (uint32_t)(function - machine->pci.functions);
 

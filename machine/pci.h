@@ -60,7 +60,7 @@ struct machine_pci_msix_entry {
 struct machine_pci_function {
 	uint8_t present;
 	uint8_t devfn;
-	uint8_t intx_level;	/* what the device drives, before the command register's disable bit */
+	uint8_t intx_level;	 /* what the device drives, before the command register's disable bit */
 	uint8_t msix_capability; /* offset, 0: none */
 	uint8_t msix_bar;
 	uint8_t msix_count;
@@ -68,9 +68,9 @@ struct machine_pci_function {
 	uint8_t capability_end;	 /* first free byte */
 	uint32_t msix_table_offset;
 	uint32_t msix_pending_offset;
-	uint32_t msix_pending; /* bit of each vector that was masked when it was sent */
+	uint32_t msix_pending;			/* bit of each vector that was masked when it was sent */
 	uint32_t bar_size[MACHINE_PCI_BAR_MAX]; /* bytes, a power of two from 16; 0: not there */
-	uint32_t bar_is_port;		/* bit of each BAR */
+	uint32_t bar_is_port;			/* bit of each BAR */
 	struct machine_pci_msix_entry msix[MACHINE_PCI_MSIX_MAX];
 	uint8_t config[MACHINE_PCI_CONFIG_SIZE];
 	uint8_t writable[MACHINE_PCI_CONFIG_SIZE]; /* bits of config[] that the guest may change */
@@ -108,23 +108,26 @@ struct machine_pci_identity {
 };
 
 /* Adds a function; the slot must be free. Returns its index, good until the next machine_reset(). */
-uint32_t machine_pci_function_add(struct machine *machine, uint8_t devfn, const struct machine_pci_identity *identity);
+uint32_t machine_pci_function_add(struct machine *machine, uint8_t devfn,
+				  const struct machine_pci_identity *identity);
 
 /* A memory BAR (32 bits, not prefetchable) or port BAR of `size` bytes, a power of two from 16. */
-void machine_pci_bar_add(struct machine *machine, uint32_t function, uint32_t bar, uint32_t size, bool is_port);
+void machine_pci_bar_add(struct machine *machine, uint32_t function, uint32_t bar, uint32_t size,
+			 bool is_port);
 
 /*
  * Appends a capability of `size` bytes from `body` (which begins behind the id and
  * next bytes, so size is at least 2 and body has size - 2 bytes). Returns its offset.
  */
-uint8_t machine_pci_capability_add(struct machine *machine, uint32_t function, uint8_t id, const void *body, uint32_t size);
+uint8_t machine_pci_capability_add(struct machine *machine, uint32_t function, uint8_t id, const void *body,
+				   uint32_t size);
 
 /*
  * MSI-X with `count` vectors, the table at `table_offset` and the pending bits at
  * `pending_offset` of memory BAR `bar`, both multiples of 8.
  */
-void machine_pci_msix_add(struct machine *machine, uint32_t function, uint32_t count, uint32_t bar, uint32_t table_offset,
-		  uint32_t pending_offset);
+void machine_pci_msix_add(struct machine *machine, uint32_t function, uint32_t count, uint32_t bar,
+			  uint32_t table_offset, uint32_t pending_offset);
 
 /* Lets the guest change the bits of `mask` in the byte at `offset`. */
 void machine_pci_config_allow(struct machine *machine, uint32_t function, uint8_t offset, uint8_t mask);
@@ -148,7 +151,8 @@ bool machine_pci_is_master(const struct machine *machine, uint32_t function);
 /* Where the ports of PCI devices begin; the window goes up to 0xffff. */
 #define MACHINE_PCI_PORT_BASE 0xc000
 
-/* Where memory BARs may lie: from here to MACHINE_PCI_MEMORY_END - 1. As SeaBIOS chooses it, and the DSDT says. */
+/* Where memory BARs may lie: from here to MACHINE_PCI_MEMORY_END - 1. As SeaBIOS chooses it, and the DSDT
+ * says. */
 #define MACHINE_PCI_MEMORY_END UINT64_C(0xfec00000)
 uint64_t machine_pci_memory_base(const struct machine *machine);
 
@@ -158,16 +162,17 @@ uint8_t machine_pci_slot_gsi(uint32_t slot, uint32_t pin);
 void machine_pci_init(struct machine *machine);
 
 /* Ports 0xcf8..0xcff but 0xcf9. */
-uint32_t machine_pci_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port, uint32_t size);
-void machine_pci_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port, uint32_t size,
-		    uint32_t value);
+uint32_t machine_pci_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			       uint32_t size);
+void machine_pci_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			    uint32_t size, uint32_t value);
 
 /* Does an access to these ports need the time? */
 bool machine_pci_port_reads_time(const struct machine *machine, uint16_t port, bool is_write);
 
 /* The window that [address, address + size) lies in, or NULL. */
-const struct machine_pci_window *machine_pci_window_find(const struct machine *machine, uint64_t address, uint32_t size,
-					 bool is_port);
+const struct machine_pci_window *machine_pci_window_find(const struct machine *machine, uint64_t address,
+							 uint32_t size, bool is_port);
 
 /* The device's own registers behind a BAR: everything but MSI-X. In machine.c. */
 uint64_t machine_bar_read(struct machine *machine, const struct guest_memory *memory, uint32_t function,
@@ -177,9 +182,10 @@ void machine_bar_write(struct machine *machine, const struct guest_memory *memor
 
 /* An access `offset` bytes into the window's BAR. */
 uint64_t machine_pci_window_read(struct machine *machine, const struct guest_memory *memory,
-			 const struct machine_pci_window *window, uint32_t offset, uint32_t size);
+				 const struct machine_pci_window *window, uint32_t offset, uint32_t size);
 void machine_pci_window_write(struct machine *machine, const struct guest_memory *memory,
-		      const struct machine_pci_window *window, uint32_t offset, uint32_t size, uint64_t value);
+			      const struct machine_pci_window *window, uint32_t offset, uint32_t size,
+			      uint64_t value);
 
 /*
  * What firmware does on a real machine: gives every BAR an address, in slot order,

@@ -34,9 +34,9 @@ void machine_pci_host_init(struct machine *machine)
 	const struct machine_pci_identity host = {
 		.vendor = VENDOR_INTEL, .device = 0x1237, .class_code = CLASS_HOST_BRIDGE, .revision = 2
 	};
-	const struct machine_pci_identity isa = {
-		.vendor = VENDOR_INTEL, .device = 0x7000, .class_code = CLASS_ISA_BRIDGE
-	};
+	const struct machine_pci_identity isa = { .vendor = VENDOR_INTEL,
+						  .device = 0x7000,
+						  .class_code = CLASS_ISA_BRIDGE };
 	const struct machine_pci_identity power = {
 		.vendor = VENDOR_INTEL, .device = 0x7113, .class_code = CLASS_OTHER_BRIDGE, .revision = 3
 	};

@@ -107,7 +107,8 @@ bool machine_pic_pending(const struct machine *machine, uint8_t *vector)
 
 static void chip_acknowledge(struct machine_pic_chip *chip, uint32_t pin)
 {
-	/* A cascade request means that a slave's pin is pending, so `pin` is one; the analyser cannot know. */
+	/* A cascade request means that a slave's pin is pending, so `pin` is one; the analyser cannot know.
+	 */
 	/* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult) */
 	uint8_t bit = (uint8_t)BIT(pin);
 

@@ -48,7 +48,8 @@ static bool is_periodic(const struct machine_pit_channel *channel)
 
 static uint16_t to_bcd(uint32_t value)
 {
-	return (uint16_t)(value % 10 | value / 10 % 10 << 4 | value / 100 % 10 << 8 | value / 1000 % 10 << 12);
+	return (uint16_t)(value % 10 | value / 10 % 10 << 4 | value / 100 % 10 << 8 |
+			  value / 1000 % 10 << 12);
 }
 
 static uint32_t from_bcd(uint32_t value)

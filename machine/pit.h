@@ -10,14 +10,14 @@ struct machine;
 #define MACHINE_PIT_HZ 1193182
 
 struct machine_pit_channel {
-	uint64_t start_tick;	/* when counting began */
-	uint64_t expire_tick;	/* channel 0: the next IRQ; 0: none is due */
-	uint32_t count;		/* 1..65536 */
-	uint8_t counting;	/* a whole count was written since the mode was set */
-	uint8_t mode;		/* 0..5 */
+	uint64_t start_tick;  /* when counting began */
+	uint64_t expire_tick; /* channel 0: the next IRQ; 0: none is due */
+	uint32_t count;	      /* 1..65536 */
+	uint8_t counting;     /* a whole count was written since the mode was set */
+	uint8_t mode;	      /* 0..5 */
 	uint8_t bcd;
-	uint8_t access;		/* 1: low byte, 2: high byte, 3: low then high */
-	uint8_t write_high;	/* access 3: the next write is the high byte */
+	uint8_t access;	    /* 1: low byte, 2: high byte, 3: low then high */
+	uint8_t write_high; /* access 3: the next write is the high byte */
 	uint8_t read_high;
 	uint8_t write_low_byte; /* access 3: what came first */
 	uint8_t latched_bytes;	/* of latched_count still to be read */

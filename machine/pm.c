@@ -41,7 +41,8 @@ void machine_pm_reset(struct machine *machine)
 
 static void interrupt_update(struct machine *machine)
 {
-	machine_irq_set(machine, MACHINE_PM_IRQ, (machine->pm.status & machine->pm.enable & EVENT_ENABLES) != 0);
+	machine_irq_set(machine, MACHINE_PM_IRQ,
+			(machine->pm.status & machine->pm.enable & EVENT_ENABLES) != 0);
 }
 
 void machine_pm_power_button(struct machine *machine)

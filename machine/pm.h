@@ -24,11 +24,11 @@ struct machine;
 #define MACHINE_FAST_RESET_PORT 0x92
 
 struct machine_pm {
-	uint16_t status; /* PM1_STS */
-	uint16_t enable; /* PM1_EN */
+	uint16_t status;  /* PM1_STS */
+	uint16_t enable;  /* PM1_EN */
 	uint16_t control; /* PM1_CNT */
 	uint8_t reset_control;
-	uint8_t fast_reset; /* port 0x92: A20 and reset */
+	uint8_t fast_reset;   /* port 0x92: A20 and reset */
 	uint64_t timer_carry; /* half turns of the timer that were told */
 };
 

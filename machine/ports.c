@@ -106,7 +106,8 @@ static uint32_t size_mask(uint32_t size)
 	return size >= 4 ? UINT32_MAX : (UINT32_C(1) << size * 8) - 1;
 }
 
-uint32_t machine_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port, uint32_t size)
+uint32_t machine_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			   uint32_t size)
 {
 	const struct machine_pci_window *window;
 	uint32_t value = 0;
@@ -126,8 +127,8 @@ uint32_t machine_port_read(struct machine *machine, const struct guest_memory *m
 	return value;
 }
 
-void machine_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port, uint32_t size,
-			uint32_t value)
+void machine_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			uint32_t size, uint32_t value)
 {
 	const struct machine_pci_window *window;
 

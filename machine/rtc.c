@@ -69,7 +69,8 @@ static void calendar_from_seconds(struct calendar *calendar, uint64_t seconds)
 	uint64_t shifted = days + 719468; /* 1 March of year 0 */
 	uint64_t era = shifted / 146097;
 	uint32_t day_of_era = (uint32_t)(shifted % 146097);
-	uint32_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+	uint32_t year_of_era =
+		(day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
 	uint32_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
 	uint32_t month_from_march = (5 * day_of_year + 2) / 153;
 
@@ -385,6 +386,6 @@ void machine_rtc_reset(struct machine *machine)
 	struct machine_rtc *rtc = &machine->rtc;
 
 	rtc->index = 0;
-	rtc->cmos[CMOS_B] &= (uint8_t)~(B_PERIODIC | B_ALARM | B_UPDATE);
+	rtc->cmos[CMOS_B] &= (uint8_t) ~(B_PERIODIC | B_ALARM | B_UPDATE);
 	rtc->cmos[CMOS_C] = 0;
 }

@@ -19,7 +19,7 @@ struct machine_rtc {
 	uint8_t cmos[MACHINE_CMOS_SIZE]; /* 0..9 and the century are stale while the clock runs */
 };
 
-void machine_rtc_init(struct machine *machine);  /* power-on */
+void machine_rtc_init(struct machine *machine);	 /* power-on */
 void machine_rtc_reset(struct machine *machine); /* the battery keeps clock and CMOS */
 
 uint8_t machine_rtc_port_read(struct machine *machine, uint16_t port);

@@ -90,7 +90,8 @@ void machine_uart_receive(struct machine *machine, uint8_t byte)
 	if (uart->receive_count >= receive_limit(uart)) {
 		uart->overrun = 1;
 	} else {
-		uart->receive_fifo[(uart->receive_first + uart->receive_count) % MACHINE_UART_FIFO_SIZE] = byte;
+		uart->receive_fifo[(uart->receive_first + uart->receive_count) % MACHINE_UART_FIFO_SIZE] =
+			byte;
 		uart->receive_count++;
 	}
 	interrupt_update(machine);

@@ -18,7 +18,7 @@ struct machine_uart {
 	uint8_t line_control;
 	uint8_t modem_control;
 	uint8_t scratch;
-	uint8_t overrun;	   /* LSR bit 1, until it is read */
+	uint8_t overrun;	    /* LSR bit 1, until it is read */
 	uint8_t transmit_interrupt; /* THR empty, not told yet */
 	uint8_t receive_count;
 	uint8_t receive_first;

@@ -58,7 +58,8 @@ void machine_watchdog_reset(struct machine *machine)
 	watchdog->preload[1] = PRELOAD_MASK;
 	if (!machine->config.has_watchdog)
 		return;
-	watchdog->function = machine_pci_function_add(machine, MACHINE_PCI_DEVFN(MACHINE_WATCHDOG_SLOT, 0), &identity);
+	watchdog->function =
+		machine_pci_function_add(machine, MACHINE_PCI_DEVFN(MACHINE_WATCHDOG_SLOT, 0), &identity);
 	machine_pci_bar_add(machine, watchdog->function, 0, 16, false);
 	machine_pci_config_allow(machine, watchdog->function, CONFIG_REGISTER, 0x27);
 	machine_pci_config_allow(machine, watchdog->function, LOCK_REGISTER, 0x07);
@@ -66,7 +67,8 @@ void machine_watchdog_reset(struct machine *machine)
 
 static uint64_t stage_ns(struct machine *machine, uint32_t stage)
 {
-	uint32_t scale = (function_of(machine)->config[CONFIG_REGISTER] & CONFIG_FAST) ? SCALE_FAST : SCALE_SLOW;
+	uint32_t scale =
+		(function_of(machine)->config[CONFIG_REGISTER] & CONFIG_FAST) ? SCALE_FAST : SCALE_SLOW;
 
 	return clock_ns((uint64_t)machine->watchdog.preload[stage] << scale, CLOCK_HZ);
 }
@@ -88,7 +90,8 @@ void machine_watchdog_config_written(struct machine *machine, uint32_t function,
 	struct machine_pci_function *pci;
 	uint8_t lock;
 
-	if (!machine->config.has_watchdog || function != machine->watchdog.function || offset != LOCK_REGISTER)
+	if (!machine->config.has_watchdog || function != machine->watchdog.function ||
+	    offset != LOCK_REGISTER)
 		return;
 	pci = function_of(machine);
 	lock = pci->config[LOCK_REGISTER];

@@ -19,7 +19,7 @@ struct machine_watchdog {
 	uint32_t function;    /* in machine_pci; only when the configuration has one */
 	uint8_t unlock;	      /* 0, 1: 0x80 was written, 2: 0x86 too */
 	uint8_t stage;
-	uint8_t timed_out;    /* the status that survives a reset by it */
+	uint8_t timed_out; /* the status that survives a reset by it */
 	uint8_t reserved;
 };
 

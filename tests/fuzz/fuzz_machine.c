@@ -43,8 +43,12 @@ static void memory_clear(void)
 
 static void prepare_once(void)
 {
-	struct machine_config config = { .memory_size = MEMORY_SIZE, .disk_count = 1, .net_port_count = 1,
-					 .has_avx = 1, .has_virtio_console = 1, .has_watchdog = 1 };
+	struct machine_config config = { .memory_size = MEMORY_SIZE,
+					 .disk_count = 1,
+					 .net_port_count = 1,
+					 .has_avx = 1,
+					 .has_virtio_console = 1,
+					 .has_watchdog = 1 };
 	void *base;
 
 	if (memory.base)
@@ -95,14 +99,16 @@ static void outputs_drain(void)
 			FUZZ_CHECK(output.value >= 1 && output.value <= MACHINE_ENTROPY_MAX);
 			break;
 		case MACHINE_OUTPUT_POWER:
-			FUZZ_CHECK(output.value >= MACHINE_POWER_OFF && output.value <= MACHINE_POWER_WATCHDOG);
+			FUZZ_CHECK(output.value >= MACHINE_POWER_OFF &&
+				   output.value <= MACHINE_POWER_WATCHDOG);
 			if (output.value == MACHINE_POWER_RESET) {
 				machine_reset(&machine);
 				machine_pci_bars_assign(&machine);
 			}
 			break;
 		default:
-			FUZZ_CHECK(output.kind >= MACHINE_OUTPUT_SERIAL && output.kind <= MACHINE_OUTPUT_VIRTIO_CONSOLE);
+			FUZZ_CHECK(output.kind >= MACHINE_OUTPUT_SERIAL &&
+				   output.kind <= MACHINE_OUTPUT_VIRTIO_CONSOLE);
 		}
 	}
 }
@@ -128,8 +134,9 @@ static uint64_t device_gpa(const struct step *step)
 
 static void access_told(uint32_t kind, uint64_t address, const struct step *step, bool is_write)
 {
-	const struct machine_access access = { .kind = (uint8_t)kind, .is_write = is_write, .size = step->size,
-					       .address = address };
+	const struct machine_access access = {
+		.kind = (uint8_t)kind, .is_write = is_write, .size = step->size, .address = address
+	};
 
 	if (machine_reads_time(&machine, &access))
 		machine_time_set(&machine, machine.now_ns + 1000);
@@ -230,11 +237,14 @@ static void step_notify(const struct step *step)
 static void step_input(const struct step *step)
 {
 	static uint8_t data[2048];
-	const struct machine_input input = {
-		.kind = step->number % 12, .index = step->port & 3, .time_ns = machine.now_ns + step->value % 100000000,
-		.request = (uint32_t)step->value, .status = step->number >> 8 & 3, .value = (uint32_t)step->value & 3,
-		.size = (uint32_t)(step->value >> 32) % sizeof(data), .data = data
-	};
+	const struct machine_input input = { .kind = step->number % 12,
+					     .index = step->port & 3,
+					     .time_ns = machine.now_ns + step->value % 100000000,
+					     .request = (uint32_t)step->value,
+					     .status = step->number >> 8 & 3,
+					     .value = (uint32_t)step->value & 3,
+					     .size = (uint32_t)(step->value >> 32) % sizeof(data),
+					     .data = data };
 
 	memset(data, step->size, sizeof(data));
 	machine_input(&machine, &memory, &input);
@@ -311,8 +321,10 @@ static void run(const uint8_t *data, size_t size)
 	output_count = 0;
 	for (size_t i = 0; i < STEP_MAX && (i + 1) * STEP_SIZE <= size; i++) {
 		const uint8_t *at = data + i * STEP_SIZE;
-		const struct step step = { .operation = at[0], .size = (uint8_t)(1 << (at[1] & 3)),
-					   .port = load_le16(at + 2), .number = load_le32(at + 4),
+		const struct step step = { .operation = at[0],
+					   .size = (uint8_t)(1 << (at[1] & 3)),
+					   .port = load_le16(at + 2),
+					   .number = load_le32(at + 4),
 					   .value = load_le64(at + 8) };
 
 		step_run(&step);

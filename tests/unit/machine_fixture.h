@@ -21,9 +21,9 @@ static struct guest_memory memory;
 
 static int __attribute__((unused)) fixture_setup(void **state)
 {
-	struct machine_config config = {
-		.memory_size = FIXTURE_MEMORY_SIZE, .epoch_s = FIXTURE_EPOCH_S, .has_avx = 1
-	};
+	struct machine_config config = { .memory_size = FIXTURE_MEMORY_SIZE,
+					 .epoch_s = FIXTURE_EPOCH_S,
+					 .has_avx = 1 };
 
 	(void)state;
 	machine_init(&machine, &config);

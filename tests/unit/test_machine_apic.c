@@ -163,8 +163,8 @@ static void x2apic_is_msrs(void **state)
 	assert_true(msr_put(0x80b, 0));
 	assert_true(msr_put(0x830, UINT64_C(0x100000072))); /* to APIC 1: nobody */
 	assert_int_equal(pending(), -1);
-	assert_false(msr_put(0x802, 1)); /* read only */
-	assert_false(msr_put(0x80e, 0)); /* no such register */
+	assert_false(msr_put(0x802, 1));	 /* read only */
+	assert_false(msr_put(0x80e, 0));	 /* no such register */
 	assert_false(msr_put(0x1b, 0xfee00900)); /* x2APIC to xAPIC in one step */
 	assert_true(msr_put(0x1b, 0xfee00100));
 	assert_false(msr_put(0x1b, 0xfee00d00)); /* off to x2APIC in one step */
@@ -179,15 +179,15 @@ static void messages_find_their_target(void **state)
 		uint32_t data;
 		int vector;
 	} table[] = {
-		{ 0xfee00000, 0x41, 0x41 },   /* physical 0 */
-		{ 0xfeeff000, 0x42, 0x42 },   /* broadcast */
-		{ 0xfee01000, 0x43, -1 },     /* physical 1 */
-		{ 0xfee04004, 0x44, 0x44 },   /* logical, our bit */
-		{ 0xfee02004, 0x45, -1 },     /* logical, another's */
-		{ 0xfee0100c, 0x146, -1 },    /* lowest priority, logical 1: another's */
+		{ 0xfee00000, 0x41, 0x41 }, /* physical 0 */
+		{ 0xfeeff000, 0x42, 0x42 }, /* broadcast */
+		{ 0xfee01000, 0x43, -1 },   /* physical 1 */
+		{ 0xfee04004, 0x44, 0x44 }, /* logical, our bit */
+		{ 0xfee02004, 0x45, -1 },   /* logical, another's */
+		{ 0xfee0100c, 0x146, -1 },  /* lowest priority, logical 1: another's */
 		{ 0xfee0400c, 0x147, 0x147 & 0xff },
-		{ 0xfed00000, 0x48, -1 },     /* no APIC there */
-		{ 0xfee00000, 0x649, -1 },    /* start-up */
+		{ 0xfed00000, 0x48, -1 },  /* no APIC there */
+		{ 0xfee00000, 0x649, -1 }, /* start-up */
 	};
 
 	(void)state;

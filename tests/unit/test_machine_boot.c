@@ -81,7 +81,7 @@ static void items_are_read_both_ways(void **state)
 	assert_int_equal(dma(0 << 16 | 8 | 4, 2, 0), 0); /* skip two */
 	assert_int_equal(dma(2, 4, 0x6000), 0);
 	assert_memory_equal(guest_memory_at(&memory, 0x6000, 4), "MU\0\0", 4);
-	assert_int_equal(dma(16, 4, 0x6000), 1);		  /* no writes */
+	assert_int_equal(dma(16, 4, 0x6000), 1);		     /* no writes */
 	assert_int_equal(dma(8 | 2, 4, FIXTURE_MEMORY_SIZE - 2), 1); /* no memory there */
 	assert_int_equal(dma(8 | 2, UINT32_MAX, 0x6000), 1);
 	out32(0x518, __builtin_bswap32(FIXTURE_MEMORY_SIZE - 8)); /* nor for the descriptor */
@@ -139,7 +139,8 @@ static void script_step(const uint8_t *entry)
 		break;
 	case 3:
 		field = guest_memory_at(&memory, at + load_le32(rest), 1);
-		*field = (uint8_t)(*field - sum(guest_memory_at(&memory, at + load_le32(rest + 4), load_le32(rest + 8)),
+		*field = (uint8_t)(*field - sum(guest_memory_at(&memory, at + load_le32(rest + 4),
+								load_le32(rest + 8)),
 						load_le32(rest + 8)));
 		break;
 	default:
@@ -238,7 +239,8 @@ static void firmware_is_in_both_places(void **state)
 
 	(void)state;
 	guest_memory_init(&with_firmware, base, FIXTURE_MEMORY_SIZE, sizeof(image));
-	assert_non_null(strstr(machine_firmware_boot(&with_firmware, image, sizeof(image), &vcpu), "no BIOS image"));
+	assert_non_null(
+		strstr(machine_firmware_boot(&with_firmware, image, sizeof(image), &vcpu), "no BIOS image"));
 	image[sizeof(image) - 16] = 0xea;
 	image[128 * 1024] = 0x55;
 	assert_non_null(machine_firmware_boot(&with_firmware, image, 100 * 1024, &vcpu));
@@ -275,8 +277,11 @@ static void image_make(void)
 	store_le32(kernel + 0x238, 2047);
 	store_le64(kernel + 0x258, 0x200000);
 	store_le32(kernel + 0x260, 0x400000);
-	boot = (struct machine_direct_boot){ .kernel = kernel, .kernel_size = sizeof(kernel), .initrd = initrd,
-					     .initrd_size = sizeof(initrd), .command_line = "console=ttyS0" };
+	boot = (struct machine_direct_boot){ .kernel = kernel,
+					     .kernel_size = sizeof(kernel),
+					     .initrd = initrd,
+					     .initrd_size = sizeof(initrd),
+					     .command_line = "console=ttyS0" };
 }
 
 static const char *start(void)
@@ -298,7 +303,8 @@ static void a_kernel_is_placed(void **state)
 	assert_true(vcpu.rip == 0x200200 && vcpu.gpr[VCPU_RSI] == 0x7000);
 	assert_int_equal(vcpu.rflags & VCPU_RFLAGS_IF, 0);
 	assert_memory_equal(guest_memory_at(&memory, 0x200000, 100), kernel + 1024, 100);
-	assert_string_equal((const char *)guest_memory_at(&memory, load_le32(parameters + 0x228), 32), "console=ttyS0");
+	assert_string_equal((const char *)guest_memory_at(&memory, load_le32(parameters + 0x228), 32),
+			    "console=ttyS0");
 	initrd_at = load_le32(parameters + 0x218);
 	assert_int_equal(load_le32(parameters + 0x21c), sizeof(initrd));
 	assert_in_range(initrd_at, 0x600000, FIXTURE_MEMORY_SIZE - sizeof(initrd));

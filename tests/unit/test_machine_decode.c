@@ -15,7 +15,10 @@ struct row {
 	uint8_t address_size;
 };
 
-#define ROW(text, size, operand, address) { text, sizeof(text) - 1, size, operand, address }
+#define ROW(text, size, operand, address)                                                                    \
+	{                                                                                                    \
+		text, sizeof(text) - 1, size, operand, address                                               \
+	}
 
 static void check_rows(const struct row *rows, size_t row_count, uint32_t mode_bits)
 {
@@ -33,12 +36,14 @@ static void check_rows(const struct row *rows, size_t row_count, uint32_t mode_b
 		}
 		assert_int_equal(error, 0);
 		if (instruction.size != rows[i].size)
-			fail_msg("row %zu of mode %u: size %u, not %u", i, mode_bits, instruction.size, rows[i].size);
+			fail_msg("row %zu of mode %u: size %u, not %u", i, mode_bits, instruction.size,
+				 rows[i].size);
 		assert_int_equal(instruction.operand_size, rows[i].operand_size);
 		assert_int_equal(instruction.address_size, rows[i].address_size);
 		/* Every cut of it says that bytes are missing. */
 		for (uint32_t cut = 0; cut < rows[i].size; cut++)
-			assert_int_equal(machine_instruction_decode(&instruction, bytes, cut, mode_bits), -ENODATA);
+			assert_int_equal(machine_instruction_decode(&instruction, bytes, cut, mode_bits),
+					 -ENODATA);
 	}
 }
 
@@ -80,10 +85,11 @@ static void sizes_in_64_bit_code(void **state)
 		ROW("\x0f\xae\x07", 3, 4, 8),	  /* fxsave [rdi] */
 		ROW("\x66\x0f\x38\x00\xc1", 5, 2, 8),
 		ROW("\x66\x0f\x3a\x0f\xc1\x08", 6, 2, 8),
-		ROW("\xc5\xf8\x77", 0, 0, 0),	    /* vzeroupper: VEX */
-		ROW("\x62\xf1\x7c\x48", 0, 0, 0),   /* EVEX */
-		ROW("\x0f\x0f\xc1\x9e", 0, 0, 0),   /* 3DNow! */
-		ROW("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 0, 0, 0), /* 16 bytes */
+		ROW("\xc5\xf8\x77", 0, 0, 0),	  /* vzeroupper: VEX */
+		ROW("\x62\xf1\x7c\x48", 0, 0, 0), /* EVEX */
+		ROW("\x0f\x0f\xc1\x9e", 0, 0, 0), /* 3DNow! */
+		ROW("\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66\x90", 0, 0,
+		    0), /* 16 bytes */
 	};
 
 	(void)state;
@@ -125,7 +131,8 @@ static uint64_t address_of(const struct vcpu_state *vcpu, const char *bytes, uin
 {
 	struct machine_instruction instruction;
 
-	assert_int_equal(machine_instruction_decode(&instruction, (const uint8_t *)bytes, count, machine_mode_bits(vcpu)),
+	assert_int_equal(machine_instruction_decode(&instruction, (const uint8_t *)bytes, count,
+						    machine_mode_bits(vcpu)),
 			 0);
 	return machine_operand_address(&instruction, vcpu);
 }
@@ -145,11 +152,11 @@ static void addresses_are_formed(void **state)
 	vcpu.segments[VCPU_DS].base = 0x40000;
 	vcpu.segments[VCPU_SS].base = 0x50000;
 	vcpu.segments[VCPU_ES].base = 0x60000;
-	assert_true(ADDRESS(&vcpu, "\x8b\x00") == 0x40010);		/* [bx+si] wraps at 64 KiB */
-	assert_true(ADDRESS(&vcpu, "\x8b\x46\x02") == 0x50102);		/* [bp+2] is on the stack */
+	assert_true(ADDRESS(&vcpu, "\x8b\x00") == 0x40010);	/* [bx+si] wraps at 64 KiB */
+	assert_true(ADDRESS(&vcpu, "\x8b\x46\x02") == 0x50102); /* [bp+2] is on the stack */
 	assert_true(ADDRESS(&vcpu, "\x3e\x8b\x46\x02") == 0x40102);
 	assert_true(ADDRESS(&vcpu, "\x26\xa1\x10\x00") == 0x60010);
-	assert_true(ADDRESS(&vcpu, "\x67\x8b\x43\x10") == 0x12390000);	/* [ebx+16]: big real mode */
+	assert_true(ADDRESS(&vcpu, "\x67\x8b\x43\x10") == 0x12390000); /* [ebx+16]: big real mode */
 
 	vcpu.cr0 |= VCPU_CR0_PE;
 	vcpu.segments[VCPU_CS].attributes |= VCPU_SEGMENT_DEFAULT_32;
@@ -168,7 +175,8 @@ static void addresses_are_formed(void **state)
 	vcpu.gpr[VCPU_R8 + 4] = UINT64_C(0xffffc90000000000);
 	assert_true(ADDRESS(&vcpu, "\x8b\x05\xf0\xff\xff\xff") == UINT64_C(0xffffffff80fffff6));
 	assert_true(ADDRESS(&vcpu, "\x65\x8b\x04\x25\x10\x00\x00\x00") == UINT64_C(0xffff888000000010));
-	assert_true(ADDRESS(&vcpu, "\x41\x8b\x44\x24\x08") == UINT64_C(0xffffc90000000008)); /* [r12+8] needs SIB */
+	assert_true(ADDRESS(&vcpu, "\x41\x8b\x44\x24\x08") ==
+		    UINT64_C(0xffffc90000000008));	  /* [r12+8] needs SIB */
 	assert_true(ADDRESS(&vcpu, "\x26\x8b\x01") == 4); /* ES has no base here */
 	assert_true(ADDRESS(&vcpu, "\x67\x8b\x80\x00\x00\x20\x01") == 0);
 }
@@ -186,8 +194,10 @@ static void any_bytes_are_survived(void **state)
 			seed = seed * UINT64_C(6364136223846793005) + 1;
 			bytes[j] = (uint8_t)(seed >> 56);
 		}
-		if (!machine_instruction_decode(&instruction, bytes, seed >> 40 & 15, (seed >> 32) % 3 == 0 ? 16 :
-						(seed >> 32) % 3 == 1 ? 32 : 64))
+		if (!machine_instruction_decode(&instruction, bytes, seed >> 40 & 15,
+						(seed >> 32) % 3 == 0	? 16
+						: (seed >> 32) % 3 == 1 ? 32
+									: 64))
 			assert_in_range(instruction.size, 1, 15);
 	}
 }
@@ -222,15 +232,15 @@ static void long_mode(struct vcpu_state *vcpu)
 	vcpu->cr4 = VCPU_CR4_PAE;
 	vcpu->efer = VCPU_EFER_LMA | VCPU_EFER_LME | VCPU_EFER_NXE;
 	vcpu->cr3 = 0x1000;
-	table_put(0x1000, 0x2007);		  /* first 512 GiB: user, writable */
-	table_put(0x2000, 0x3007);		  /* first GiB */
-	table_put(0x2008, 0x40000083);		  /* second GiB: one page, supervisor */
-	table_put(0x3000, 0x4007);		  /* first 2 MiB */
-	table_put(0x3008, 0x200087);		  /* second: one page */
-	table_put(0x4000, 0x5001);		  /* page 0: supervisor, read only */
-	table_put(0x4008, 0x6007 | BIT(63));	  /* page 1: user, no execute */
-	table_put(0x4010, 0x7007 | BIT(45));	  /* page 2: reserved bit */
-	table_put(0x4020, 0xfee00003);		  /* page 4: a device */
+	table_put(0x1000, 0x2007);	     /* first 512 GiB: user, writable */
+	table_put(0x2000, 0x3007);	     /* first GiB */
+	table_put(0x2008, 0x40000083);	     /* second GiB: one page, supervisor */
+	table_put(0x3000, 0x4007);	     /* first 2 MiB */
+	table_put(0x3008, 0x200087);	     /* second: one page */
+	table_put(0x4000, 0x5001);	     /* page 0: supervisor, read only */
+	table_put(0x4008, 0x6007 | BIT(63)); /* page 1: user, no execute */
+	table_put(0x4010, 0x7007 | BIT(45)); /* page 2: reserved bit */
+	table_put(0x4020, 0xfee00003);	     /* page 4: a device */
 }
 
 static void four_levels(void **state)
@@ -295,7 +305,7 @@ static void pae_and_32_bits(void **state)
 	vcpu.cr0 = VCPU_CR0_PE | VCPU_CR0_PG | VCPU_CR0_WP;
 	vcpu.cr4 = VCPU_CR4_PAE;
 	vcpu.cr3 = 0x1020;
-	table_put(0x1038, 0x2001);	/* fourth GiB */
+	table_put(0x1038, 0x2001); /* fourth GiB */
 	table_put(0x2000 + 503 * 8, 0xfee000e3);
 	assert_true(walk(&vcpu, 0xfee00020, GUEST_PAGE_WRITE) == 0xfee00020);
 	assert_true(table_get(0x1038) == 0x2001); /* has no accessed bit */
@@ -309,7 +319,8 @@ static void pae_and_32_bits(void **state)
 	store_le32(guest_memory_at(&memory, 0x9004, 4), 0xa003);
 	assert_true(walk(&vcpu, 0x1abc, 0) == 0xaabc);
 	assert_int_equal(load_le32(guest_memory_at(&memory, 0x9004, 4)), 0xa023);
-	assert_int_equal(walk(&vcpu, 0x400000, 0), -1); /* a table at 12 MiB, without PSE, with nothing in it */
+	assert_int_equal(walk(&vcpu, 0x400000, 0),
+			 -1); /* a table at 12 MiB, without PSE, with nothing in it */
 	vcpu.cr4 = VCPU_CR4_PSE;
 	assert_true(walk(&vcpu, 0x412345, 0) == 0xc12345);
 	vcpu.cpl = 3;
@@ -336,14 +347,10 @@ static void fetches_stop_at_what_is_missing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(sizes_in_64_bit_code),
-		TEST(sizes_in_32_and_16_bit_code),
-		TEST(addresses_are_formed),
-		TEST(any_bytes_are_survived),
-		TEST(four_levels),
-		TEST(accessed_and_dirty_are_set),
-		TEST(pae_and_32_bits),
-		TEST(fetches_stop_at_what_is_missing),
+		TEST(sizes_in_64_bit_code), TEST(sizes_in_32_and_16_bit_code),
+		TEST(addresses_are_formed), TEST(any_bytes_are_survived),
+		TEST(four_levels),	    TEST(accessed_and_dirty_are_set),
+		TEST(pae_and_32_bits),	    TEST(fetches_stop_at_what_is_missing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,10 +118,8 @@ static void power_on_leaves_no_garbage(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(tables_cover_every_byte),
-		TEST(a_difference_is_named),
-		TEST(every_bit_counts),
-		TEST(fields_have_digests_of_their_own),
+		TEST(tables_cover_every_byte),	  TEST(a_difference_is_named),
+		TEST(every_bit_counts),		  TEST(fields_have_digests_of_their_own),
 		TEST(power_on_leaves_no_garbage),
 	};
 

@@ -16,7 +16,7 @@
 #define CODE_GPA UINT64_C(0x10000)
 #define DATA_GPA UINT64_C(0x20000)
 #define DATA_SIZE 64
-#define FLAGS_DEFINED                                                                                       \
+#define FLAGS_DEFINED                                                                                        \
 	(VCPU_RFLAGS_CF | VCPU_RFLAGS_PF | VCPU_RFLAGS_AF | VCPU_RFLAGS_ZF | VCPU_RFLAGS_SF | VCPU_RFLAGS_OF)
 
 static struct vcpu_state vcpu;
@@ -87,53 +87,148 @@ struct form {
 	uint64_t flags; /* that the instruction defines or leaves */
 };
 
-#define FORM(text) { text, sizeof(text) - 1, FLAGS_DEFINED }
-#define FORM_LOGIC(text) { text, sizeof(text) - 1, FLAGS_DEFINED & ~VCPU_RFLAGS_AF }
-#define FORM_BIT(text) { text, sizeof(text) - 1, VCPU_RFLAGS_CF | VCPU_RFLAGS_ZF }
+#define FORM(text)                                                                                           \
+	{                                                                                                    \
+		text, sizeof(text) - 1, FLAGS_DEFINED                                                        \
+	}
+#define FORM_LOGIC(text)                                                                                     \
+	{                                                                                                    \
+		text, sizeof(text) - 1, FLAGS_DEFINED & ~VCPU_RFLAGS_AF                                      \
+	}
+#define FORM_BIT(text)                                                                                       \
+	{                                                                                                    \
+		text, sizeof(text) - 1, VCPU_RFLAGS_CF | VCPU_RFLAGS_ZF                                      \
+	}
 
 /* Memory operand [rdi + 16]; every width; with AL..BH, with REX, with immediates. */
 static const struct form forms[] = {
-	FORM("\x88\x47\x10"), FORM("\x88\x67\x10"), FORM("\x40\x88\x77\x10"), FORM("\x66\x89\x47\x10"),
-	FORM("\x89\x47\x10"), FORM("\x48\x89\x4f\x10"), FORM("\x8a\x47\x10"), FORM("\x8a\x7f\x10"),
-	FORM("\x66\x8b\x47\x10"), FORM("\x8b\x47\x10"), FORM("\x48\x8b\x5f\x10"), FORM("\xc6\x47\x10\x85"),
-	FORM("\x66\xc7\x47\x10\x34\x92"), FORM("\xc7\x47\x10\x78\x56\x34\x92"),
-	FORM("\x48\xc7\x47\x10\x78\x56\x34\x92"), FORM("\x0f\xb6\x47\x10"), FORM("\x66\x0f\xb6\x47\x10"),
-	FORM("\x48\x0f\xb7\x47\x10"), FORM("\x0f\xbe\x47\x10"), FORM("\x66\x0f\xbe\x47\x10"),
-	FORM("\x48\x0f\xbf\x47\x10"), FORM("\x48\x63\x47\x10"), FORM("\x0f\xc3\x47\x10"), FORM("\x48\x0f\xc3\x47\x10"),
+	FORM("\x88\x47\x10"),
+	FORM("\x88\x67\x10"),
+	FORM("\x40\x88\x77\x10"),
+	FORM("\x66\x89\x47\x10"),
+	FORM("\x89\x47\x10"),
+	FORM("\x48\x89\x4f\x10"),
+	FORM("\x8a\x47\x10"),
+	FORM("\x8a\x7f\x10"),
+	FORM("\x66\x8b\x47\x10"),
+	FORM("\x8b\x47\x10"),
+	FORM("\x48\x8b\x5f\x10"),
+	FORM("\xc6\x47\x10\x85"),
+	FORM("\x66\xc7\x47\x10\x34\x92"),
+	FORM("\xc7\x47\x10\x78\x56\x34\x92"),
+	FORM("\x48\xc7\x47\x10\x78\x56\x34\x92"),
+	FORM("\x0f\xb6\x47\x10"),
+	FORM("\x66\x0f\xb6\x47\x10"),
+	FORM("\x48\x0f\xb7\x47\x10"),
+	FORM("\x0f\xbe\x47\x10"),
+	FORM("\x66\x0f\xbe\x47\x10"),
+	FORM("\x48\x0f\xbf\x47\x10"),
+	FORM("\x48\x63\x47\x10"),
+	FORM("\x0f\xc3\x47\x10"),
+	FORM("\x48\x0f\xc3\x47\x10"),
 	/* ADD ADC SBB SUB CMP, both directions and immediates */
-	FORM("\x00\x47\x10"), FORM("\x66\x01\x47\x10"), FORM("\x01\x47\x10"), FORM("\x48\x01\x47\x10"),
-	FORM("\x02\x47\x10"), FORM("\x03\x47\x10"), FORM("\x48\x03\x47\x10"), FORM("\x10\x47\x10"),
-	FORM("\x11\x47\x10"), FORM("\x48\x13\x47\x10"), FORM("\x18\x47\x10"), FORM("\x19\x47\x10"),
-	FORM("\x48\x1b\x47\x10"), FORM("\x28\x67\x10"), FORM("\x66\x29\x47\x10"), FORM("\x2b\x47\x10"),
-	FORM("\x48\x2b\x47\x10"), FORM("\x38\x47\x10"), FORM("\x39\x47\x10"), FORM("\x48\x3b\x47\x10"),
-	FORM("\x80\x47\x10\x7f"), FORM("\x66\x81\x57\x10\x01\x80"), FORM("\x81\x6f\x10\x00\x00\x00\x80"),
-	FORM("\x83\x7f\x10\xff"), FORM("\x48\x83\x5f\x10\x80"), FORM("\x48\x81\x47\x10\xff\xff\xff\xff"),
-	FORM_LOGIC("\x08\x47\x10"), FORM_LOGIC("\x09\x47\x10"), FORM_LOGIC("\x0b\x47\x10"), FORM_LOGIC("\x20\x67\x10"),
-	FORM_LOGIC("\x48\x21\x47\x10"), FORM_LOGIC("\x23\x47\x10"), FORM_LOGIC("\x30\x47\x10"),
-	FORM_LOGIC("\x66\x31\x47\x10"), FORM_LOGIC("\x48\x33\x47\x10"), FORM_LOGIC("\x83\x4f\x10\x40"),
-	FORM_LOGIC("\x83\x67\x10\xf0"), FORM_LOGIC("\x80\x77\x10\x55"), FORM_LOGIC("\x84\x47\x10"),
-	FORM_LOGIC("\x48\x85\x47\x10"), FORM_LOGIC("\xf6\x47\x10\x80"), FORM_LOGIC("\xf7\x47\x10\x00\x00\x00\x80"),
+	FORM("\x00\x47\x10"),
+	FORM("\x66\x01\x47\x10"),
+	FORM("\x01\x47\x10"),
+	FORM("\x48\x01\x47\x10"),
+	FORM("\x02\x47\x10"),
+	FORM("\x03\x47\x10"),
+	FORM("\x48\x03\x47\x10"),
+	FORM("\x10\x47\x10"),
+	FORM("\x11\x47\x10"),
+	FORM("\x48\x13\x47\x10"),
+	FORM("\x18\x47\x10"),
+	FORM("\x19\x47\x10"),
+	FORM("\x48\x1b\x47\x10"),
+	FORM("\x28\x67\x10"),
+	FORM("\x66\x29\x47\x10"),
+	FORM("\x2b\x47\x10"),
+	FORM("\x48\x2b\x47\x10"),
+	FORM("\x38\x47\x10"),
+	FORM("\x39\x47\x10"),
+	FORM("\x48\x3b\x47\x10"),
+	FORM("\x80\x47\x10\x7f"),
+	FORM("\x66\x81\x57\x10\x01\x80"),
+	FORM("\x81\x6f\x10\x00\x00\x00\x80"),
+	FORM("\x83\x7f\x10\xff"),
+	FORM("\x48\x83\x5f\x10\x80"),
+	FORM("\x48\x81\x47\x10\xff\xff\xff\xff"),
+	FORM_LOGIC("\x08\x47\x10"),
+	FORM_LOGIC("\x09\x47\x10"),
+	FORM_LOGIC("\x0b\x47\x10"),
+	FORM_LOGIC("\x20\x67\x10"),
+	FORM_LOGIC("\x48\x21\x47\x10"),
+	FORM_LOGIC("\x23\x47\x10"),
+	FORM_LOGIC("\x30\x47\x10"),
+	FORM_LOGIC("\x66\x31\x47\x10"),
+	FORM_LOGIC("\x48\x33\x47\x10"),
+	FORM_LOGIC("\x83\x4f\x10\x40"),
+	FORM_LOGIC("\x83\x67\x10\xf0"),
+	FORM_LOGIC("\x80\x77\x10\x55"),
+	FORM_LOGIC("\x84\x47\x10"),
+	FORM_LOGIC("\x48\x85\x47\x10"),
+	FORM_LOGIC("\xf6\x47\x10\x80"),
+	FORM_LOGIC("\xf7\x47\x10\x00\x00\x00\x80"),
 	/* NOT NEG INC DEC */
-	FORM("\xf6\x57\x10"), FORM("\x48\xf7\x57\x10"), FORM("\xf6\x5f\x10"), FORM("\x66\xf7\x5f\x10"),
-	FORM("\x48\xf7\x5f\x10"), FORM("\xfe\x47\x10"), FORM("\xff\x47\x10"), FORM("\x48\xff\x4f\x10"),
+	FORM("\xf6\x57\x10"),
+	FORM("\x48\xf7\x57\x10"),
+	FORM("\xf6\x5f\x10"),
+	FORM("\x66\xf7\x5f\x10"),
+	FORM("\x48\xf7\x5f\x10"),
+	FORM("\xfe\x47\x10"),
+	FORM("\xff\x47\x10"),
+	FORM("\x48\xff\x4f\x10"),
 	FORM("\x66\xff\x4f\x10"),
 	/* XCHG XADD CMPXCHG */
-	FORM("\x86\x67\x10"), FORM("\x87\x47\x10"), FORM("\x48\x87\x47\x10"), FORM("\xf0\x0f\xc0\x4f\x10"),
-	FORM("\xf0\x0f\xc1\x4f\x10"), FORM("\xf0\x48\x0f\xc1\x4f\x10"), FORM("\xf0\x0f\xb0\x4f\x10"),
-	FORM("\xf0\x0f\xb1\x4f\x10"), FORM("\xf0\x48\x0f\xb1\x4f\x10"),
+	FORM("\x86\x67\x10"),
+	FORM("\x87\x47\x10"),
+	FORM("\x48\x87\x47\x10"),
+	FORM("\xf0\x0f\xc0\x4f\x10"),
+	FORM("\xf0\x0f\xc1\x4f\x10"),
+	FORM("\xf0\x48\x0f\xc1\x4f\x10"),
+	FORM("\xf0\x0f\xb0\x4f\x10"),
+	FORM("\xf0\x0f\xb1\x4f\x10"),
+	FORM("\xf0\x48\x0f\xb1\x4f\x10"),
 	/* CMOVcc SETcc, each condition */
-	FORM("\x0f\x40\x47\x10"), FORM("\x0f\x41\x47\x10"), FORM("\x0f\x42\x47\x10"), FORM("\x0f\x43\x47\x10"),
-	FORM("\x0f\x44\x47\x10"), FORM("\x0f\x45\x47\x10"), FORM("\x0f\x46\x47\x10"), FORM("\x0f\x47\x47\x10"),
-	FORM("\x48\x0f\x48\x47\x10"), FORM("\x0f\x49\x47\x10"), FORM("\x0f\x4a\x47\x10"), FORM("\x0f\x4b\x47\x10"),
-	FORM("\x0f\x4c\x47\x10"), FORM("\x0f\x4d\x47\x10"), FORM("\x0f\x4e\x47\x10"), FORM("\x66\x0f\x4f\x47\x10"),
-	FORM("\x0f\x94\x47\x10"), FORM("\x0f\x9f\x47\x10"),
+	FORM("\x0f\x40\x47\x10"),
+	FORM("\x0f\x41\x47\x10"),
+	FORM("\x0f\x42\x47\x10"),
+	FORM("\x0f\x43\x47\x10"),
+	FORM("\x0f\x44\x47\x10"),
+	FORM("\x0f\x45\x47\x10"),
+	FORM("\x0f\x46\x47\x10"),
+	FORM("\x0f\x47\x47\x10"),
+	FORM("\x48\x0f\x48\x47\x10"),
+	FORM("\x0f\x49\x47\x10"),
+	FORM("\x0f\x4a\x47\x10"),
+	FORM("\x0f\x4b\x47\x10"),
+	FORM("\x0f\x4c\x47\x10"),
+	FORM("\x0f\x4d\x47\x10"),
+	FORM("\x0f\x4e\x47\x10"),
+	FORM("\x66\x0f\x4f\x47\x10"),
+	FORM("\x0f\x94\x47\x10"),
+	FORM("\x0f\x9f\x47\x10"),
 	/* BT BTS BTR BTC: immediate, and by register within the 64 bytes */
-	FORM_BIT("\x0f\xba\x67\x10\x05"), FORM_BIT("\x0f\xba\x6f\x10\x25"), FORM_BIT("\x48\x0f\xba\x77\x10\x3f"),
-	FORM_BIT("\x66\x0f\xba\x7f\x10\x0f"), FORM_BIT("\x0f\xa3\x57\x10"), FORM_BIT("\xf0\x0f\xab\x57\x10"),
-	FORM_BIT("\x48\x0f\xb3\x57\x10"), FORM_BIT("\x66\x0f\xbb\x57\x10"),
+	FORM_BIT("\x0f\xba\x67\x10\x05"),
+	FORM_BIT("\x0f\xba\x6f\x10\x25"),
+	FORM_BIT("\x48\x0f\xba\x77\x10\x3f"),
+	FORM_BIT("\x66\x0f\xba\x7f\x10\x0f"),
+	FORM_BIT("\x0f\xa3\x57\x10"),
+	FORM_BIT("\xf0\x0f\xab\x57\x10"),
+	FORM_BIT("\x48\x0f\xb3\x57\x10"),
+	FORM_BIT("\x66\x0f\xbb\x57\x10"),
 	/* strings; one iteration at most, RCX is 1 */
-	FORM("\xa4"), FORM("\x66\xa5"), FORM("\xa5"), FORM("\x48\xa5"), FORM("\xaa"), FORM("\x66\xab"), FORM("\x48\xab"),
-	FORM("\xac"), FORM("\x66\xad"), FORM("\xad"), FORM("\x48\xad"),
+	FORM("\xa4"),
+	FORM("\x66\xa5"),
+	FORM("\xa5"),
+	FORM("\x48\xa5"),
+	FORM("\xaa"),
+	FORM("\x66\xab"),
+	FORM("\x48\xab"),
+	FORM("\xac"),
+	FORM("\x66\xad"),
+	FORM("\xad"),
+	FORM("\x48\xad"),
 };
 
 static uint64_t random64(void)
@@ -149,8 +244,19 @@ static uint64_t random64(void)
 /* Random, but often at the edges where carries and signs turn. */
 static uint64_t random_operand(void)
 {
-	static const uint64_t edges[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0x7fffffff, 0x80000000, 0xffffffff,
-					  UINT64_C(0x7fffffffffffffff), UINT64_C(0x8000000000000000), UINT64_MAX };
+	static const uint64_t edges[] = { 0,
+					  1,
+					  0x7f,
+					  0x80,
+					  0xff,
+					  0x7fff,
+					  0x8000,
+					  0x7fffffff,
+					  0x80000000,
+					  0xffffffff,
+					  UINT64_C(0x7fffffffffffffff),
+					  UINT64_C(0x8000000000000000),
+					  UINT64_MAX };
 
 	return random64() & 1 ? edges[random64() % ARRAY_SIZE(edges)] : random64();
 }
@@ -158,7 +264,8 @@ static uint64_t random_operand(void)
 static void check_form(const struct form *form, uint8_t *code)
 {
 	uint8_t *data = guest_memory_at(&memory, DATA_GPA, DATA_SIZE);
-	static uint8_t reference[DATA_SIZE] __attribute__((aligned(4096))); /* low bits as DATA_GPA: SIL is stored */
+	static uint8_t reference[DATA_SIZE]
+		__attribute__((aligned(4096))); /* low bits as DATA_GPA: SIL is stored */
 	struct machine_emulation emulation;
 	uint64_t host = (uint64_t)(uintptr_t)reference;
 	struct run run = { .rax = random_operand(),
@@ -187,7 +294,8 @@ static void check_form(const struct form *form, uint8_t *code)
 		run.rdi += 8;
 		vcpu.gpr[VCPU_RDI] += 8;
 	}
-	if (form->count <= 2 || form->bytes[form->count - 1] == '\xa5') { /* strings that move down need room, too */
+	if (form->count <= 2 ||
+	    form->bytes[form->count - 1] == '\xa5') { /* strings that move down need room, too */
 		run.rdi += 8;
 		vcpu.gpr[VCPU_RDI] += 8;
 	}
@@ -211,7 +319,8 @@ static void check_form(const struct form *form, uint8_t *code)
 
 static void every_form_does_what_the_processor_does(void **state)
 {
-	uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *code =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
 	assert_ptr_not_equal(code, MAP_FAILED);

@@ -4,7 +4,8 @@
 
 static void keys(const char *codes, uint32_t count)
 {
-	const struct machine_input input = { .kind = MACHINE_INPUT_KEYBOARD, .data = (const uint8_t *)codes,
+	const struct machine_input input = { .kind = MACHINE_INPUT_KEYBOARD,
+					     .data = (const uint8_t *)codes,
 					     .size = count };
 
 	assert_true(machine_input(&machine, &memory, &input));

@@ -56,7 +56,7 @@ static void mask_holds_and_keeps(void **state)
 	assert_int_equal(take(), 0x24);
 	out8(0x20, 0x0b);
 	assert_int_equal(in8(0x20), 0x10); /* ISR */
-	out8(0x20, 0x64); /* specific end of 4 */
+	out8(0x20, 0x64);		   /* specific end of 4 */
 	assert_int_equal(in8(0x20), 0);
 }
 

@@ -105,7 +105,7 @@ static void read_back_tells_mode_and_count(void **state)
 {
 	(void)state;
 	out8(0x43, 0xb6);
-	out8(0x43, 0xe8); /* status of channel 2 */
+	out8(0x43, 0xe8);				 /* status of channel 2 */
 	assert_int_equal(in8(0x42), 0x80 | 0x40 | 0x36); /* no count yet */
 	program(0xb6, 0x42, 500);
 	out8(0x43, 0xc8); /* status and count */

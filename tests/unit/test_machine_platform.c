@@ -263,7 +263,8 @@ static void mtrrs_are_checked(void **state)
 
 static void unknown_msrs_do_not_exist(void **state)
 {
-	static const uint32_t msrs[] = { 0x17, 0x3a, 0x48, 0xc1, 0x186, 0x1a0, 0x38f, 0xc0010000, 0xc0010200, 0x4b564d00 };
+	static const uint32_t msrs[] = { 0x17,	0x3a,  0x48,	   0xc1,       0x186,
+					 0x1a0, 0x38f, 0xc0010000, 0xc0010200, 0x4b564d00 };
 	uint64_t value;
 
 	(void)state;
@@ -276,7 +277,9 @@ static void unknown_msrs_do_not_exist(void **state)
 static void tsc_is_virtual_time(void **state)
 {
 	const struct machine_access tsc = { .kind = MACHINE_ACCESS_TSC };
-	const struct machine_access deadline = { .kind = MACHINE_ACCESS_MSR, .address = 0x6e0, .is_write = 1 };
+	const struct machine_access deadline = { .kind = MACHINE_ACCESS_MSR,
+						 .address = 0x6e0,
+						 .is_write = 1 };
 
 	(void)state;
 	machine_time_set(&machine, 12345);
@@ -304,11 +307,11 @@ static void cpuid_hides_what_is_not_determined(void **state)
 	assert_memory_equal(&r.ebx, "Auth", 4);
 	r = machine_cpuid(&machine, &vcpu, 1, 0);
 	assert_true(r.eax == vcpu.gpr[VCPU_RDX]); /* what reset leaves in EDX */
-	assert_int_equal(r.ecx & BIT(30), 0); /* RDRAND */
-	assert_int_equal(r.ecx & BIT(3), 0);  /* MONITOR */
-	assert_int_equal(r.ecx & BIT(5), 0);  /* VMX */
-	assert_true(r.ecx & BIT(31));	      /* hypervisor */
-	assert_true(r.ecx & BIT(21));	      /* x2APIC */
+	assert_int_equal(r.ecx & BIT(30), 0);	  /* RDRAND */
+	assert_int_equal(r.ecx & BIT(3), 0);	  /* MONITOR */
+	assert_int_equal(r.ecx & BIT(5), 0);	  /* VMX */
+	assert_true(r.ecx & BIT(31));		  /* hypervisor */
+	assert_true(r.ecx & BIT(21));		  /* x2APIC */
 	assert_true(r.edx & BIT(9));
 	assert_int_equal(r.ecx & BIT(27), 0); /* OSXSAVE */
 	vcpu.cr4 |= VCPU_CR4_OSXSAVE;
@@ -382,11 +385,12 @@ static void storm(struct machine *target, uint64_t seed)
 		switch (seed >> 61) {
 		case 0:
 		case 1:
-			machine_port_write(target, &memory, (uint16_t)(value % 0xd00), 1u << (value >> 16) % 3,
-					   (uint32_t)(value >> 20));
+			machine_port_write(target, &memory, (uint16_t)(value % 0xd00),
+					   1u << (value >> 16) % 3, (uint32_t)(value >> 20));
 			break;
 		case 2:
-			machine_port_read(target, &memory, (uint16_t)(value % 0xd00), 1u << (value >> 16) % 3);
+			machine_port_read(target, &memory, (uint16_t)(value % 0xd00),
+					  1u << (value >> 16) % 3);
 			break;
 		case 3:
 			machine_mmio_write(target, &memory, 0xfee00000 + value % 0x400 * 4, 4, value >> 16);

@@ -15,8 +15,8 @@ static void cmos_put(uint8_t index, uint8_t value)
 	out8(0x71, value);
 }
 
-static void assert_clock(uint8_t century, uint8_t year, uint8_t month, uint8_t day, uint8_t hour, uint8_t minute,
-			 uint8_t second)
+static void assert_clock(uint8_t century, uint8_t year, uint8_t month, uint8_t day, uint8_t hour,
+			 uint8_t minute, uint8_t second)
 {
 	assert_int_equal(cmos(0x32), century);
 	assert_int_equal(cmos(9), year);
@@ -54,7 +54,8 @@ static void calendar_is_right_at_its_corners(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		struct machine_config config = { .memory_size = FIXTURE_MEMORY_SIZE, .epoch_s = table[i].second };
+		struct machine_config config = { .memory_size = FIXTURE_MEMORY_SIZE,
+						 .epoch_s = table[i].second };
 
 		machine_init(&machine, &config);
 		assert_clock(table[i].century, table[i].year, table[i].month, table[i].day, table[i].hour,
@@ -183,16 +184,11 @@ static void nonsense_in_the_clock_is_survived(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(starts_at_the_epoch_and_runs),
-		TEST(calendar_is_right_at_its_corners),
-		TEST(modes_are_binary_and_twelve_hours_too),
-		TEST(a_set_clock_runs_from_there),
-		TEST(update_bit_comes_before_each_second),
-		TEST(periodic_interrupt_needs_its_flag_read),
-		TEST(alarm_rings_also_after_a_pause),
-		TEST(update_interrupt_comes_each_second),
-		TEST(memory_is_kept_over_a_reset),
-		TEST(nonsense_in_the_clock_is_survived),
+		TEST(starts_at_the_epoch_and_runs),	     TEST(calendar_is_right_at_its_corners),
+		TEST(modes_are_binary_and_twelve_hours_too), TEST(a_set_clock_runs_from_there),
+		TEST(update_bit_comes_before_each_second),   TEST(periodic_interrupt_needs_its_flag_read),
+		TEST(alarm_rings_also_after_a_pause),	     TEST(update_interrupt_comes_each_second),
+		TEST(memory_is_kept_over_a_reset),	     TEST(nonsense_in_the_clock_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

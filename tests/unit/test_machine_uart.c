@@ -7,9 +7,9 @@
 
 static void put(const char *text)
 {
-	const struct machine_input input = {
-		.kind = MACHINE_INPUT_SERIAL, .data = (const uint8_t *)text, .size = (uint32_t)strlen(text)
-	};
+	const struct machine_input input = { .kind = MACHINE_INPUT_SERIAL,
+					     .data = (const uint8_t *)text,
+					     .size = (uint32_t)strlen(text) };
 
 	assert_true(machine_input(&machine, &memory, &input));
 }

@@ -125,7 +125,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_neglected_one_bites_once, watchdog_setup, fixture_teardown),
 		cmocka_unit_test_setup_teardown(one_long_pause_runs_through_both_stages, watchdog_setup,
 						fixture_teardown),
-		cmocka_unit_test_setup_teardown(locked_it_cannot_be_stopped, watchdog_setup, fixture_teardown),
+		cmocka_unit_test_setup_teardown(locked_it_cannot_be_stopped, watchdog_setup,
+						fixture_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
