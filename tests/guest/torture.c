@@ -6,6 +6,7 @@
  *
  *     test=torture_slices [rounds=N] [seed=N]
  *     test=torture_replay [rounds=N] [seed=N]
+ *     test=torture_snapshot [rounds=N] [seed=N]
  */
 #include <stdlib.h>
 #include <string.h>
@@ -249,6 +250,51 @@ static bool act_on_exit(const struct vcpu_exit *exit)
 	return true;
 }
 
+/* ---- snapshots ---- */
+
+static bool snapshots_wanted;
+static struct vcpu_state snapshot;
+static uint8_t *snapshot_memory;
+
+/*
+ * Guest memory but for the code. Rewriting the page that runs makes QEMU 7.2 translate
+ * it anew, and then it may run the old bytes of an instruction that the one before it
+ * has changed, which this guest does all the time and processors get right.
+ */
+static void copy_memory(uint8_t *to, const uint8_t *from)
+{
+	memcpy(to, from, TORTURE_CODE);
+	memcpy(to + TORTURE_DATA, from + TORTURE_DATA, TORTURE_SIZE - TORTURE_DATA);
+}
+
+/*
+ * Everything that makes the guest is copied out, everything that could be left over is
+ * overwritten, and the guest goes on from the copy: what a join does, on one server.
+ */
+static int go_through_snapshot(void)
+{
+	struct position position = vcpu.position;
+	bool offered = vcpu.interrupt_offered;
+
+	vcpu_save(&vcpu);
+	snapshot = vcpu.state;
+	copy_memory(snapshot_memory, memory);
+	memset(memory, 0xcc, TORTURE_CODE);
+	memset(memory + TORTURE_DATA, 0xcc, TORTURE_SIZE - TORTURE_DATA);
+	vcpu_reset(&vcpu, fetch, NULL);
+	memset(vcpu.state.gpr, 0x55, sizeof(vcpu.state.gpr));
+	memset(vcpu.state.dr, 0, sizeof(vcpu.state.dr));
+	vcpu_load(&vcpu);
+	SELF_TEST_CHECK(vcpu.ops->map(&vcpu, 0, memory_physical, TORTURE_SIZE) == 0);
+	copy_memory(memory, snapshot_memory);
+	vcpu.state = snapshot;
+	vcpu_load(&vcpu);
+	vcpu.position = position;
+	if (offered)
+		vcpu_offer_interrupt(&vcpu, vcpu.interrupt_vector);
+	return 0;
+}
+
 /* mean 0: whole. Returns what is wrong, or NULL. */
 static const char *run_guest(uint64_t rounds, uint64_t slice_mean, struct outcome *outcome)
 {
@@ -274,6 +320,8 @@ static const char *run_guest(uint64_t rounds, uint64_t slice_mean, struct outcom
 		}
 		if (replay_error)
 			return replay_error;
+		if (snapshots_wanted && next_random() % 16 == 0 && go_through_snapshot())
+			return "no snapshot";
 	}
 	if (exit.kind != VCPU_EXIT_HYPERCALL) {
 		trace(TRACE_ERROR, "ended by %s at rip %#lx, exit %lu, cr2 %#lx", vcpu_exit_name(exit.kind),
@@ -393,6 +441,31 @@ SELF_TEST(torture_replay)
 			SELF_TEST_CHECK(!wrong);
 			SELF_TEST_CHECK(is_equal(&replayed, &recorded));
 		}
+	}
+	return 0;
+}
+
+SELF_TEST(torture_snapshot)
+{
+	static const uint64_t means[] = { 5000, 300, 40, 5 };
+	uint64_t rounds = option("rounds", 6);
+	uint64_t physical;
+	struct outcome whole;
+
+	SELF_TEST_CHECK(start_test() == 0);
+	physical = pages_allocate(TORTURE_SIZE / PAGE_SIZE, PAGE_SIZE);
+	SELF_TEST_CHECK(physical);
+	snapshot_memory = pages_pointer(physical);
+	SELF_TEST_CHECK(!run_guest(rounds, 0, &whole));
+	show("whole", 0, &whole);
+	snapshots_wanted = true;
+	for (uint32_t i = 0; i < ARRAY_SIZE(means); i++) {
+		struct outcome sliced;
+		const char *wrong = run_guest(rounds, means[i], &sliced);
+
+		show(wrong ? wrong : "by snapshots", means[i], &sliced);
+		SELF_TEST_CHECK(!wrong);
+		SELF_TEST_CHECK(is_equal(&sliced, &whole));
 	}
 	return 0;
 }

@@ -142,7 +142,7 @@ patched_next:
 	orl $0x100, (%rsp)
 	popfq				/* one step with TF */
 	nop
-	mix %r15
+	mix %rbp
 
 	decq %rbp
 	jnz next_round

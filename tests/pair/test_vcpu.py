@@ -22,3 +22,8 @@ def test_torture_replay(self_test, rounds):
     for seed in range(1, rounds(1, 20) + 1):
         self_test("torture_replay", f"seed={seed}", expect=["recorded, slices of 1:", "replayed, slices of 7"],
                   timeout_s=600)
+
+
+def test_torture_through_snapshots(self_test):
+    """At random places all state is copied out, wiped and loaded back: the run ends the same."""
+    self_test("torture_snapshot", expect=["by snapshots, slices of 5:"], timeout_s=600)
