@@ -5,6 +5,11 @@
  * allow it, so the guest never waits for a page and no event's delivery is ever
  * interrupted by one. What is not mapped is a device, or nothing: an exit.
  *
+ * Accessed and dirty bits are set from the start, so that the processor never writes
+ * them while the guest runs. QEMU 7.2 does not get that right in one case: a store that
+ * sets a nested dirty bit and changes the very next instruction leaves the old one to
+ * be executed. When clean pages are looked for (a join), that is to be remembered.
+ *
  * Tables come from a pool that is taken once; mapping a guest with N GiB needs N + 2
  * of them, and one more for each 2 MiB that is mapped in 4 KiB pieces.
  */
@@ -25,7 +30,9 @@ TRACE_FILE("svm", TRACE_INFO);
 #define ENTRY_USER BIT(2) /* nested walks are user accesses: 15.25.5 */
 #define ENTRY_LARGE BIT(7)
 #define ENTRY_ADDRESS UINT64_C(0x000ffffffffff000)
-#define ENTRY_RIGHTS (ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER)
+#define ENTRY_ACCESSED BIT(5)
+#define ENTRY_DIRTY BIT(6)
+#define ENTRY_RIGHTS (ENTRY_PRESENT | ENTRY_WRITE | ENTRY_USER | ENTRY_ACCESSED | ENTRY_DIRTY)
 
 #define LEVEL_TOP 3 /* 3: 512 GiB an entry, 2: 1 GiB, 1: 2 MiB, 0: 4 KiB */
 #define LEVEL_LARGE 1

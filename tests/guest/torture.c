@@ -257,17 +257,6 @@ static struct vcpu_state snapshot;
 static uint8_t *snapshot_memory;
 
 /*
- * Guest memory but for the code. Rewriting the page that runs makes QEMU 7.2 translate
- * it anew, and then it may run the old bytes of an instruction that the one before it
- * has changed, which this guest does all the time and processors get right.
- */
-static void copy_memory(uint8_t *to, const uint8_t *from)
-{
-	memcpy(to, from, TORTURE_CODE);
-	memcpy(to + TORTURE_DATA, from + TORTURE_DATA, TORTURE_SIZE - TORTURE_DATA);
-}
-
-/*
  * Everything that makes the guest is copied out, everything that could be left over is
  * overwritten, and the guest goes on from the copy: what a join does, on one server.
  */
@@ -278,15 +267,14 @@ static int go_through_snapshot(void)
 
 	vcpu_save(&vcpu);
 	snapshot = vcpu.state;
-	copy_memory(snapshot_memory, memory);
-	memset(memory, 0xcc, TORTURE_CODE);
-	memset(memory + TORTURE_DATA, 0xcc, TORTURE_SIZE - TORTURE_DATA);
+	memcpy(snapshot_memory, memory, TORTURE_SIZE);
+	memset(memory, 0xcc, TORTURE_SIZE);
 	vcpu_reset(&vcpu, fetch, NULL);
 	memset(vcpu.state.gpr, 0x55, sizeof(vcpu.state.gpr));
 	memset(vcpu.state.dr, 0, sizeof(vcpu.state.dr));
 	vcpu_load(&vcpu);
 	SELF_TEST_CHECK(vcpu.ops->map(&vcpu, 0, memory_physical, TORTURE_SIZE) == 0);
-	copy_memory(memory, snapshot_memory);
+	memcpy(memory, snapshot_memory, TORTURE_SIZE);
 	vcpu.state = snapshot;
 	vcpu_load(&vcpu);
 	vcpu.position = position;
