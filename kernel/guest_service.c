@@ -11,8 +11,10 @@
 #include "kernel/apic.h"
 #include "kernel/boot_info.h"
 #include "kernel/console.h"
+#include "kernel/cpu.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
+#include "kernel/time.h"
 
 TRACE_FILE("guest", TRACE_INFO);
 
@@ -20,6 +22,10 @@ TRACE_FILE("guest", TRACE_INFO);
 #define LOG_RATE_BAUD 115200
 #define LOG_BYTES_A_POLL 4096
 #define TYPED_SIZE 256
+/* As fast as a line of 115200 baud: the guest's chip holds 16 bytes, and more at once would be lost. */
+#define TYPED_INTERVAL_NS (87 * NS_PER_US)
+#define RANDOM_TRIES_MAX 16
+#define CPUID_ECX_RDRAND BIT(30)
 /* Virtual time 0 is always this moment until the pair agrees on a real one: 2026-01-01 UTC. */
 #define EPOCH_S UINT64_C(1767225600)
 
@@ -36,21 +42,62 @@ static const struct boot_file *recording;
 
 static struct ring typed_ring;
 static uint8_t typed[TYPED_SIZE];
+static uint64_t typed_next_ns;
 static uint8_t typed_now; /* the byte that the last input carried */
 static enum guest_state told_state;
+
+static uint8_t entropy[MACHINE_ENTROPY_MAX + sizeof(uint64_t)];
+static uint32_t entropy_wanted; /* bytes */
+static uint32_t entropy_unit;
 
 /* ---- the world around the guest ---- */
 
 static void take_output(const struct machine_output *output)
 {
-	if (output->kind == MACHINE_OUTPUT_SERIAL)
+	if (output->kind == MACHINE_OUTPUT_SERIAL) {
 		serial_output((const char *)output->data, output->size);
+	} else if (output->kind == MACHINE_OUTPUT_ENTROPY) {
+		entropy_unit = output->index;
+		entropy_wanted = output->value;
+	}
+}
+
+/* One word from the processor's generator; it may have none for a moment. */
+static bool random_word(uint64_t *word)
+{
+	uint8_t good = 0;
+
+	for (uint32_t i = 0; i < RANDOM_TRIES_MAX && !good; i++)
+		__asm__ volatile("rdrand %0; setc %1" : "=r"(*word), "=q"(good) : : "cc");
+	return good;
+}
+
+/* Without a generator, or while it has nothing, the guest's request waits. */
+static bool give_entropy(struct machine_input *input)
+{
+	if (!entropy_wanted || !(cpu_id(1, 0).ecx & CPUID_ECX_RDRAND))
+		return false;
+	for (uint32_t i = 0; i < entropy_wanted; i += sizeof(uint64_t)) {
+		uint64_t word;
+
+		if (!random_word(&word))
+			return false;
+		memcpy(entropy + i, &word, sizeof(word));
+	}
+	*input = (struct machine_input){
+		.kind = MACHINE_INPUT_ENTROPY, .index = entropy_unit, .size = entropy_wanted, .data = entropy
+	};
+	entropy_wanted = 0;
+	return true;
 }
 
 static bool give_input(struct machine_input *input)
 {
-	if (ring_empty(&typed_ring))
+	if (give_entropy(input))
+		return true;
+	if (ring_empty(&typed_ring) || !time_reached(typed_next_ns))
 		return false;
+	typed_next_ns = time_now_ns() + TYPED_INTERVAL_NS;
 	typed_now = typed[ring_tail(&typed_ring)];
 	ring_consume(&typed_ring);
 	*input = (struct machine_input){ .kind = MACHINE_INPUT_SERIAL, .size = 1, .data = &typed_now };
@@ -180,6 +227,7 @@ const char *guest_service_start(void)
 	if (wrong)
 		return wrong;
 	log_sent = 0;
+	entropy_wanted = 0;
 	if (config->record.mode == CONFIG_RECORD_RECORD)
 		guest_door_record(&guest.door, log_bytes, LOG_SIZE);
 	else if (config->record.mode == CONFIG_RECORD_REPLAY)

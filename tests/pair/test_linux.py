@@ -29,12 +29,12 @@ date
 def guest(server, kernel, tmp_path):
     """guest(script, mode, ...) starts a server whose guest runs `script`; the recording goes to or
     comes from tmp_path."""
-    def start(script: str, mode: str = "off", options: str = "", memory: str = "128M"):
-        image, modules = kernel_package("cloud")
+    def start(script: str, mode: str = "off", options: str = "", memory: str = "128M", modules=()):
+        image, folder_of_modules = kernel_package("cloud")
         folder = tmp_path / "files"
         folder.mkdir(exist_ok=True)
         (folder / "vmlinuz").write_bytes(Path(image).read_bytes())
-        build_initramfs(folder / "initrd", script, modules, [])
+        build_initramfs(folder / "initrd", script, folder_of_modules, list(modules))
         (folder / "yoke.conf").write_text(f"""
 [guest]
 memory = {memory}
@@ -70,6 +70,24 @@ def test_boots_to_its_script_and_off(guest):
     machine = guest(MIXED_LOAD)
     machine.expect("^uname: Linux", 300)
     machine.expect("^compressed and back")
+    assert end_of(machine)[0] == "off"
+
+
+def test_shell_answers(guest):
+    """A person types into the guest's serial port; in between the guest is idle and the server halts."""
+    machine = guest("echo '@@ shell'; sh; echo '@@ left'")
+    machine.expect("^@@ shell", 300)
+    machine.send("echo $((6 * 7)) is the answer\r")
+    machine.expect("^42 is the answer")
+    machine.send("exit\r")
+    machine.expect("^@@ left")
+    assert end_of(machine)[0] == "off"
+
+
+def test_guest_has_entropy(guest):
+    """virtio-rng answers: the guest's generator is ready without waiting for noise."""
+    machine = guest("head -c 512 /dev/hwrng | wc -c | sed 's/^/@@ bytes /'", modules=["virtio_pci", "virtio_rng"])
+    machine.expect("^@@ bytes 512", 300)
     assert end_of(machine)[0] == "off"
 
 
