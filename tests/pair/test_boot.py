@@ -21,15 +21,11 @@ LOADER = {"bios": "GRUB .*", "uefi": "Yoke UEFI loader"}
 BOOT_FILE_MAX = 8
 STATE = 3  # number of the state partition
 
-# struct boot_info (include/boot_info.h), as the kernel keeps its checked copy
-BOOT_INFO_KERNEL_PHYSICAL = 16
-BOOT_INFO_FRAMEBUFFER = 560
-
 
 @pytest.fixture
 def config(tmp_path):
     path = tmp_path / "yoke.conf"
-    path.write_text("# brought by a test\n[server]\nname = b\n")
+    path.write_text("# brought by a test\n[server]\nname = b\n[guest]\nmemory = 64M\nautostart = no\n")
     return path
 
 
@@ -105,10 +101,11 @@ def expect_kernel(machine, loader, name="b"):
     machine.never("guest is not started")
 
 
-def read_kernel(machine, symbol, offset, count):
-    """`count` 64-bit words of the running kernel's memory, by QEMU's monitor."""
-    match = re.search(rf"^([0-9a-f]+) \w {symbol}$", (BUILD / "yoke.sym").read_text(), re.MULTILINE)
-    dump = machine.hmp(f"x /{count}gx {int(match[1], 16) + offset:#x}")
+def read_kernel(machine, what, count):
+    """`count` 64-bit words of the running kernel's memory from C object `what` on, by QEMU's monitor."""
+    command = ["gdb", "-batch", "-ex", f"print/x (unsigned long)&{what}", str(BUILD / "yoke.elf")]
+    address = re.search(r"0x[0-9a-f]+", subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    dump = machine.hmp(f"x /{count}gx {address[0]}")
     return [int(word, 16) for word in re.findall(r" (0x[0-9a-f]{16})\b", dump)]
 
 
@@ -141,10 +138,10 @@ def test_uefi_hands_over_acpi_framebuffer_and_place(second_disk, make_image):
     machine.expect("^ACPI: revision 2 by", 180)  # a BIOS's is revision 0
     machine.expect(r"^memory: (6\d\d\d|61\d\d) MiB")  # all of it, also what lies above 4 GiB
     machine.expect("^ready: ")
-    physical, = read_kernel(machine, "boot", BOOT_INFO_KERNEL_PHYSICAL, 1)
+    physical, = read_kernel(machine, "server.boot.kernel_physical", 1)
     assert physical % (2 << 20) == 0
     assert 0 < physical < 4 << 30
-    base, size, pitch_and_bits, form = read_kernel(machine, "boot", BOOT_INFO_FRAMEBUFFER, 4)
+    base, size, pitch_and_bits, form = read_kernel(machine, "server.boot.framebuffer", 4)
     regions = re.findall(r"BAR\d: 32 bit prefetchable memory at (0x[0-9a-f]+) ", machine.hmp("info pci"))
     assert base in [int(region, 16) for region in regions]
     assert pitch_and_bits & 0xFFFFFFFF == (size & 0xFFFFFFFF) * 4
