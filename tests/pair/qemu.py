@@ -179,6 +179,7 @@ class Server:
         self.arguments += [str(word) for word in extra]
         self.arguments += self._disk_arguments(machine) + self._nic_arguments()
         self._output = ""
+        self._pending = ""
         self._position = 0
         self._changed = threading.Condition()
 
@@ -313,12 +314,23 @@ class Server:
                 except OSError:
                     data = b""
                 with self._changed:
-                    self._output += data.decode("latin-1").replace("\r", "")
+                    self._show(data.decode("latin-1"))
                     self._changed.notify_all()
                 if not data:
                     return
                 log.write(data)
                 log.flush()
+
+    def _show(self, text: str):
+        """Does what a terminal does with a line that is erased: a prompt that gave way to a trace
+        line is not there any more. Other carriage returns are left out."""
+        line_start = self._output.rfind("\n") + 1
+        text = self._output[line_start:] + self._pending + text
+        self._pending = re.search(r"(\r(\x1b\[?)?)?\Z", text)[0]  # may be the first half of an erasure
+        text = text[: len(text) - len(self._pending)]
+        text = re.sub(r"[^\n]*\r\x1b\[K", "", text).replace("\r", "").replace("\x1b[K", "")
+        self._output = self._output[:line_start] + text
+        self._position = min(self._position, len(self._output))
 
     @property
     def output(self) -> str:
