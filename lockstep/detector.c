@@ -13,6 +13,7 @@
 void detector_init(struct detector *detector, const struct detector_config *config, uint32_t used, uint64_t now_ns)
 {
 	ASSERT(config->timeout_min_ns <= config->timeout_max_ns);
+	ASSERT(config->proof_gap_ns < config->ask_ns);
 	memset(detector, 0, sizeof(*detector));
 	detector->config = *config;
 	for (uint32_t path = 0; path < DETECTOR_PATH_MAX; path++) {
@@ -98,18 +99,20 @@ static bool heard_elsewhere(const struct detector *detector, uint64_t now_ns)
 }
 
 /*
- * Has a path been proven to work all the time that the peer was asked on it? One
- * answer is not enough: a path that came back a moment ago has had no time to carry
- * the peer's answer.
+ * Has a path worked without a break since the peer was last heard, and while it was
+ * asked? Then the peer, if it lived, either heard us there, and did not take us for
+ * dead, or had no working path itself, and stopped. A path that had a break in
+ * between, or a server that stood still itself, proves nothing: the peer may have
+ * gone on without us in that time.
  */
 static bool proven_elsewhere(const struct detector *detector, uint64_t now_ns)
 {
 	for (uint32_t path = DETECTOR_CS_PATHS; path < DETECTOR_PATH_MAX; path++) {
 		const struct detector_path *other = &detector->paths[path];
-		uint64_t asked_since_ns = max_u64(other->proven_since_ns, detector->suspected_ns);
 
-		if (other->used && other->carrier && other->proven && now_ns - other->proven_ns <= detector->config.proof_gap_ns &&
-		    now_ns - asked_since_ns >= detector->config.ask_ns)
+		if (other->used && other->carrier && other->proven &&
+		    now_ns - other->proven_ns <= detector->config.proof_gap_ns &&
+		    other->proven_since_ns <= cs_heard_ns(detector))
 			return true;
 	}
 	return false;

@@ -8,7 +8,7 @@
  *     heard on a CS link in time                         ALIVE
  *     silent on both CS links, heard on another path     CUT_OFF  (it lives, the links do not)
  *     silent everywhere, another path proven from here   DEAD
- *         all the time the peer was asked there
+ *         without a break since the peer was last heard
  *     silent everywhere, nothing proven                  UNKNOWN  (it may be we who are cut off)
  *     silent on both CS links, the others still asked    SUSPECT
  *
@@ -29,7 +29,7 @@ struct detector_config {
 	uint64_t carrier_timeout_ns; /* the same, with carrier lost on both */
 	uint64_t other_timeout_ns;   /* silence that makes another path silent; several of its heartbeats */
 	uint64_t ask_ns;	     /* how long the others are asked, peer and station alike, before silence counts */
-	uint64_t proof_gap_ns;	     /* a path whose station is not heard for so long begins its proof anew */
+	uint64_t proof_gap_ns;	     /* a path whose station is not heard for so long begins its proof anew; below ask_ns */
 };
 
 enum detector_verdict {
@@ -69,7 +69,10 @@ void detector_heard(struct detector *detector, uint32_t path, uint64_t now_ns);
 /* The port's carrier, when it changes. */
 void detector_carrier(struct detector *detector, uint32_t path, bool carrier);
 
-/* Another station (gateway, or any that answers) was heard on `path`, not a CS link. */
+/*
+ * Another station (gateway, or any that answers) was heard on `path`, not a CS link.
+ * It is asked all the time, several times in proof_gap_ns, and not only in doubt.
+ */
 void detector_proven(struct detector *detector, uint32_t path, uint64_t now_ns);
 
 /*

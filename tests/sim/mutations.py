@@ -70,6 +70,11 @@ MUTATIONS = {
         "if (question->override_alone && own->disks_current)",
         "if (own->disks_current)",
     ),
+    "take a path that had a break for proof": (
+        "lockstep/detector.c",
+        "other->proven_since_ns <= cs_heard_ns(detector))",
+        "other->proven_since_ns <= detector->suspected_ns)",
+    ),
     "believe every claim of having stopped": (
         "lockstep/arbiter.c",
         "	if (question->claim == ARBITER_CLAIM_ALONE)",
