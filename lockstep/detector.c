@@ -23,10 +23,10 @@ void detector_init(struct detector *detector, const struct detector_config *conf
 	}
 }
 
-void detector_heard(struct detector *detector, uint32_t path, uint64_t now_ns)
+void detector_heard(struct detector *detector, uint32_t path, uint64_t at_ns)
 {
 	struct detector_path *heard = &detector->paths[path];
-	uint64_t interval_ns = now_ns - min_u64(heard->heard_ns, now_ns);
+	uint64_t interval_ns = at_ns - min_u64(heard->heard_ns, at_ns);
 	uint64_t difference_ns = interval_ns > heard->interval_ns ? interval_ns - heard->interval_ns :
 								    heard->interval_ns - interval_ns;
 
@@ -36,7 +36,7 @@ void detector_heard(struct detector *detector, uint32_t path, uint64_t now_ns)
 		heard->variation_ns = (3 * heard->variation_ns + difference_ns) / 4;
 	}
 	heard->heard = true;
-	heard->heard_ns = max_u64(heard->heard_ns, now_ns);
+	heard->heard_ns = max_u64(heard->heard_ns, at_ns);
 }
 
 void detector_carrier(struct detector *detector, uint32_t path, bool carrier)
@@ -45,16 +45,16 @@ void detector_carrier(struct detector *detector, uint32_t path, bool carrier)
 	detector->paths[path].carrier = carrier;
 }
 
-void detector_proven(struct detector *detector, uint32_t path, uint64_t now_ns)
+void detector_proven(struct detector *detector, uint32_t path, uint64_t asked_ns)
 {
 	struct detector_path *proven = &detector->paths[path];
 
 	ASSERT(path >= DETECTOR_CS_PATHS);
 	ASSERT(path < DETECTOR_PATH_MAX);
-	if (!proven->proven || now_ns - proven->proven_ns > detector->config.proof_gap_ns)
-		proven->proven_since_ns = now_ns;
+	if (!proven->proven || asked_ns > proven->proven_ns + detector->config.proof_gap_ns)
+		proven->proven_since_ns = asked_ns;
 	proven->proven = true;
-	proven->proven_ns = now_ns;
+	proven->proven_ns = max_u64(proven->proven_ns, asked_ns);
 }
 
 static bool cs_carrier_is_lost(const struct detector *detector)

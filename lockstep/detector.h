@@ -63,8 +63,11 @@ struct detector {
 /* Begins as if both CS paths had just been heard. `used`: bit of each path there is. */
 void detector_init(struct detector *detector, const struct detector_config *config, uint32_t used, uint64_t now_ns);
 
-/* A sign of life of the peer came by `path`. */
-void detector_heard(struct detector *detector, uint32_t path, uint64_t now_ns);
+/*
+ * A sign of life of the peer came by `path`, as of `at_ns`: for an answer, when the
+ * question was sent, since it may have waited while we stood still.
+ */
+void detector_heard(struct detector *detector, uint32_t path, uint64_t at_ns);
 
 /* The port's carrier, when it changes. */
 void detector_carrier(struct detector *detector, uint32_t path, bool carrier);
@@ -73,7 +76,7 @@ void detector_carrier(struct detector *detector, uint32_t path, bool carrier);
  * Another station (gateway, or any that answers) was heard on `path`, not a CS link.
  * It is asked all the time, several times in proof_gap_ns, and not only in doubt.
  */
-void detector_proven(struct detector *detector, uint32_t path, uint64_t now_ns);
+void detector_proven(struct detector *detector, uint32_t path, uint64_t asked_ns);
 
 /*
  * The verdict at `now_ns`; also moves the detector on, so ask at

@@ -25,7 +25,7 @@ void link_init(struct link *link, const struct link_config *config, uint64_t now
 	link->state = LINK_TESTING;
 	link->next_number = 1;
 	link->oldest_number = 1;
-	link->last_sent_ns = now_ns;
+	link->last_asked_ns = now_ns;
 	link->last_heard_ns = now_ns;
 }
 
@@ -55,17 +55,17 @@ static uint64_t answer_time_ns(const struct link *link)
 
 bool link_must_send(const struct link *link, uint64_t now_ns, bool *elicits)
 {
-	bool probe_due = now_ns - link->last_sent_ns >= link->config.heartbeat_ns;
+	bool probe_due = now_ns - link->last_asked_ns >= link->config.heartbeat_ns;
 	bool ack_due = link->ack_owed && now_ns - link->ack_owed_since_ns >= link->config.ack_delay_ns;
 
 	/* An unanswered packet is asked about again after the time an answer takes. */
-	if (link->in_flight > 0 && now_ns - link->last_sent_ns >= answer_time_ns(link))
+	if (link->in_flight > 0 && now_ns - link->last_asked_ns >= answer_time_ns(link))
 		probe_due = true;
 	/* While testing one probe at a time: the next goes out when the last is answered or lost. */
 	if (link->state == LINK_TESTING && link->in_flight == 0 && link->test_passed > 0)
 		probe_due = true;
 	*elicits = probe_due && link_has_room(link);
-	return *elicits || probe_due || ack_due;
+	return *elicits || ack_due;
 }
 
 void link_send(struct link *link, uint64_t now_ns, bool elicits, const struct link_piece *piece,
@@ -78,7 +78,6 @@ void link_send(struct link *link, uint64_t now_ns, bool elicits, const struct li
 	header->ack_delay_us =
 		link->highest_received ? (uint32_t)min_u64((now_ns - link->highest_received_ns) / NS_PER_US, UINT32_MAX) : 0;
 	link->ack_owed = false;
-	link->last_sent_ns = now_ns;
 	link->sent++;
 	if (!elicits) {
 		if (link->in_flight == 0)
@@ -86,6 +85,7 @@ void link_send(struct link *link, uint64_t now_ns, bool elicits, const struct li
 		return;
 	}
 	ASSERT(link->next_number - link->oldest_number <= LINK_PACKET_MAX);
+	link->last_asked_ns = now_ns;
 	*packet_of(link, header->number) =
 		(struct link_packet){ .number = header->number, .sent_ns = now_ns, .piece = *piece };
 	link->in_flight++;
@@ -144,6 +144,7 @@ static void acknowledge(struct link *link, uint64_t now_ns, uint64_t number, uin
 
 		round_trip_sample(link, elapsed_ns - min_u64(delay_ns, elapsed_ns));
 	}
+	link->answered_ns = max_u64(link->answered_ns, packet->sent_ns);
 	forget(link, packet);
 	link->test_passed++;
 }
@@ -243,7 +244,7 @@ void link_tick(struct link *link, uint64_t now_ns, struct link_lost *lost)
 
 uint64_t link_next_deadline_ns(const struct link *link)
 {
-	uint64_t deadline_ns = link->last_sent_ns + (link->in_flight ? min_u64(answer_time_ns(link), link->config.heartbeat_ns) :
+	uint64_t deadline_ns = link->last_asked_ns + (link->in_flight ? min_u64(answer_time_ns(link), link->config.heartbeat_ns) :
 								       link->config.heartbeat_ns);
 
 	if (link->ack_owed)

@@ -26,7 +26,7 @@ enum link_state {
 };
 
 struct link_config {
-	uint64_t heartbeat_ns; /* a probe goes out after this much silence of ours */
+	uint64_t heartbeat_ns; /* a probe goes out when we have asked for no answer for so long */
 	uint64_t timeout_ns;   /* the peer's silence that makes the link fail; several heartbeats */
 	uint64_t ack_delay_ns; /* an acknowledgement waits this long for company */
 	uint32_t test_count;   /* probes that a failed link must answer in a row */
@@ -59,11 +59,12 @@ struct link {
 	uint64_t next_number;
 	uint64_t oldest_number; /* no packet below it is in flight */
 	uint32_t in_flight;
-	uint64_t last_sent_ns;
+	uint64_t last_asked_ns; /* when a packet that elicits was sent; acknowledgements alone ask nothing */
 	struct link_packet packets[LINK_PACKET_MAX];
 	uint64_t round_trip_ns;		  /* smoothed; 0: not measured */
 	uint64_t round_trip_variation_ns; /* RFC 6298's RTTVAR */
 	uint32_t test_passed;
+	uint64_t answered_ns; /* when the newest packet was sent that the peer has acknowledged: it lived then */
 
 	/* receiving */
 	uint64_t highest_received;

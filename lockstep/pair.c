@@ -493,7 +493,7 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 
 void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8_t *frame, uint64_t size)
 {
-	uint64_t heard_ns = pair->channel.links[link].last_heard_ns;
+	uint64_t answered_ns = pair->channel.links[link].answered_ns;
 	struct channel_peer peer;
 
 	pair->now_ns = max_u64(pair->now_ns, now_ns);
@@ -509,8 +509,12 @@ void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8
 		peer_restarted(pair, &peer);
 		break;
 	}
-	if (pair->channel.links[link].last_heard_ns != heard_ns)
-		detector_heard(&pair->detector, link, pair->now_ns);
+	/*
+	 * A sign of life is an answer, and it is as old as what it answers: frames that
+	 * waited while we stood still tell of the past.
+	 */
+	if (pair->channel.links[link].answered_ns > answered_ns)
+		detector_heard(&pair->detector, link, pair->channel.links[link].answered_ns);
 	pump_control(pair);
 	pair_pump_log(pair);
 }
@@ -520,9 +524,9 @@ void pair_carrier(struct pair *pair, uint32_t path, bool carrier)
 	detector_carrier(&pair->detector, path, carrier);
 }
 
-void pair_station(struct pair *pair, uint32_t path, uint64_t now_ns)
+void pair_station(struct pair *pair, uint32_t path, uint64_t asked_ns)
 {
-	detector_proven(&pair->detector, path, now_ns);
+	detector_proven(&pair->detector, path, asked_ns);
 }
 
 void pair_beacon(struct pair *pair, uint32_t path, uint64_t now_ns, const struct message_beacon *beacon)

@@ -181,8 +181,8 @@ void pair_tick(struct pair *pair, uint64_t now_ns);
 uint64_t pair_next_deadline_ns(const struct pair *pair);
 void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8_t *frame, uint64_t size);
 void pair_carrier(struct pair *pair, uint32_t path, bool carrier);
-/* A station besides the peer answered on `path`. */
-void pair_station(struct pair *pair, uint32_t path, uint64_t now_ns);
+/* A station besides the peer answered on `path` a question that was asked at `asked_ns`. */
+void pair_station(struct pair *pair, uint32_t path, uint64_t asked_ns);
 /* A beacon came on `path`; of another pair: ignored. */
 void pair_beacon(struct pair *pair, uint32_t path, uint64_t now_ns, const struct message_beacon *beacon);
 /* The last PERSIST is on disk. */

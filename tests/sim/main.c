@@ -28,6 +28,7 @@ int main(int argc, char **argv)
 	uint64_t joins = 0;
 	uint64_t failovers = 0;
 
+	setvbuf(stdout, NULL, _IOLBF, 0); /* a failure shows at once, also in a pipe */
 	for (uint64_t seed = first; seed < first + count; seed++) {
 		world_run(&world, seed, count == 1);
 		outputs += world.outputs_seen;
