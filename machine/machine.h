@@ -156,6 +156,7 @@ enum machine_disk_operation {
 
 #define MACHINE_DISK_SEGMENT_MAX 64
 #define MACHINE_DISK_TRANSFER_MAX (256 * KIB)
+#define MACHINE_DISK_SIZE_UNDER_WAY_MAX (1 * MIB) /* of reads and writes at one disk together, likewise */
 #define MACHINE_DISK_REQUEST_MAX                                                                             \
 	128 /* under way at one disk, those of a driver that reset it meanwhile aside */
 

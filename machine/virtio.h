@@ -60,7 +60,8 @@ enum machine_virtio_kind {
 struct machine_virtio_blk_state {
 	uint64_t under_way[MACHINE_VIRTQUEUE_SIZE_MAX / 64]; /* bit of each chain head handed out */
 	uint32_t generation; /* of the request numbers since the last reset */
-	uint32_t reserved;
+	uint32_t size_under_way; /* bytes of the reads and writes handed out */
+	uint16_t sectors[MACHINE_VIRTQUEUE_SIZE_MAX]; /* of each of them, by chain head */
 };
 
 struct machine_virtio_net_state {

@@ -7,6 +7,11 @@
  * chain, and the chain is walked anew when the completion comes: nothing of it
  * needs to be kept but that it is under way. Whatever the guest does to the
  * descriptors meanwhile is checked again and is its own loss.
+ *
+ * Reads and writes of MACHINE_DISK_SIZE_UNDER_WAY_MAX bytes are under way at most;
+ * the others wait in the guest's own ring, and a completion fetches them. So the
+ * memory that a write is copied to outside is bounded, and where the guest is made
+ * to wait follows from the log alone.
  */
 #include "machine/virtio.h"
 
@@ -68,7 +73,7 @@
 #define REQUEST_GENERATION_MASK (UINT32_MAX >> REQUEST_HEAD_BITS)
 BUILD_ASSERT(QUEUE_SIZE <= 1 << REQUEST_HEAD_BITS);
 
-#define SECTOR_SIZE 512
+#define SECTOR_SIZE UINT32_C(512)
 /*
  * A transfer of MACHINE_DISK_TRANSFER_MAX in segments of at most a page: what
  * drivers make of these two limits never exceeds the transfer.
@@ -254,13 +259,35 @@ static bool is_under_way(const struct machine_virtio_device *device, uint32_t he
 	return (device->blk.under_way[head / 64] >> (head % 64)) & 1;
 }
 
+/* A request has gone outside: remembers what it takes there. */
+static void begin(struct machine_virtio_device *device, uint32_t head, const struct machine_disk_request *disk)
+{
+	bool is_transfer = disk->operation == MACHINE_DISK_READ || disk->operation == MACHINE_DISK_WRITE;
+
+	device->blk.under_way[head / 64] |= BIT(head % 64);
+	device->blk.sectors[head] = is_transfer ? (uint16_t)disk->sector_count : 0;
+	device->blk.size_under_way += device->blk.sectors[head] * SECTOR_SIZE;
+}
+
+static void end(struct machine_virtio_device *device, uint32_t head)
+{
+	device->blk.under_way[head / 64] &= ~BIT(head % 64);
+	device->blk.size_under_way -= device->blk.sectors[head] * SECTOR_SIZE;
+	device->blk.sectors[head] = 0;
+}
+
+static bool has_room(const struct machine_virtio_device *device)
+{
+	return device->blk.size_under_way <= MACHINE_DISK_SIZE_UNDER_WAY_MAX - MACHINE_DISK_TRANSFER_MAX;
+}
+
 static int blk_output_take(struct machine *machine, struct machine_virtio_device *device,
 			   const struct guest_memory *memory, struct machine_output *output)
 {
 	struct machine_virtqueue *queue = &device->queues[QUEUE_REQUEST];
 	struct request request;
 
-	while (queue->notified) {
+	while (queue->notified && has_room(device)) {
 		uint8_t status;
 		int error;
 		int taken = machine_virtqueue_take(queue, memory, &request.chain);
@@ -274,7 +301,7 @@ static int blk_output_take(struct machine *machine, struct machine_virtio_device
 		} else {
 			status = request_prepare(disk_of(machine, device), &request, memory, &output->disk);
 			if (status == STATUS_OK) {
-				device->blk.under_way[request.chain.head / 64] |= BIT(request.chain.head % 64);
+				begin(device, request.chain.head, &output->disk);
 				output->disk.request = device->blk.generation << REQUEST_HEAD_BITS | request.chain.head;
 				output->kind = MACHINE_OUTPUT_DISK;
 				output->index = device->unit;
@@ -311,7 +338,7 @@ static int blk_input(struct machine *machine, struct machine_virtio_device *devi
 	if (input->request >> REQUEST_HEAD_BITS != device->blk.generation || !is_under_way(device, head) ||
 	    !machine_virtio_is_live(machine, device))
 		return 0; /* the driver has reset the device since it asked */
-	device->blk.under_way[head / 64] &= ~BIT(head % 64);
+	end(device, head);
 	if (machine_virtqueue_chain_read(&device->queues[QUEUE_REQUEST], memory, head, &chain) ||
 	    chain.writable_size == 0)
 		return -EINVAL;
