@@ -80,6 +80,7 @@ static const struct config_key keys[] = {
 	{ "guest", "kernel", CONFIG_FILE, AT(guest.kernel), .maximum = CONFIG_FILE_NAME_SIZE - 1 },
 	{ "guest", "initrd", CONFIG_FILE, AT(guest.initrd), .maximum = CONFIG_FILE_NAME_SIZE - 1 },
 	{ "guest", "command_line", CONFIG_TEXT, AT(guest.command_line), .maximum = CONFIG_COMMAND_LINE_SIZE - 1 },
+	{ "guest", "mac", CONFIG_MAC, AT(guest.mac), .default_text = "02:59:4f:4b:45:10" },
 	{ "guest", "watchdog", CONFIG_DURATION, AT(guest.watchdog_ns), .default_text = "off",
 	  .minimum = SECOND, .maximum = MINUTE * 60, .word = "off", .word_value = 0 },
 	{ "guest", "failure_policy", CONFIG_CHOICE, AT(guest.failure_policy), .default_text = "restart", .choices = failure_names },

@@ -307,6 +307,29 @@ void config_mac_add(struct text *text, const uint8_t mac[CONFIG_MAC_SIZE])
 		text_add(text, "%s%02x", i > 0 ? ":" : "", mac[i]);
 }
 
+static bool station_parse(const struct config_key *key, const char *at, size_t size, void *value)
+{
+	uint8_t mac[CONFIG_MAC_SIZE];
+
+	(void)key;
+	if (!mac_parse(at, size, mac) || (mac[0] & 1)) /* a group address is nobody's own */
+		return false;
+	memcpy(value, mac, sizeof(mac));
+	return true;
+}
+
+static void station_allowed(const struct config_key *key, struct text *text)
+{
+	(void)key;
+	text_add(text, "a MAC address of one station, such as 02:59:4f:4b:45:10");
+}
+
+static void station_format(const struct config_key *key, const void *value, struct text *text)
+{
+	(void)key;
+	config_mac_add(text, value);
+}
+
 static bool port_parse(const struct config_key *key, const char *at, size_t size, void *value)
 {
 	struct config_port_name name = { .kind = CONFIG_NAME_NONE };
@@ -504,6 +527,7 @@ static const struct config_kind_ops kinds[CONFIG_KIND_COUNT] = {
 	[CONFIG_CONTROL] = { control_parse, control_allowed, control_format },
 	[CONFIG_TEXT] = { text_parse, text_allowed, text_format },
 	[CONFIG_FILE] = { text_parse, text_allowed, text_format },
+	[CONFIG_MAC] = { station_parse, station_allowed, station_format },
 	[CONFIG_PORT] = { port_parse, port_allowed, port_format },
 	[CONFIG_DISK] = { disk_parse, disk_allowed, disk_format },
 	[CONFIG_LEVELS] = { levels_parse, levels_allowed, levels_format },

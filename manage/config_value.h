@@ -18,6 +18,7 @@ enum config_kind {
 	CONFIG_CONTROL,	 /* uint8_t: a control character */
 	CONFIG_TEXT,	 /* char[]: `maximum` characters at most */
 	CONFIG_FILE,	 /* char[]: likewise, a file name without folder */
+	CONFIG_MAC,	 /* uint8_t[CONFIG_MAC_SIZE]: of one station */
 	CONFIG_PORT,	 /* struct config_port_name */
 	CONFIG_DISK,	 /* struct config_disk_name */
 	CONFIG_LEVELS,	 /* struct config_trace_levels */
