@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's disks: what its virtio disks ask for, done on this server's disks of
+ * the roles mirror1, mirror2 ..., and the answers as inputs for the guest.
+ */
+#ifndef KERNEL_GUEST_DISK_H
+#define KERNEL_GUEST_DISK_H
+
+#include "drivers/disk.h"
+#include "include/bits.h"
+#include "machine/machine.h"
+
+/*
+ * `device` becomes the guest's disk `index`. Start-up only, takes DMA memory. NULL,
+ * or one line that says why the guest cannot have it. Fills `machine` but for the
+ * serial number; `size` is what the guest is to see of it in bytes, 0 for all.
+ */
+const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size,
+			    struct machine_disk_config *machine);
+
+/* Power-on of the guest: what was under way for its former life is finished, but not told. */
+void guest_disk_restart(void);
+
+/* A MACHINE_OUTPUT_DISK. A write's data is copied now; each request gets one answer. */
+void guest_disk_take(uint32_t index, const struct machine_disk_request *request, const struct guest_memory *memory);
+
+/*
+ * The next answer, as a DISK_COMPLETION; false when there is none. A read's data stays
+ * until the next call.
+ */
+bool guest_disk_input(struct machine_input *input);
+
+/* Once a loop turn: requests to the disks and back. True while any is under way. */
+bool guest_disk_poll(void);
+
+/* Requests of disk `index` that the guest was told have failed, since start-up. */
+uint64_t guest_disk_errors(uint32_t index);
+
+#endif
