@@ -11,7 +11,6 @@
 #include "kernel/apic.h"
 #include "kernel/boot_info.h"
 #include "kernel/console.h"
-#include "kernel/cpu.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
@@ -24,8 +23,6 @@ TRACE_FILE("guest", TRACE_INFO);
 #define TYPED_SIZE 256
 /* As fast as a line of 115200 baud: the guest's chip holds 16 bytes, and more at once would be lost. */
 #define TYPED_INTERVAL_NS (87 * NS_PER_US)
-#define RANDOM_TRIES_MAX 16
-#define CPUID_ECX_RDRAND BIT(30)
 /* Virtual time 0 is always this moment until the pair agrees on a real one: 2026-01-01 UTC. */
 #define EPOCH_S UINT64_C(1767225600)
 
@@ -46,54 +43,20 @@ static uint64_t typed_next_ns;
 static uint8_t typed_now; /* the byte that the last input carried */
 static enum guest_state told_state;
 
-static uint8_t entropy[MACHINE_ENTROPY_MAX + sizeof(uint64_t)];
-static uint32_t entropy_wanted; /* bytes */
-static uint32_t entropy_unit;
-
 /* ---- the world around the guest ---- */
 
+/* What a replayed guest writes and sends was written and sent long ago; what it reads is in the log. */
 static void take_output(const struct machine_output *output)
 {
-	if (output->kind == MACHINE_OUTPUT_SERIAL) {
+	if (output->kind == MACHINE_OUTPUT_SERIAL)
 		serial_output((const char *)output->data, output->size);
-	} else if (output->kind == MACHINE_OUTPUT_ENTROPY) {
-		entropy_unit = output->index;
-		entropy_wanted = output->value;
-	}
-}
-
-/* One word from the processor's generator; it may have none for a moment. */
-static bool random_word(uint64_t *word)
-{
-	uint8_t good = 0;
-
-	for (uint32_t i = 0; i < RANDOM_TRIES_MAX && !good; i++)
-		__asm__ volatile("rdrand %0; setc %1" : "=r"(*word), "=q"(good) : : "cc");
-	return good;
-}
-
-/* Without a generator, or while it has nothing, the guest's request waits. */
-static bool give_entropy(struct machine_input *input)
-{
-	if (!entropy_wanted || !(cpu_id(1, 0).ecx & CPUID_ECX_RDRAND))
-		return false;
-	for (uint32_t i = 0; i < entropy_wanted; i += sizeof(uint64_t)) {
-		uint64_t word;
-
-		if (!random_word(&word))
-			return false;
-		memcpy(entropy + i, &word, sizeof(word));
-	}
-	*input = (struct machine_input){
-		.kind = MACHINE_INPUT_ENTROPY, .index = entropy_unit, .size = entropy_wanted, .data = entropy
-	};
-	entropy_wanted = 0;
-	return true;
+	else if (guest.door.mode != GUEST_DOOR_REPLAY)
+		guest_devices_take(output, &guest.memory);
 }
 
 static bool give_input(struct machine_input *input)
 {
-	if (give_entropy(input))
+	if (guest_devices_input(input))
 		return true;
 	if (ring_empty(&typed_ring) || !time_reached(typed_next_ns))
 		return false;
@@ -173,7 +136,8 @@ static void read_slice_options(void)
 		guest.slice_seed = decimal(value) * 2 + 1;
 }
 
-const char *guest_service_init(const struct boot_info *boot_info, const struct config *configuration)
+const char *guest_service_init(const struct boot_info *boot_info, const struct config *configuration,
+			       const struct guest_devices *devices)
 {
 	static struct machine_config machine;
 	const char *wrong;
@@ -186,7 +150,9 @@ const char *guest_service_init(const struct boot_info *boot_info, const struct c
 	step_counter_init(&counter, &guest.vcpu);
 	read_slice_options();
 	make_machine_config(&machine);
-	wrong = guest_init(&guest, &machine, &counter, &outside);
+	wrong = guest_devices_open(devices, config, &machine);
+	if (!wrong)
+		wrong = guest_init(&guest, &machine, &counter, &outside);
 	return wrong ? wrong : prepare_log();
 }
 
@@ -226,8 +192,8 @@ const char *guest_service_start(void)
 	wrong = guest_start(&guest, &files);
 	if (wrong)
 		return wrong;
+	guest_devices_restart();
 	log_sent = 0;
-	entropy_wanted = 0;
 	if (config->record.mode == CONFIG_RECORD_RECORD)
 		guest_door_record(&guest.door, log_bytes, LOG_SIZE);
 	else if (config->record.mode == CONFIG_RECORD_REPLAY)
@@ -288,8 +254,9 @@ static void tell_state(void)
 
 bool guest_service_poll(void)
 {
-	bool worked = guest_poll(&guest);
+	bool worked = guest_devices_poll(guest.state == GUEST_RUNNING && guest.door.mode != GUEST_DOOR_REPLAY);
 
+	worked |= guest_poll(&guest);
 	tell_state();
 	return send_log() || worked;
 }

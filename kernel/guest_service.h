@@ -8,16 +8,18 @@
 
 #include "include/boot_info.h"
 #include "kernel/guest.h"
+#include "kernel/guest_devices.h"
 #include "manage/config.h"
 
 /* A recording that comes in as a boot file, for `record.mode = replay`. */
 #define GUEST_RECORDING_FILE "record.log"
 
 /*
- * Gets processor, step counter and memory ready. Start-up only, after apic_init().
- * `boot` and `config` must stay. NULL, or one line that says why there is no guest.
+ * Gets processor, step counter, memory and `devices` ready. Start-up only, after
+ * apic_init(). `boot` and `config` must stay. NULL, or one line that says why there is no guest.
  */
-const char *guest_service_init(const struct boot_info *boot, const struct config *config);
+const char *guest_service_init(const struct boot_info *boot, const struct config *config,
+			       const struct guest_devices *devices);
 
 /* Bytes of the guest's first serial port go here; set before the start. */
 void guest_service_set_serial(void (*output)(const char *bytes, uint64_t size));

@@ -40,11 +40,22 @@ static const char *check_memory(void)
 	return reason;
 }
 
+static void find_devices(struct guest_devices *devices)
+{
+	for (uint32_t i = 0; i < CONFIG_MIRROR_MAX; i++)
+		devices->disks[i] = server_disk_of(DISK_MIRROR1 + i);
+	for (uint32_t i = 0; i < CONFIG_PUBLIC_MAX; i++)
+		devices->ports[i] = server_port_of(NETWORK_PUBLIC1 + i);
+}
+
 static void prepare(void)
 {
+	struct guest_devices devices;
+
+	find_devices(&devices);
 	preparation_failed = check_memory();
 	if (!preparation_failed)
-		preparation_failed = guest_service_init(&server.boot, &server.config);
+		preparation_failed = guest_service_init(&server.boot, &server.config, &devices);
 	if (preparation_failed) {
 		console_printf("%s\n", preparation_failed);
 		return;
