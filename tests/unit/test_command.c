@@ -206,7 +206,7 @@ static void a_wrong_configuration_starts_no_guest(void **state)
 		"the guest cannot start, the configuration is wrong:\n"
 		"  yoke.conf:2: memory: found \"lots\"; allowed: a size such as 256M, 16M to 1T, a multiple of 2M\n"
 		"  yoke.conf:3: unknown key \"foo\" in [guest]; its keys are memory autostart start kernel initrd "
-		"command_line watchdog failure_policy\n"
+		"command_line mac watchdog failure_policy\n"
 		"mend it here with set section.key=value, or `config accept` to go on without lines that name no "
 		"key\n");
 	assert_acts("config accept", COMMAND_CONFIG_ACCEPT);

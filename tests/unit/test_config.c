@@ -229,7 +229,7 @@ static const struct bad_file bad_files[] = {
 	{ "foo = 256M", "yoke.conf:1: key \"foo\" stands before any [section]" },
 	{ "[guest]\nmemroy = 256M",
 	  "yoke.conf:2: unknown key \"memroy\" in [guest]; did you mean \"memory\"? Its keys are memory autostart start "
-	  "kernel initrd command_line watchdog failure_policy" },
+	  "kernel initrd command_line mac watchdog failure_policy" },
 	{ "[pair]\nzebra = 1",
 	  "yoke.conf:2: unknown key \"zebra\" in [pair]; its keys are start_wait failure_timeout "
 	  "preferred when_unsure" },
@@ -239,7 +239,7 @@ static const struct bad_file bad_files[] = {
 	  "yoke.conf:4: key \"memory\" twice; first in line 2" },
 	{ "[guest]\nMemory = 256M",
 	  "yoke.conf:2: unknown key \"Memory\" in [guest]; did you mean \"memory\"? Its keys are memory autostart start "
-	  "kernel initrd command_line watchdog failure_policy" },
+	  "kernel initrd command_line mac watchdog failure_policy" },
 
 	/* Values of each kind. */
 	{ "[server]\nname = c", "yoke.conf:2: name: found \"c\"; allowed: a | b" },

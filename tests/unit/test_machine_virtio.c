@@ -326,6 +326,29 @@ static void disk_answer_to_an_older_request_is_dropped(void **state)
 	assert_memory_equal(memory_bytes + BUFFERS + 0x1000, "fresh", 5);
 }
 
+/* What is over the limit stays in the ring until an answer makes room. */
+static void disk_has_so_much_under_way(void **state)
+{
+	static uint8_t data[64 * KIB];
+	uint32_t count = 0;
+
+	(void)state;
+	device_start(DISK, 0);
+	for (uint32_t i = 0; i < 20; i++)
+		disk_request(i, 0, 0, sizeof(data));
+	notify(DISK, 0);
+	while (take())
+		count++;
+	assert_int_equal(count, (MACHINE_DISK_SIZE_UNDER_WAY_MAX - MACHINE_DISK_TRANSFER_MAX) / sizeof(data) + 1);
+	disk_complete(output.disk.request, MACHINE_DISK_OK, data, sizeof(data));
+	assert_true(take());
+	assert_false(take());
+	device_start(DISK, 0);
+	disk_request(0, 0, 0, sizeof(data));
+	notify(DISK, 0);
+	assert_true(take()); /* a reset begins anew */
+}
+
 static void disk_discards_one_checked_range(void **state)
 {
 	uint8_t *range = memory_bytes + BUFFERS + 0x1000;
@@ -620,6 +643,7 @@ int main(void)
 		cmocka_unit_test_setup(disk_reads_writes_and_flushes, set_up),
 		cmocka_unit_test_setup(disk_tells_serial_and_refuses_bad_ranges, set_up),
 		cmocka_unit_test_setup(disk_answer_to_an_older_request_is_dropped, set_up),
+		cmocka_unit_test_setup(disk_has_so_much_under_way, set_up),
 		cmocka_unit_test_setup(disk_discards_one_checked_range, set_up),
 		cmocka_unit_test_setup(indirect_tables_and_event_index, set_up),
 		cmocka_unit_test_setup(broken_queues_stop_the_device_only, set_up),
