@@ -300,6 +300,12 @@ static bool input_button(struct machine *machine, uint32_t button)
 	case MACHINE_BUTTON_NMI:
 		machine->lapic.nmi_pending = 1;
 		return true;
+	case MACHINE_BUTTON_RESET:
+		machine_power_request(machine, MACHINE_POWER_RESET);
+		return true;
+	case MACHINE_BUTTON_POWER_CUT:
+		machine_power_request(machine, MACHINE_POWER_OFF);
+		return true;
 	default:
 		return false;
 	}

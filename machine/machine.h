@@ -107,6 +107,8 @@ enum machine_input_kind {
 enum machine_button {
 	MACHINE_BUTTON_POWER = 1, /* ACPI power button: the guest shuts down */
 	MACHINE_BUTTON_NMI,
+	MACHINE_BUTTON_RESET,
+	MACHINE_BUTTON_POWER_CUT, /* off at once */
 };
 
 enum machine_disk_status {
