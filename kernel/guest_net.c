@@ -154,6 +154,12 @@ void guest_net_poll(bool guest_runs)
 			poll_port(&ports[index], guest_runs);
 }
 
+bool guest_net_link_is_up(uint32_t index)
+{
+	ASSERT(index < MACHINE_NET_PORT_MAX);
+	return ports[index].link_up;
+}
+
 const struct guest_net_statistics *guest_net_statistics(uint32_t index)
 {
 	ASSERT(index < MACHINE_NET_PORT_MAX);

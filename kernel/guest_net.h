@@ -34,6 +34,9 @@ bool guest_net_input(struct machine_input *input);
 /* Once a loop turn. `guest_runs`: else what arrives is dropped. */
 void guest_net_poll(bool guest_runs);
 
+/* As of the last look; false as well when the guest has no such port. */
+bool guest_net_link_is_up(uint32_t index);
+
 /* Of port `index`, since start-up; NULL when the guest has no such port. */
 const struct guest_net_statistics *guest_net_statistics(uint32_t index);
 
