@@ -209,11 +209,11 @@ static void take_power(struct guest *guest, uint32_t power)
 
 	switch (power) {
 	case MACHINE_POWER_OFF:
-		trace(TRACE_INFO, "the guest switched itself off");
+		trace(TRACE_INFO, "the guest is off");
 		guest->state = GUEST_OFF;
 		break;
 	case MACHINE_POWER_RESET:
-		trace(TRACE_INFO, "the guest resets itself");
+		trace(TRACE_INFO, "the guest is reset");
 		machine_reset(&guest->machine);
 		wrong = boot(guest);
 		if (wrong)

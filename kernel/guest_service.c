@@ -11,6 +11,7 @@
 #include "kernel/apic.h"
 #include "kernel/boot_info.h"
 #include "kernel/console.h"
+#include "kernel/guest_events.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
@@ -42,6 +43,11 @@ static uint8_t typed[TYPED_SIZE];
 static uint64_t typed_next_ns;
 static uint8_t typed_now; /* the byte that the last input carried */
 static enum guest_state told_state;
+static uint32_t told_resets;
+static uint64_t restarts;
+static uint32_t pressed;	/* bit of each enum machine_button that the guest is to be given */
+static bool held;		/* at the console's `guest stop` */
+static uint64_t held_since_ns; /* of the server's clock */
 
 /* ---- the world around the guest ---- */
 
@@ -54,9 +60,18 @@ static void take_output(const struct machine_output *output)
 		guest_devices_take(output, &guest.memory);
 }
 
+static bool give_button(struct machine_input *input)
+{
+	if (!pressed)
+		return false;
+	*input = (struct machine_input){ .kind = MACHINE_INPUT_BUTTON, .value = (uint32_t)__builtin_ctz(pressed) };
+	pressed &= pressed - 1;
+	return true;
+}
+
 static bool give_input(struct machine_input *input)
 {
-	if (guest_devices_input(input))
+	if (give_button(input) || guest_devices_input(input))
 		return true;
 	if (ring_empty(&typed_ring) || !time_reached(typed_next_ns))
 		return false;
@@ -137,13 +152,14 @@ static void read_slice_options(void)
 }
 
 const char *guest_service_init(const struct boot_info *boot_info, const struct config *configuration,
-			       const struct guest_devices *devices)
+			       const struct guest_devices *devices, struct event_log *events)
 {
 	static struct machine_config machine;
 	const char *wrong;
 
 	boot = boot_info;
 	config = configuration;
+	guest_events_init(events);
 	ring_init(&typed_ring, TYPED_SIZE);
 	if (vcpu_init(&guest.vcpu, apic_timer_register()))
 		return "no guest can run on this server's processor";
@@ -175,7 +191,15 @@ static const char *find_file(const char *key, const char *name, const uint8_t **
 	return NULL;
 }
 
-const char *guest_service_start(void)
+/* Time went on for the server, not for the guest. */
+static void go_on(void)
+{
+	guest.door.start_ns += time_now_ns() - held_since_ns;
+	held = false;
+	guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "goes on");
+}
+
+static const char *power_on(void)
 {
 	struct guest_boot files = { .command_line = config->guest.command_line };
 	const char *wrong;
@@ -193,13 +217,79 @@ const char *guest_service_start(void)
 	if (wrong)
 		return wrong;
 	guest_devices_restart();
+	pressed = 0;
+	held = false;
 	log_sent = 0;
 	if (config->record.mode == CONFIG_RECORD_RECORD)
 		guest_door_record(&guest.door, log_bytes, LOG_SIZE);
 	else if (config->record.mode == CONFIG_RECORD_REPLAY)
 		guest_door_replay(&guest.door, pages_pointer(recording->base), recording->size, log_bytes, LOG_SIZE);
 	told_state = GUEST_RUNNING;
+	told_resets = guest.machine.reset_count;
 	return NULL;
+}
+
+const char *guest_service_start(void)
+{
+	const char *wrong;
+
+	if (held) {
+		go_on();
+		return NULL;
+	}
+	wrong = power_on();
+	if (!wrong)
+		guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "power-on");
+	return wrong;
+}
+
+static void restart(void)
+{
+	const char *wrong = guest_service_start();
+
+	if (wrong)
+		console_printf("%s\n", wrong);
+}
+
+/* ---- at the console ---- */
+
+void guest_service_hold(void)
+{
+	if (held || guest.state != GUEST_RUNNING)
+		return;
+	held = true;
+	held_since_ns = time_now_ns();
+	guest_events_guest(STATUS_GUEST_STOPPED, EVENT_INFO, "at the console");
+}
+
+bool guest_service_is_held(void)
+{
+	return held;
+}
+
+/* A guest that a fault stopped has no clock to press a button at: its power is what is left. */
+static void press_stopped(enum machine_button button)
+{
+	guest.state = GUEST_OFF;
+	told_state = GUEST_OFF;
+	guest_events_guest(STATUS_GUEST_OFF, EVENT_INFO, "at the console");
+	if (button == MACHINE_BUTTON_RESET)
+		restart();
+}
+
+void guest_service_press(enum machine_button button)
+{
+	if (held)
+		go_on();
+	if (guest.state == GUEST_STOPPED)
+		press_stopped(button);
+	else
+		pressed |= UINT32_C(1) << button;
+}
+
+uint64_t guest_service_restarts(void)
+{
+	return restarts;
 }
 
 /* ---- running ---- */
@@ -233,31 +323,41 @@ static void tell_end(void)
 	guest_show_exits(&guest, console_printf);
 }
 
-static void restart(void)
+/* As the failure policy says, unless a log decides what happens. */
+static void tell_failure(void)
 {
-	const char *wrong = guest_service_start();
-
-	if (wrong)
-		console_printf("%s\n", wrong);
+	guest_events_guest(STATUS_GUEST_STOPPED, EVENT_ERROR, guest.reason);
+	if (guest.door.mode != GUEST_DOOR_OPEN || config->guest.failure_policy != CONFIG_FAILURE_RESTART)
+		return;
+	restarts++;
+	restart();
 }
 
 static void tell_state(void)
 {
+	if (guest.machine.reset_count != told_resets) {
+		told_resets = guest.machine.reset_count;
+		guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "reset");
+	}
 	if (guest.state == told_state || guest.state == GUEST_RUNNING)
 		return;
 	told_state = guest.state;
 	tell_end();
-	if (guest.state == GUEST_STOPPED && guest.door.mode == GUEST_DOOR_OPEN &&
-	    config->guest.failure_policy == CONFIG_FAILURE_RESTART)
-		restart();
+	if (guest.state == GUEST_OFF)
+		guest_events_guest(STATUS_GUEST_OFF, EVENT_INFO, "");
+	else if (guest.state == GUEST_STOPPED)
+		tell_failure();
 }
 
 bool guest_service_poll(void)
 {
-	bool worked = guest_devices_poll(guest.state == GUEST_RUNNING && guest.door.mode != GUEST_DOOR_REPLAY);
+	bool runs = guest.state == GUEST_RUNNING && !held;
+	bool worked = guest_devices_poll(runs && guest.door.mode != GUEST_DOOR_REPLAY);
 
-	worked |= guest_poll(&guest);
+	if (!held)
+		worked |= guest_poll(&guest);
 	tell_state();
+	guest_events_poll();
 	return send_log() || worked;
 }
 

@@ -10,22 +10,33 @@
 #include "kernel/guest.h"
 #include "kernel/guest_devices.h"
 #include "manage/config.h"
+#include "manage/event.h"
 
 /* A recording that comes in as a boot file, for `record.mode = replay`. */
 #define GUEST_RECORDING_FILE "record.log"
 
 /*
  * Gets processor, step counter, memory and `devices` ready. Start-up only, after
- * apic_init(). `boot` and `config` must stay. NULL, or one line that says why there is no guest.
+ * apic_init(). `boot`, `config` and `events` must stay. NULL, or one line that says why there is no guest.
  */
 const char *guest_service_init(const struct boot_info *boot, const struct config *config,
-			       const struct guest_devices *devices);
+			       const struct guest_devices *devices, struct event_log *events);
 
 /* Bytes of the guest's first serial port go here; set before the start. */
 void guest_service_set_serial(void (*output)(const char *bytes, uint64_t size));
 
-/* Power-on. NULL, or one line that says why not. */
+/* Power-on, or on from guest_service_hold(). NULL, or one line that says why not. */
 const char *guest_service_start(void);
+
+/* Stops a running guest where it is; its time stands still meanwhile. */
+void guest_service_hold(void);
+bool guest_service_is_held(void);
+
+/* Presses a button of the guest, which may be running, held (it goes on) or stopped by a fault. */
+void guest_service_press(enum machine_button button);
+
+/* How often the failure policy has restarted the guest. */
+uint64_t guest_service_restarts(void);
 
 /* For the main loop; true when the guest ran. */
 bool guest_service_poll(void);

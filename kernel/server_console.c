@@ -157,6 +157,21 @@ static void carry_out(const struct command_action *asked)
 	case COMMAND_GUEST_START_ALONE:
 		start_guest();
 		break;
+	case COMMAND_GUEST_STOP:
+		guest_service_hold();
+		break;
+	case COMMAND_GUEST_POWER:
+		guest_service_press(MACHINE_BUTTON_POWER);
+		break;
+	case COMMAND_GUEST_POWEROFF:
+		guest_service_press(MACHINE_BUTTON_POWER_CUT);
+		break;
+	case COMMAND_GUEST_RESET:
+		guest_service_press(MACHINE_BUTTON_RESET);
+		break;
+	case COMMAND_GUEST_NMI:
+		guest_service_press(MACHINE_BUTTON_NMI);
+		break;
 	case COMMAND_TRACE_LIST:
 		list_trace_levels();
 		break;
@@ -179,9 +194,6 @@ static void carry_out(const struct command_action *asked)
 		power_reset();
 	case COMMAND_SERVER_POWEROFF:
 		power_off();
-		break;
-	default:
-		console_printf("this version cannot do that to its guest\n");
 		break;
 	}
 }

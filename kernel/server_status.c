@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernel/guest_net.h"
 #include "kernel/guest_service.h"
 #include "kernel/server.h"
 #include "kernel/time.h"
@@ -41,8 +42,9 @@ static void fill_link(struct status_link *status, const struct net_device *port)
 	copy_reason(status->reason, reason);
 }
 
-static void fill_port(struct status_port *status, const struct net_device *port)
+static void fill_port(struct status_port *status, uint32_t role)
 {
+	const struct net_device *port = server_port_of(role);
 	char address[PCI_ADDRESS_TEXT_SIZE];
 	struct net_link link;
 	const char *reason;
@@ -53,6 +55,8 @@ static void fill_port(struct status_port *status, const struct net_device *port)
 	}
 	read_link(port, &link, &reason);
 	status->state = link.up ? STATUS_PORT_STANDBY : STATUS_PORT_DOWN;
+	if (role >= NETWORK_PUBLIC1 && guest_net_link_is_up(role - NETWORK_PUBLIC1))
+		status->state = STATUS_PORT_ACTIVE;
 	status->rate_mbit = link.speed_mbit;
 	copy_reason(status->reason, reason);
 	pci_address_format(port->pci->address, address);
@@ -95,6 +99,8 @@ static void fill_guest(struct status_guest *status)
 
 	status->start = server.config.guest.start;
 	status->memory_size = server.config.guest.memory_size;
+	status->uptime_ns = guest->machine.now_ns;
+	status->restarts = guest_service_restarts();
 	for (uint32_t kind = 0; kind < VCPU_EXIT_KIND_COUNT; kind++)
 		status->exits += guest->exits[kind].count;
 	switch (guest->state) {
@@ -104,7 +110,8 @@ static void fill_guest(struct status_guest *status)
 		break;
 	case GUEST_RUNNING:
 	case GUEST_WAITING:
-		status->state = STATUS_GUEST_RUNNING;
+		status->state = guest_service_is_held() ? STATUS_GUEST_STOPPED : STATUS_GUEST_RUNNING;
+		copy_reason(status->reason, guest_service_is_held() ? "at the console" : "");
 		break;
 	case GUEST_STOPPED:
 		status->state = STATUS_GUEST_STOPPED;
@@ -125,7 +132,7 @@ void server_status(struct status *status)
 	for (uint32_t i = 0; i < STATUS_LINK_COUNT; i++)
 		fill_link(&status->links[i], server_port_of(NETWORK_CS1 + i));
 	for (uint32_t role = 0; role < NETWORK_ROLE_COUNT; role++)
-		fill_port(&status->ports[role], server_port_of(role));
+		fill_port(&status->ports[role], role);
 	for (uint32_t role = 0; role < DISK_ROLE_COUNT; role++)
 		fill_disk(&status->disks[role], role);
 }

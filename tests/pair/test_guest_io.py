@@ -227,3 +227,41 @@ fi
     machine.expect("^second life$", 300)
     machine.expect(OFF)
     assert len(re.findall("^first life$", machine.output, re.M)) == 1
+
+
+# ---- the console's buttons
+
+BUTTONS = """
+echo "alive"
+until grep -q '^ *[1-9]' /sys/firmware/acpi/interrupts/ff_pwr_btn; do sleep 0.1; done
+echo "button pressed"
+sleep 1000
+"""
+
+
+def command(machine, words: str):
+    """Types a command at the server's side of the console and goes back to the guest's, as `start` does itself."""
+    machine.send("\x1d")
+    machine.expect_prompt("yoke a> ")
+    machine.send(f"{words}\r")
+    if words != "start":
+        machine.expect_prompt("yoke a> ")
+        machine.send("\x1d")
+
+
+def test_buttons_at_the_console(guest):
+    machine = guest(BUTTONS, ["button"])
+    machine.expect("^alive$", 300)
+    command(machine, "guest nmi")
+    machine.wait_for("Uhhuh. NMI received")
+    command(machine, "guest stop")
+    machine.wait_for("guest: running -> stopped: at the console")
+    command(machine, "start")
+    machine.wait_for("guest: stopped -> running: goes on")
+    command(machine, "guest power")
+    machine.expect("button pressed$", 60)
+    command(machine, "guest reset")
+    machine.wait_for("guest: running -> running: reset")
+    machine.expect("alive$", 300)
+    command(machine, "guest poweroff")
+    machine.wait_for("guest: running -> off")
