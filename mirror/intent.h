@@ -26,12 +26,12 @@
 
 struct intent {
 	struct region_map map;
-	uint64_t *touched; /* owner's memory: regions written since the round began */
-	uint64_t window;   /* regions that a missing bit is set with: a power of two */
-	int64_t budget;	   /* guest writes not yet spent on blocks */
+	uint64_t *touched;    /* owner's memory: regions written since the round began */
+	uint64_t window;      /* regions that a missing bit is set with: a power of two */
+	int64_t budget;	      /* guest writes not yet spent on blocks */
 	uint64_t blocks_paid; /* map.blocks_written up to which the budget has paid */
 	bool in_round;
-	uint64_t round_ns;	/* when it began, or the last one ended */
+	uint64_t round_ns; /* when it began, or the last one ended */
 	uint64_t last_write_ns;
 	uint64_t writes;
 };

@@ -77,15 +77,16 @@ static bool set_is_good(const struct metadata_set *set)
 {
 	if (set->identity == 0)
 		return true;
-	if (set->disk_states[0] >= MIRROR_DISK_STATE_COUNT || set->disk_states[1] >= MIRROR_DISK_STATE_COUNT ||
-	    set->full_copy > 1 || set->remirror_source > 1 || !text_is_good(set->serials[0]) ||
-	    !text_is_good(set->serials[1]))
+	if (set->disk_states[0] >= MIRROR_DISK_STATE_COUNT ||
+	    set->disk_states[1] >= MIRROR_DISK_STATE_COUNT || set->full_copy > 1 ||
+	    set->remirror_source > 1 || !text_is_good(set->serials[0]) || !text_is_good(set->serials[1]))
 		return false;
 	if (set->sector_count == 0 || set->sector_count > REGION_MAP_SECTOR_COUNT_MAX ||
 	    set->map_size != region_map_size(set->sector_count))
 		return false;
 	/* Nothing lies where the record itself does, and no sum wraps. */
-	return set->dirty_map_offset >= METADATA_MAPS_OFFSET && set->intent_map_offset >= METADATA_MAPS_OFFSET &&
+	return set->dirty_map_offset >= METADATA_MAPS_OFFSET &&
+	       set->intent_map_offset >= METADATA_MAPS_OFFSET &&
 	       is_aligned(set->dirty_map_offset, REGION_MAP_BLOCK_SIZE) &&
 	       is_aligned(set->intent_map_offset, REGION_MAP_BLOCK_SIZE) &&
 	       set->dirty_map_offset <= BIT(62) && set->intent_map_offset <= BIT(62);
@@ -106,8 +107,8 @@ static bool maps_are_apart(const struct metadata *metadata)
 			const struct metadata_set *b = &metadata->sets[j / 2];
 
 			if (b->identity != 0 &&
-			    maps_overlap(a_offset, a->map_size, j % 2 ? b->intent_map_offset : b->dirty_map_offset,
-					 b->map_size))
+			    maps_overlap(a_offset, a->map_size,
+					 j % 2 ? b->intent_map_offset : b->dirty_map_offset, b->map_size))
 				return false;
 			if (b->identity == a->identity && i / 2 != j / 2)
 				return false;
@@ -118,7 +119,8 @@ static bool maps_are_apart(const struct metadata *metadata)
 
 static bool fields_are_good(const struct metadata *metadata)
 {
-	if (metadata->pair_identity == 0 || metadata->server > 1 || metadata->era_count > METADATA_HISTORY_MAX)
+	if (metadata->pair_identity == 0 || metadata->server > 1 ||
+	    metadata->era_count > METADATA_HISTORY_MAX)
 		return false;
 	for (uint32_t i = 0; i < metadata->era_count; i++) {
 		const struct metadata_era *era = &metadata->history[i];
@@ -177,8 +179,8 @@ static enum metadata_verdict verdict_of_bad(const enum metadata_verdict verdicts
 	return METADATA_UNFINISHED;
 }
 
-static void choice_explain(const struct metadata *metadata, uint64_t expected_pair, const char *const names[2],
-			   struct metadata_choice *choice)
+static void choice_explain(const struct metadata *metadata, uint64_t expected_pair,
+			   const char *const names[2], struct metadata_choice *choice)
 {
 	switch (choice->verdict) {
 	case METADATA_GOOD:
@@ -192,19 +194,21 @@ static void choice_explain(const struct metadata *metadata, uint64_t expected_pa
 			 (unsigned long long)metadata->pair_identity, (unsigned long long)expected_pair);
 		break;
 	case METADATA_OTHER_SERVER:
-		snprintf(choice->reason, METADATA_REASON_SIZE,
-			 "the state partition is server %c's: the boot disks are swapped, or the name in yoke.conf is wrong",
-			 'a' + metadata->server);
+		snprintf(
+			choice->reason, METADATA_REASON_SIZE,
+			"the state partition is server %c's: the boot disks are swapped, or the name in yoke.conf is wrong",
+			'a' + metadata->server);
 		break;
 	default:
-		snprintf(choice->reason, METADATA_REASON_SIZE, "the state partition is %s (copy 1: %s; copy 2: %s)",
+		snprintf(choice->reason, METADATA_REASON_SIZE,
+			 "the state partition is %s (copy 1: %s; copy 2: %s)",
 			 metadata_verdict_name(choice->verdict), names[0], names[1]);
 		break;
 	}
 }
 
-void metadata_choose(const uint8_t *const copies[METADATA_COPY_COUNT], uint64_t expected_pair, uint32_t expected_server,
-		     struct metadata *metadata, struct metadata_choice *choice)
+void metadata_choose(const uint8_t *const copies[METADATA_COPY_COUNT], uint64_t expected_pair,
+		     uint32_t expected_server, struct metadata *metadata, struct metadata_choice *choice)
 {
 	enum metadata_verdict verdicts[METADATA_COPY_COUNT];
 	const char *names[METADATA_COPY_COUNT];
@@ -213,7 +217,8 @@ void metadata_choose(const uint8_t *const copies[METADATA_COPY_COUNT], uint64_t 
 	memset(choice, 0, sizeof(*choice));
 	for (uint32_t i = 0; i < METADATA_COPY_COUNT; i++) {
 		verdicts[i] = copies[i] ? metadata_decode(copies[i], metadata) : METADATA_MISSING;
-		/* Numbers alternate between the places; else the next write would go over what is in force. */
+		/* Numbers alternate between the places; else the next write would go over what is in force.
+		 */
 		if (verdicts[i] == METADATA_GOOD && metadata->sequence % METADATA_COPY_COUNT != i)
 			verdicts[i] = METADATA_CORRUPT;
 		names[i] = metadata_verdict_name(verdicts[i]);
@@ -223,7 +228,8 @@ void metadata_choose(const uint8_t *const copies[METADATA_COPY_COUNT], uint64_t 
 	choice->copy = sequences[1] > sequences[0] ? 1 : 0;
 	choice->copy_lost = sequences[0] == 0 || sequences[1] == 0;
 	/* A newer version's copy is the later one: whoever wrote it has gone on from ours. */
-	if ((sequences[0] == 0 && sequences[1] == 0) || verdicts[0] == METADATA_NEWER || verdicts[1] == METADATA_NEWER)
+	if ((sequences[0] == 0 && sequences[1] == 0) || verdicts[0] == METADATA_NEWER ||
+	    verdicts[1] == METADATA_NEWER)
 		choice->verdict = verdict_of_bad(verdicts);
 	else {
 		metadata_decode(copies[choice->copy], metadata);
@@ -237,7 +243,8 @@ void metadata_choose(const uint8_t *const copies[METADATA_COPY_COUNT], uint64_t 
 	choice_explain(metadata, expected_pair, names, choice);
 }
 
-int metadata_set_add(struct metadata *metadata, uint64_t identity, uint64_t sector_count, uint64_t partition_size)
+int metadata_set_add(struct metadata *metadata, uint64_t identity, uint64_t sector_count,
+		     uint64_t partition_size)
 {
 	uint64_t size = region_map_size(sector_count);
 	uint64_t offset = METADATA_MAPS_OFFSET;
@@ -254,7 +261,8 @@ int metadata_set_add(struct metadata *metadata, uint64_t identity, uint64_t sect
 		if (other->identity == 0)
 			index = i;
 		else
-			offset = max_u64(offset, max_u64(other->dirty_map_offset, other->intent_map_offset) + other->map_size);
+			offset = max_u64(offset, max_u64(other->dirty_map_offset, other->intent_map_offset) +
+							 other->map_size);
 	}
 	if (index == MIRROR_SET_MAX || !range_fits(offset, 2 * size, partition_size))
 		return -ENOSPC;
@@ -288,7 +296,8 @@ bool metadata_fault_add(struct metadata *metadata, const struct metadata_fault *
 	for (uint32_t i = 0; i < METADATA_FAULT_MAX; i++) {
 		struct metadata_fault *known = &metadata->faults[i];
 
-		if (known->kind == fault->kind && known->set == fault->set && known->server == fault->server) {
+		if (known->kind == fault->kind && known->set == fault->set &&
+		    known->server == fault->server) {
 			known->count++;
 			return false;
 		}
@@ -317,8 +326,8 @@ uint32_t metadata_fault_clear(struct metadata *metadata, uint32_t set, uint32_t 
 	return cleared;
 }
 
-const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own, const char *serial,
-				  uint64_t sector_count)
+const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own,
+				  const char *serial, uint64_t sector_count)
 {
 	const struct metadata_set *wanted = &metadata->sets[set];
 

@@ -38,9 +38,9 @@
 struct metadata_era {
 	uint64_t generation;
 	uint64_t token;
-	uint8_t alone;	 /* one server wrote alone */
-	uint8_t changed; /* ALONE: some disk was written; durable before the first write */
-	uint8_t server;	 /* ALONE: who, 0: a, 1: b */
+	uint8_t alone;	    /* one server wrote alone */
+	uint8_t changed;    /* ALONE: some disk was written; durable before the first write */
+	uint8_t server;	    /* ALONE: who, 0: a, 1: b */
 	uint8_t overridden; /* an administrator made it go on, not knowing of the other */
 	uint8_t reserved[4];
 };
@@ -54,19 +54,20 @@ struct metadata_pair {
 };
 
 struct metadata_set {
-	uint64_t identity; /* 0: no such set */
-	uint64_t sector_count; /* of the set: the smaller disk's */
+	uint64_t identity;		   /* 0: no such set */
+	uint64_t sector_count;		   /* of the set: the smaller disk's */
 	char serials[2][MIRROR_TEXT_SIZE]; /* of a's and of b's disk; "" when not known */
 	uint64_t disk_sector_counts[2];
-	uint8_t disk_states[2]; /* enum mirror_disk_state, of a's and of b's disk as we know it */
-	uint8_t full_copy;	/* a remirror of all regions that an administrator asked for is under way */
+	uint8_t disk_states[2];	 /* enum mirror_disk_state, of a's and of b's disk as we know it */
+	uint8_t full_copy;	 /* a remirror of all regions that an administrator asked for is under way */
 	uint8_t remirror_source; /* 0: a, 1: b; where a disk is REMIRRORING */
 	uint8_t reserved[4];
-	uint64_t remirror_total; /* regions that it began with: its progress is what the dirty map still holds */
+	uint64_t remirror_total; /* regions that it began with: its progress is what the dirty map still holds
+				  */
 	uint64_t dirty_map_offset; /* bytes from the partition's start */
 	uint64_t intent_map_offset;
-	uint64_t map_size; /* bytes, of each of the two */
-	uint64_t verified_time_s; /* when the last whole verify ended; the server's clock, 0: never */
+	uint64_t map_size;	      /* bytes, of each of the two */
+	uint64_t verified_time_s;     /* when the last whole verify ended; the server's clock, 0: never */
 	uint64_t verified_mismatches; /* of that pass */
 };
 
@@ -96,7 +97,7 @@ struct metadata {
 	/* These five stay where they are in every version. */
 	uint64_t magic;
 	uint32_t version;
-	uint32_t crc32c; /* of `size` bytes, with this field 0 */
+	uint32_t crc32c;   /* of `size` bytes, with this field 0 */
 	uint64_t sequence; /* 1, 2, 3 ...: the higher one is in force */
 	uint32_t size;	   /* METADATA_SIZE */
 	uint32_t reserved;
@@ -109,7 +110,8 @@ struct metadata {
 	struct metadata_era history[METADATA_HISTORY_MAX]; /* oldest first */
 	struct metadata_set sets[MIRROR_SET_MAX];
 	struct metadata_fault faults[METADATA_FAULT_MAX];
-	uint8_t reserved3[METADATA_SIZE - 64 - METADATA_HISTORY_MAX * 24 - MIRROR_SET_MAX * 184 - METADATA_FAULT_MAX * 24];
+	uint8_t reserved3[METADATA_SIZE - 64 - METADATA_HISTORY_MAX * 24 - MIRROR_SET_MAX * 184 -
+			  METADATA_FAULT_MAX * 24];
 };
 
 BUILD_ASSERT(sizeof(struct metadata_era) == 24);
@@ -124,22 +126,23 @@ BUILD_ASSERT(sizeof(struct metadata) == METADATA_SIZE);
 /* What a copy, or the partition as a whole, turned out to be. */
 enum metadata_verdict {
 	METADATA_GOOD,
-	METADATA_MISSING,    /* no state partition, or it cannot be read, or it is too small */
-	METADATA_BLANK,	     /* all zeros: a new partition, may be initialised */
-	METADATA_UNFINISHED, /* the very first write was torn: nothing was ever in force, may be initialised */
-	METADATA_FOREIGN,    /* something else is there */
-	METADATA_OLDER,	     /* of a version that this build no longer reads */
-	METADATA_NEWER,	     /* of a version that this build does not know yet */
-	METADATA_CORRUPT,    /* ours, and damaged */
-	METADATA_OTHER_PAIR, /* whole, of another pair */
+	METADATA_MISSING,      /* no state partition, or it cannot be read, or it is too small */
+	METADATA_BLANK,	       /* all zeros: a new partition, may be initialised */
+	METADATA_UNFINISHED,   /* the very first write was torn: nothing was ever in force, may be initialised
+				*/
+	METADATA_FOREIGN,      /* something else is there */
+	METADATA_OLDER,	       /* of a version that this build no longer reads */
+	METADATA_NEWER,	       /* of a version that this build does not know yet */
+	METADATA_CORRUPT,      /* ours, and damaged */
+	METADATA_OTHER_PAIR,   /* whole, of another pair */
 	METADATA_OTHER_SERVER, /* whole, of this pair's other server: boot disks are swapped */
 	METADATA_VERDICT_COUNT,
 };
 
 struct metadata_choice {
 	enum metadata_verdict verdict;
-	uint32_t copy;	      /* GOOD: which is in force */
-	bool copy_lost;	      /* GOOD: the other one is damaged: a torn write, or a bad sector */
+	uint32_t copy;			   /* GOOD: which is in force */
+	bool copy_lost;			   /* GOOD: the other one is damaged: a torn write, or a bad sector */
 	char reason[METADATA_REASON_SIZE]; /* one line for a person */
 };
 
@@ -165,14 +168,15 @@ enum metadata_verdict metadata_decode(const uint8_t *bytes, struct metadata *met
  * Which of the two copies is in force? `copies[i]` NULL: cannot be read. `expected_pair`
  * 0: any. Fills `metadata` when GOOD, OTHER_PAIR or OTHER_SERVER. Writes nothing anywhere.
  */
-void metadata_choose(const uint8_t *const copies[METADATA_COPY_COUNT], uint64_t expected_pair, uint32_t expected_server,
-		     struct metadata *metadata, struct metadata_choice *choice);
+void metadata_choose(const uint8_t *const copies[METADATA_COPY_COUNT], uint64_t expected_pair,
+		     uint32_t expected_server, struct metadata *metadata, struct metadata_choice *choice);
 
 /*
  * Adds a set of `sector_count` sectors behind the maps that are there. Returns its
  * index; -ENOSPC: no room in the record, or in `partition_size` bytes; -EEXIST.
  */
-int metadata_set_add(struct metadata *metadata, uint64_t identity, uint64_t sector_count, uint64_t partition_size);
+int metadata_set_add(struct metadata *metadata, uint64_t identity, uint64_t sector_count,
+		     uint64_t partition_size);
 
 /* A new era begins; the oldest is forgotten when there is no room. */
 void metadata_era_begin(struct metadata *metadata, const struct metadata_era *era);
@@ -197,7 +201,7 @@ const char *metadata_verdict_name(enum metadata_verdict verdict);
  * or when the set knows none yet; else a reason that names what is there: too small, the
  * other server's, another set's, or unknown. `own` is the server's index.
  */
-const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own, const char *serial,
-				  uint64_t sector_count);
+const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own,
+				  const char *serial, uint64_t sector_count);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "include/bits.h"
 
-#define MIRROR_SET_MAX 8	     /* mirror1 to mirror8 */
+#define MIRROR_SET_MAX 8		 /* mirror1 to mirror8 */
 #define MIRROR_SECTOR_SIZE UINT64_C(512) /* bytes; the unit of every sector number in mirror/ */
 #define MIRROR_REGION_SIZE (64 * KIB)
 #define MIRROR_REGION_SECTORS (MIRROR_REGION_SIZE / MIRROR_SECTOR_SIZE)

@@ -151,15 +151,18 @@ static void sector_load(struct region_map *map, uint64_t index, const uint8_t *s
 {
 	uint64_t first = index * REGION_MAP_SECTOR_REGIONS;
 	uint64_t *bits = map->bits + index * SECTOR_WORDS;
-	bool good = sector && load_le32(sector) == sector_checksum(map, sector) && load_le32(sector + 4) == index;
+	bool good =
+		sector && load_le32(sector) == sector_checksum(map, sector) && load_le32(sector + 4) == index;
 
 	if (!good)
 		map->damaged_sectors++;
 	for (uint64_t word = 0; word < SECTOR_WORDS; word++) {
 		uint64_t begin = first + word * 64;
-		uint64_t mask = begin < map->region_count ? word_mask(begin / 64, begin, map->region_count) : 0;
+		uint64_t mask =
+			begin < map->region_count ? word_mask(begin / 64, begin, map->region_count) : 0;
 
-		bits[word] = mask & (good ? load_le64(sector + REGION_MAP_SECTOR_HEADER + word * 8) : UINT64_MAX);
+		bits[word] =
+			mask & (good ? load_le64(sector + REGION_MAP_SECTOR_HEADER + word * 8) : UINT64_MAX);
 		map->durable[index * SECTOR_WORDS + word] = good ? bits[word] : 0;
 		map->set_count += (uint64_t)__builtin_popcountll(bits[word]);
 	}
@@ -171,7 +174,8 @@ void region_map_load_block(struct region_map *map, uint64_t block, const uint8_t
 {
 	ASSERT(block < map->block_count);
 	for (uint64_t i = 0; i < REGION_MAP_BLOCK_SECTORS; i++)
-		sector_load(map, block * REGION_MAP_BLOCK_SECTORS + i, bytes ? bytes + i * MIRROR_SECTOR_SIZE : NULL);
+		sector_load(map, block * REGION_MAP_BLOCK_SECTORS + i,
+			    bytes ? bytes + i * MIRROR_SECTOR_SIZE : NULL);
 }
 
 static void block_seal(const struct region_map *map, uint64_t block, uint8_t *bytes)

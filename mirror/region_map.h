@@ -38,9 +38,9 @@ struct region_map {
 	uint64_t identity; /* of this map: of another one's sectors the checksum is wrong */
 	uint64_t region_count;
 	uint64_t block_count;
-	uint64_t set_count;	/* bits that are set in `bits` */
-	uint64_t pending_count; /* blocks that are changed or being written */
-	uint64_t next_block;	/* where take_block looks first: each gets its turn */
+	uint64_t set_count;	  /* bits that are set in `bits` */
+	uint64_t pending_count;	  /* blocks that are changed or being written */
+	uint64_t next_block;	  /* where take_block looks first: each gets its turn */
 	uint64_t damaged_sectors; /* counted by region_map_load_block */
 	uint64_t blocks_written;
 	/* The owner's memory. */

@@ -86,7 +86,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	metadata_choose(given, 0, 0, &metadata, &choice);
 	fuzz_verdict(choice.verdict == METADATA_GOOD);
 	FUZZ_CHECK(choice.verdict < METADATA_VERDICT_COUNT);
-	FUZZ_CHECK(choice.reason[0] != '\0' && strnlen(choice.reason, sizeof(choice.reason)) < sizeof(choice.reason));
+	FUZZ_CHECK(choice.reason[0] != '\0' &&
+		   strnlen(choice.reason, sizeof(choice.reason)) < sizeof(choice.reason));
 	if (choice.verdict == METADATA_GOOD)
 		check_good(&metadata, &choice);
 	return 0;

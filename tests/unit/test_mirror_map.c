@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mirror/region_map.c and intent.c: what counts as durable, torn blocks, and how rarely blocks are written. */
+/* mirror/region_map.c and intent.c: what counts as durable, torn blocks, and how rarely blocks are written.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -174,7 +175,8 @@ static void durable_means_on_disk_whatever_happens(void **state)
 				break;
 			for (uint64_t i = 0; i < 8; i++)
 				if (random_below(2))
-					memcpy(disk + block * sizeof(one) + i * 512, bytes[block] + i * 512, 512);
+					memcpy(disk + block * sizeof(one) + i * 512, bytes[block] + i * 512,
+					       512);
 			if (random_below(2))
 				break;
 			writing[block] = false;
@@ -307,7 +309,8 @@ static void steady_load_costs_under_one_block_in_a_thousand_writes(void **state)
 		intent_begin();
 		blocks_of_load((enum load)kind, 20000, &now);
 		blocks = blocks_of_load((enum load)kind, 500000, &now);
-		print_message("load %d: %lu blocks for 500000 writes, %lu bits stay\n", kind, blocks, intent.map.set_count);
+		print_message("load %d: %lu blocks for 500000 writes, %lu bits stay\n", kind, blocks,
+			      intent.map.set_count);
 		assert_true(blocks < 500);
 		if (kind == LOAD_HOT)
 			assert_true(intent.map.set_count < REGION_MAP_SECTOR_REGIONS);

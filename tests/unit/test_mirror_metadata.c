@@ -79,7 +79,8 @@ static void torn_write_is_never_believed(void **state)
 	for (uint32_t i = 0; i < 4; i++)
 		write_next(METADATA_SIZE);
 	memcpy(before, partition, sizeof(partition));
-	for (uint64_t torn = 0; torn <= METADATA_SIZE; torn += torn % 512 == 511 || torn % 512 == 0 ? 1 : 73) {
+	for (uint64_t torn = 0; torn <= METADATA_SIZE;
+	     torn += torn % 512 == 511 || torn % 512 == 0 ? 1 : 73) {
 		struct metadata kept = current;
 
 		memcpy(partition, before, sizeof(partition));
@@ -231,7 +232,9 @@ static void sets_find_room_or_are_refused(void **state)
 
 static void faults_stay_and_are_told_once(void **state)
 {
-	struct metadata_fault fault = { .time_s = 5, .sector = 77, .set = 1, .server = 1, .kind = METADATA_FAULT_READ };
+	struct metadata_fault fault = {
+		.time_s = 5, .sector = 77, .set = 1, .server = 1, .kind = METADATA_FAULT_READ
+	};
 
 	(void)state;
 	assert_true(metadata_fault_add(&current, &fault));

@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One mirror set: states, requests under way, commands; see set.h. */
+#include "mirror/set.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "include/assert.h"
+
+#define SIDE_BIT(side) ((uint8_t)(1u << (side)))
+#define NOT_POSSIBLE MIRROR_DISK_STATE_COUNT
+
+static const char *const state_names[MIRROR_DISK_STATE_COUNT] = {
+	[MIRROR_MISSING] = "missing",	[MIRROR_GOOD] = "good",	    [MIRROR_REMIRRORING] = "remirroring",
+	[MIRROR_OUTDATED] = "outdated", [MIRROR_FAILED] = "failed",
+};
+
+/* Nothing but a finished copy, or the generations, makes a disk good. */
+static const uint8_t next_state[MIRROR_DISK_STATE_COUNT][MIRROR_CHANGE_COUNT] = {
+	/* FOUND, IN_STEP, GONE, FAULT, ADMIN_FAIL, ADMIN_ENABLE, BEHIND, COPY_BEGIN, COPY_END, COPY_BROKEN */
+	[MIRROR_MISSING] = { MIRROR_OUTDATED, NOT_POSSIBLE, MIRROR_MISSING, MIRROR_MISSING, NOT_POSSIBLE,
+			     NOT_POSSIBLE, MIRROR_MISSING, NOT_POSSIBLE, NOT_POSSIBLE, MIRROR_MISSING },
+	[MIRROR_GOOD] = { MIRROR_GOOD, MIRROR_GOOD, MIRROR_MISSING, MIRROR_FAILED, MIRROR_FAILED,
+			  NOT_POSSIBLE, MIRROR_OUTDATED, NOT_POSSIBLE, NOT_POSSIBLE, NOT_POSSIBLE },
+	[MIRROR_REMIRRORING] = { MIRROR_OUTDATED, NOT_POSSIBLE, MIRROR_MISSING, MIRROR_FAILED, MIRROR_FAILED,
+				 NOT_POSSIBLE, MIRROR_OUTDATED, NOT_POSSIBLE, MIRROR_GOOD, MIRROR_OUTDATED },
+	[MIRROR_OUTDATED] = { MIRROR_OUTDATED, MIRROR_GOOD, MIRROR_MISSING, MIRROR_FAILED, MIRROR_FAILED,
+			      NOT_POSSIBLE, MIRROR_OUTDATED, MIRROR_REMIRRORING, NOT_POSSIBLE,
+			      MIRROR_OUTDATED },
+	[MIRROR_FAILED] = { MIRROR_FAILED, NOT_POSSIBLE, MIRROR_MISSING, MIRROR_FAILED, MIRROR_FAILED,
+			    MIRROR_OUTDATED, MIRROR_FAILED, NOT_POSSIBLE, NOT_POSSIBLE, MIRROR_FAILED },
+};
+
+const char *mirror_disk_state_name(enum mirror_disk_state state)
+{
+	return state < MIRROR_DISK_STATE_COUNT ? state_names[state] : "unknown";
+}
+
+void mirror_set_init(struct mirror_set *set, uint64_t identity, uint64_t sector_count,
+		     enum mirror_disk_state own, enum mirror_disk_state peer,
+		     const struct mirror_set_memory *memory)
+{
+	memset(set, 0, sizeof(*set));
+	set->sector_count = sector_count;
+	set->states[MIRROR_OWN] = (uint8_t)own;
+	set->states[MIRROR_PEER] = (uint8_t)peer;
+	/* The two maps' sectors must not be taken for each other's. */
+	region_map_init(&set->dirty, 2 * identity, sector_count, memory->dirty);
+	intent_init(&set->intent, 2 * identity + 1, sector_count, memory->intent);
+}
+
+/* ---- who takes part ---- */
+
+static bool is_reachable(const struct mirror_set *set, enum mirror_side side)
+{
+	if (side == MIRROR_OWN)
+		return set->states[side] != MIRROR_MISSING;
+	return (set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX) &&
+	       set->states[side] != MIRROR_MISSING;
+}
+
+static bool takes_writes(const struct mirror_set *set, enum mirror_side side)
+{
+	return is_reachable(set, side) &&
+	       (set->states[side] == MIRROR_GOOD || set->states[side] == MIRROR_REMIRRORING);
+}
+
+static bool is_readable(const struct mirror_set *set, enum mirror_side side)
+{
+	return is_reachable(set, side) && set->states[side] == MIRROR_GOOD;
+}
+
+bool mirror_set_is_last(const struct mirror_set *set, enum mirror_side side)
+{
+	return set->states[side] == MIRROR_GOOD && !is_readable(set, 1 - side);
+}
+
+static void event_put(struct mirror_set *set, const struct mirror_action *action)
+{
+	if (set->action_count == MIRROR_ACTION_MAX) {
+		set->events_lost++;
+		return;
+	}
+	set->actions[(set->action_first + set->action_count++) % MIRROR_ACTION_MAX] = *action;
+}
+
+/* ---- a request's way ---- */
+
+static void slot_end(struct mirror_slot *slot, int status)
+{
+	slot->status = status;
+	slot->waits = 0;
+	slot->phase = MIRROR_ENDING;
+}
+
+/* Of a disk that holds everything, or, as TARGET, ours as far as it goes. */
+static bool is_kept(const struct mirror_set *set, const struct mirror_slot *slot)
+{
+	return ((slot->done & SIDE_BIT(MIRROR_OWN)) &&
+		(set->states[MIRROR_OWN] == MIRROR_GOOD || set->mode == MIRROR_TARGET)) ||
+	       ((slot->done & SIDE_BIT(MIRROR_PEER)) && is_readable(set, MIRROR_PEER));
+}
+
+/*
+ * All have answered, or are no longer waited for. One disk that holds the write is
+ * enough: the other has been dropped, durably, before this is told.
+ */
+static void slot_settle(const struct mirror_set *set, struct mirror_slot *slot)
+{
+	if (slot->phase == MIRROR_RUNNING && slot->waits == 0)
+		slot_end(slot, is_kept(set, slot) ? 0 : -EIO);
+}
+
+/* Nobody waits for the peer's disk any more; a read goes to ours if that is whole. */
+static void peer_leave(struct mirror_set *set)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		struct mirror_slot *slot = &set->slots[i];
+
+		if (slot->phase == MIRROR_FREE || !(slot->waits & SIDE_BIT(MIRROR_PEER)))
+			continue;
+		slot->waits &= (uint8_t)~SIDE_BIT(MIRROR_PEER);
+		if (slot->operation != MIRROR_READ)
+			slot_settle(set, slot);
+		else if (slot->phase == MIRROR_RUNNING && is_readable(set, MIRROR_OWN))
+			slot->phase = MIRROR_QUEUED;
+		else
+			slot_end(slot, -EIO);
+	}
+}
+
+bool mirror_set_change(struct mirror_set *set, enum mirror_side side, enum mirror_change change)
+{
+	uint8_t from = set->states[side];
+	uint8_t to = next_state[from][change];
+
+	if (to == NOT_POSSIBLE)
+		return false;
+	if (to == from)
+		return true;
+	if (mirror_set_is_last(set, side) && change != MIRROR_GONE)
+		return false;
+	set->states[side] = to;
+	set->persist_wanted = true;
+	event_put(set, &(struct mirror_action){
+			       .kind = MIRROR_ACTION_STATE, .side = (uint8_t)side, .from = from, .to = to });
+	if (side == MIRROR_PEER && !takes_writes(set, side)) {
+		/* What both may have been writing is now what the other lacks. */
+		region_map_merge(&set->dirty, &set->intent.map);
+		peer_leave(set);
+	}
+	return true;
+}
+
+void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
+{
+	bool had_peer = set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX;
+
+	if (mode == MIRROR_DUPLEX && set->mode != MIRROR_DUPLEX)
+		set->peer_done = set->last_number;
+	set->mode = (uint8_t)mode;
+	if (mode != MIRROR_ALONE)
+		return;
+	region_map_merge(&set->dirty, &set->intent.map);
+	if (set->intent.in_round)
+		intent_round_abort(&set->intent, set->intent.round_ns);
+	memset(set->locks, 0, sizeof(set->locks));
+	if (set->states[MIRROR_OWN] == MIRROR_GOOD)
+		mirror_set_change(set, MIRROR_PEER, MIRROR_BEHIND);
+	if (had_peer)
+		peer_leave(set);
+}
+
+void mirror_set_join(struct mirror_set *set, uint64_t number)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		ASSERT(set->slots[i].phase == MIRROR_FREE);
+	set->last_number = number;
+	set->peer_done = number;
+}
+
+int mirror_set_submit(struct mirror_set *set, enum mirror_operation operation, uint64_t sector,
+		      uint32_t sector_count, uint64_t tag, uint64_t now_ns)
+{
+	(void)now_ns;
+	if (operation != MIRROR_FLUSH &&
+	    (sector_count == 0 || !range_fits(sector, sector_count, set->sector_count)))
+		return -EINVAL;
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		if (set->slots[i].phase != MIRROR_FREE)
+			continue;
+		set->slots[i] = (struct mirror_slot){
+			.number = ++set->last_number,
+			.tag = tag,
+			.sector = operation == MIRROR_FLUSH ? 0 : sector,
+			.sector_count = operation == MIRROR_FLUSH ? 0 : sector_count,
+			.operation = (uint8_t)operation,
+			.phase = MIRROR_QUEUED,
+		};
+		return (int)i;
+	}
+	return -EAGAIN;
+}
+
+/* An empty range, of a flush or a free lock, overlaps nothing. */
+static bool ranges_overlap(uint64_t a, uint64_t a_count, uint64_t b, uint64_t b_count)
+{
+	return a_count != 0 && b_count != 0 && a < b + b_count && b < a + a_count;
+}
+
+static bool is_held_back(const struct mirror_set *set, const struct mirror_slot *slot)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		const struct mirror_slot *other = &set->slots[i];
+
+		if (other->phase != MIRROR_FREE && other->number < slot->number &&
+		    (other->operation == MIRROR_WRITE || slot->operation == MIRROR_WRITE) &&
+		    ranges_overlap(other->sector, other->sector_count, slot->sector, slot->sector_count))
+			return true;
+	}
+	for (uint32_t i = 0; i < MIRROR_LOCK_MAX && slot->operation == MIRROR_WRITE; i++) {
+		const struct mirror_lock *lock = &set->locks[i];
+
+		if (slot->number > lock->number &&
+		    ranges_overlap(lock->sector, lock->sector_count, slot->sector, slot->sector_count))
+			return true;
+	}
+	return false;
+}
+
+/* The rule of set.h: is a bit that tells of this write durable? Sets it if not. */
+static bool is_recorded(struct mirror_set *set, struct mirror_slot *slot, uint64_t now_ns)
+{
+	uint64_t first = slot->sector / MIRROR_REGION_SECTORS;
+	uint64_t count = (slot->sector + slot->sector_count - 1) / MIRROR_REGION_SECTORS - first + 1;
+	bool both =
+		set->mode == MIRROR_DUPLEX ? takes_writes(set, MIRROR_PEER) : is_readable(set, MIRROR_PEER);
+
+	if (set->mode == MIRROR_TARGET || !takes_writes(set, MIRROR_OWN))
+		return true; /* who runs the guest, or has the disk, keeps the map */
+	if (!both) {
+		region_map_set_range(&set->dirty, first, count);
+		intent_touch(&set->intent, first, count);
+		return region_map_is_durable(&set->dirty, first, count);
+	}
+	if (slot->intent_counted) {
+		region_map_set_range(&set->intent.map, first, count);
+		return intent_may_write(&set->intent, first, count);
+	}
+	slot->intent_counted = 1;
+	return intent_begin_write(&set->intent, first, count, now_ns);
+}
+
+/* In duplex the peer's replica makes the same request; its progress tells when that has ended. */
+static void slot_lean_on_peer(struct mirror_set *set, struct mirror_slot *slot)
+{
+	if (set->mode != MIRROR_DUPLEX || !takes_writes(set, MIRROR_PEER) ||
+	    (slot->done & SIDE_BIT(MIRROR_PEER)))
+		return;
+	if (set->peer_done >= slot->number)
+		slot->done |= SIDE_BIT(MIRROR_PEER);
+	else
+		slot->waits |= SIDE_BIT(MIRROR_PEER);
+}
+
+static void slot_begin(struct mirror_set *set, struct mirror_slot *slot, uint64_t now_ns)
+{
+	bool own = takes_writes(set, MIRROR_OWN);
+	bool peer = takes_writes(set, MIRROR_PEER);
+
+	if (is_held_back(set, slot) || (slot->operation == MIRROR_WRITE && !is_recorded(set, slot, now_ns)))
+		return;
+	if (slot->operation == MIRROR_READ) {
+		own = is_readable(set, MIRROR_OWN);
+		peer = !own && is_readable(set, MIRROR_PEER);
+	}
+	slot->phase = MIRROR_RUNNING;
+	slot->waits = (uint8_t)((own ? SIDE_BIT(MIRROR_OWN) : 0));
+	if (peer && (set->mode == MIRROR_SOURCE || slot->operation == MIRROR_READ))
+		slot->waits |= SIDE_BIT(MIRROR_PEER);
+	/* In duplex the peer's own replica writes; we wait for it to flush, or where its disk is all there
+	 * is. */
+	if (slot->operation == MIRROR_FLUSH ||
+	    (slot->operation == MIRROR_WRITE && set->states[MIRROR_OWN] != MIRROR_GOOD))
+		slot_lean_on_peer(set, slot);
+	slot->issued = 0;
+	slot_settle(set, slot);
+}
+
+/* A repair's next step: read from the peer, or write what came. */
+static void repair_begin(struct mirror_set *set, struct mirror_slot *slot, int status)
+{
+	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_FAULT,
+						.side = MIRROR_OWN,
+						.status = status,
+						.sector = slot->sector,
+						.sector_count = slot->sector_count });
+	set->faults[MIRROR_OWN]++;
+	if (is_readable(set, MIRROR_PEER)) {
+		slot->phase = MIRROR_REPAIR_READ;
+		slot->waits = SIDE_BIT(MIRROR_PEER);
+	} else {
+		slot_end(slot, -EIO);
+	}
+}
+
+/* Asks the next side that the slot waits for. */
+static bool slot_ask(struct mirror_set *set, struct mirror_slot *slot, struct mirror_action *action)
+{
+	uint8_t left = slot->waits & (uint8_t)~slot->issued;
+	enum mirror_side side = left & SIDE_BIT(MIRROR_OWN) ? MIRROR_OWN : MIRROR_PEER;
+
+	/* In duplex only reads go over the link. */
+	if (left == 0 ||
+	    (side == MIRROR_PEER && set->mode == MIRROR_DUPLEX && slot->operation != MIRROR_READ))
+		return false;
+	slot->issued |= SIDE_BIT(side);
+	*action = (struct mirror_action){
+		.kind = side == MIRROR_OWN ? MIRROR_ACTION_OWN : MIRROR_ACTION_PEER,
+		.side = (uint8_t)side,
+		.operation = slot->phase == MIRROR_REPAIR_WRITE ? MIRROR_WRITE : slot->operation,
+		.slot = (uint32_t)(slot - set->slots),
+		.tag = slot->tag,
+		.sector = slot->sector,
+		.sector_count = slot->sector_count,
+	};
+	return true;
+}
+
+bool mirror_set_take(struct mirror_set *set, struct mirror_action *action, uint64_t now_ns)
+{
+	if (set->action_count > 0) {
+		*action = set->actions[set->action_first];
+		set->action_first = (set->action_first + 1) % MIRROR_ACTION_MAX;
+		set->action_count--;
+		return true;
+	}
+	if (set->persist_wanted && !set->persisting) {
+		set->persist_wanted = false;
+		set->persisting = true;
+		*action = (struct mirror_action){ .kind = MIRROR_ACTION_PERSIST };
+		return true;
+	}
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		struct mirror_slot *slot = &set->slots[i];
+
+		if (slot->phase == MIRROR_QUEUED)
+			slot_begin(set, slot, now_ns);
+		if (slot->phase == MIRROR_ENDING && !set->persisting && !set->persist_wanted) {
+			slot->phase = MIRROR_HELD;
+			*action = (struct mirror_action){ .kind = MIRROR_ACTION_FINISHED,
+							  .slot = i,
+							  .tag = slot->tag,
+							  .status = slot->status,
+							  .operation = slot->operation };
+			return true;
+		}
+		if (slot_ask(set, slot, action))
+			return true;
+	}
+	return false;
+}
+
+/* A write or flush failed on a disk. It goes, unless it is all there is: then the guest hears of it. */
+static void side_fault(struct mirror_set *set, struct mirror_slot *slot, enum mirror_side side, int status)
+{
+	/* One event for each fault: what was under way on a disk already dropped says nothing new. */
+	if (!takes_writes(set, side))
+		return;
+	set->faults[side]++;
+	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_FAULT,
+						.side = (uint8_t)side,
+						.status = status,
+						.sector = slot->sector,
+						.sector_count = slot->sector_count });
+	mirror_set_change(set, side, status == -ENODEV ? MIRROR_GONE : MIRROR_FAULT);
+}
+
+static void read_done(struct mirror_set *set, struct mirror_slot *slot, enum mirror_side side, int status)
+{
+	if (slot->phase == MIRROR_REPAIR_WRITE) {
+		if (status == 0) {
+			set->repaired++;
+			event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_REPAIRED,
+								.side = MIRROR_OWN,
+								.sector = slot->sector,
+								.sector_count = slot->sector_count });
+		} else {
+			side_fault(set, slot, MIRROR_OWN, status);
+		}
+		slot_end(slot, 0); /* the guest has the peer's data either way */
+	} else if (slot->phase == MIRROR_REPAIR_READ) {
+		if (status != 0) {
+			slot_end(slot, -EIO);
+		} else if (takes_writes(set, MIRROR_OWN)) {
+			slot->phase = MIRROR_REPAIR_WRITE;
+			slot->waits = SIDE_BIT(MIRROR_OWN);
+			slot->issued = 0;
+		} else {
+			slot_end(slot, 0);
+		}
+	} else if (status == 0 || side == MIRROR_PEER) {
+		slot_end(slot, status ? -EIO : 0);
+	} else {
+		slot->issued = 0;
+		repair_begin(set, slot, status);
+		if (status == -ENODEV)
+			mirror_set_change(set, MIRROR_OWN, MIRROR_GONE);
+	}
+}
+
+void mirror_set_done(struct mirror_set *set, uint32_t index, enum mirror_side side, int status)
+{
+	struct mirror_slot *slot = &set->slots[index];
+
+	ASSERT(index < MIRROR_SLOT_MAX);
+	/* An answer of a peer that was given up meanwhile. */
+	if (!(slot->waits & SIDE_BIT(side)))
+		return;
+	slot->waits &= (uint8_t)~SIDE_BIT(side);
+	if (slot->operation == MIRROR_READ) {
+		read_done(set, slot, side, status);
+		return;
+	}
+	if (status == 0) {
+		slot->done |= SIDE_BIT(side);
+	} else {
+		side_fault(set, slot, side, status);
+		if (side == MIRROR_OWN)
+			slot_lean_on_peer(set, slot);
+	}
+	slot_settle(set, slot);
+}
+
+void mirror_set_persisted(struct mirror_set *set)
+{
+	ASSERT(set->persisting);
+	set->persisting = false;
+}
+
+void mirror_set_release(struct mirror_set *set, uint32_t slot)
+{
+	ASSERT(slot < MIRROR_SLOT_MAX);
+	ASSERT(set->slots[slot].phase == MIRROR_HELD);
+	set->slots[slot].phase = MIRROR_FREE;
+}
+
+uint64_t mirror_set_progress(const struct mirror_set *set)
+{
+	uint64_t number = set->last_number;
+
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		const struct mirror_slot *slot = &set->slots[i];
+		bool open = slot->phase == MIRROR_QUEUED ||
+			    (slot->phase != MIRROR_FREE && slot->operation != MIRROR_READ &&
+			     !(slot->done & SIDE_BIT(MIRROR_OWN)));
+
+		if (open)
+			number = min_u64(number, slot->number - 1);
+	}
+	return takes_writes(set, MIRROR_OWN) ? number : 0;
+}
+
+void mirror_set_peer_progress(struct mirror_set *set, uint64_t number)
+{
+	set->peer_done = max_u64(set->peer_done, number);
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX && set->mode == MIRROR_DUPLEX; i++) {
+		struct mirror_slot *slot = &set->slots[i];
+
+		if (slot->phase != MIRROR_RUNNING || slot->operation == MIRROR_READ ||
+		    slot->number > set->peer_done || !(slot->waits & SIDE_BIT(MIRROR_PEER)))
+			continue;
+		slot->waits &= (uint8_t)~SIDE_BIT(MIRROR_PEER);
+		slot->done |= SIDE_BIT(MIRROR_PEER);
+		slot_settle(set, slot);
+	}
+}
+
+/* ---- locks ---- */
+
+int mirror_set_lock(struct mirror_set *set, uint64_t sector, uint64_t sector_count, uint64_t number)
+{
+	int lock = -ENOSPC;
+
+	if (number > set->last_number)
+		return -EAGAIN;
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		const struct mirror_slot *slot = &set->slots[i];
+
+		if (slot->phase == MIRROR_FREE || slot->operation != MIRROR_WRITE ||
+		    !ranges_overlap(slot->sector, slot->sector_count, sector, sector_count))
+			continue;
+		if (slot->number > number && slot->phase != MIRROR_QUEUED)
+			return -ESTALE;
+		if (slot->number <= number && slot->phase < MIRROR_ENDING)
+			return -EAGAIN;
+	}
+	for (int i = 0; i < MIRROR_LOCK_MAX && lock < 0; i++)
+		if (set->locks[i].sector_count == 0)
+			lock = i;
+	if (lock >= 0)
+		set->locks[lock] = (struct mirror_lock){ .sector = sector,
+							 .sector_count = sector_count,
+							 .number = number };
+	return lock;
+}
+
+void mirror_set_unlock(struct mirror_set *set, int lock)
+{
+	ASSERT(lock >= 0);
+	ASSERT(lock < MIRROR_LOCK_MAX);
+	set->locks[lock].sector_count = 0;
+}
+
+bool mirror_set_has_all(const struct mirror_set *set, uint64_t number)
+{
+	if (number > set->last_number)
+		return false;
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (set->slots[i].operation == MIRROR_WRITE && set->slots[i].number <= number &&
+		    (set->slots[i].phase == MIRROR_QUEUED ||
+		     (set->slots[i].phase == MIRROR_RUNNING && !(set->slots[i].done & SIDE_BIT(MIRROR_OWN)))))
+			return false;
+	return true;
+}
+
+void mirror_set_round_begin(struct mirror_set *set, uint64_t now_ns)
+{
+	intent_round_begin(&set->intent, now_ns);
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		const struct mirror_slot *slot = &set->slots[i];
+		uint64_t first = slot->sector / MIRROR_REGION_SECTORS;
+
+		if (slot->phase == MIRROR_FREE || slot->operation != MIRROR_WRITE)
+			continue;
+		intent_touch(&set->intent, first,
+			     (slot->sector + slot->sector_count - 1) / MIRROR_REGION_SECTORS - first + 1);
+	}
+}
+
+/* ---- console ---- */
+
+static const char *refusal_fail(const struct mirror_set *set, enum mirror_side side)
+{
+	if (set->states[side] == MIRROR_FAILED || set->states[side] == MIRROR_MISSING)
+		return "this disk is out of the set already";
+	if (mirror_set_is_last(set, side))
+		return "this is the last good copy: bring the other disk up to date first";
+	return NULL;
+}
+
+static const char *refusal_remirror(const struct mirror_set *set, enum mirror_side side)
+{
+	enum mirror_side source = 1 - side;
+
+	switch (set->states[side]) {
+	case MIRROR_GOOD:
+		return set->states[source] == MIRROR_GOOD
+			       ? "this disk is good: there is nothing to copy"
+			       : "wrong direction: this disk is good and the other is not; name the other one";
+	case MIRROR_REMIRRORING:
+		return "this disk is being remirrored already";
+	case MIRROR_MISSING:
+		return "this disk is not there";
+	case MIRROR_FAILED:
+		return "this disk has failed: replace it, or `disk enable` it first";
+	default:
+		break;
+	}
+	if (set->states[source] != MIRROR_GOOD)
+		return "the other disk is not good either: nothing to copy from";
+	return set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX || set->mode == MIRROR_TARGET
+		       ? NULL
+		       : "the other server is not there";
+}
+
+const char *mirror_set_refusal(const struct mirror_set *set, enum mirror_command command,
+			       enum mirror_side side)
+{
+	switch (command) {
+	case MIRROR_COMMAND_FAIL:
+		return refusal_fail(set, side);
+	case MIRROR_COMMAND_ENABLE:
+		if (set->states[side] == MIRROR_MISSING)
+			return "this disk is not there";
+		return set->states[side] == MIRROR_FAILED ? NULL
+							  : "this disk has not failed: nothing to enable";
+	case MIRROR_COMMAND_REMIRROR:
+		return refusal_remirror(set, side);
+	case MIRROR_COMMAND_VERIFY:
+		if (set->states[MIRROR_OWN] != MIRROR_GOOD || set->states[MIRROR_PEER] != MIRROR_GOOD)
+			return "only two good disks can be compared";
+		return set->mode == MIRROR_DUPLEX ? NULL : "only in duplex can the disks be compared";
+	default:
+		return "no such command";
+	}
+}

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mirror/set.c, remirror.c's decision and limits, verify.c: scenarios of one server's view. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mirror/remirror.h"
+#include "mirror/verify.h"
+
+#define SECTORS (40 * MIRROR_REGION_SECTORS)
+#define SECOND UINT64_C(1000000000)
+
+static struct mirror_set set;
+static _Alignas(8) uint8_t memory[3][32768];
+static char trail[2048]; /* what was taken, in words */
+
+static void begin(enum mirror_disk_state own, enum mirror_disk_state peer, enum mirror_mode mode)
+{
+	const struct mirror_set_memory at = { memory[0], memory[1] };
+
+	mirror_set_init(&set, 5, SECTORS, own, peer, &at);
+	set.mode = (uint8_t)mode;
+}
+
+static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *format, ...)
+{
+	size_t at = strlen(trail);
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(trail + at, sizeof(trail) - at, format, list);
+	va_end(list);
+}
+
+/* Takes all there is; map blocks are written when `maps`. */
+static void take(bool maps)
+{
+	static const char *const names[] = { "?",	 "own",	  "peer",  "persist",
+					     "finished", "state", "fault", "repaired" };
+	static const char *const operations[] = { "read", "write", "flush" };
+	struct mirror_action action;
+	uint8_t bytes[REGION_MAP_BLOCK_SIZE];
+
+	trail[0] = '\0';
+	for (uint32_t pass = 0; pass < 2; pass++) {
+		while (mirror_set_take(&set, &action, SECOND)) {
+			note("%s", names[action.kind]);
+			if (action.kind <= MIRROR_ACTION_PEER)
+				note(" %s %lu", operations[action.operation], action.sector);
+			else if (action.kind == MIRROR_ACTION_FINISHED)
+				note(" %lu:%d", action.tag, action.status);
+			else if (action.kind == MIRROR_ACTION_STATE)
+				note(" %s %s", action.side ? "peer" : "own",
+				     mirror_disk_state_name(action.to));
+			else if (action.kind == MIRROR_ACTION_FAULT)
+				note(" %s", action.side ? "peer" : "own");
+			note("; ");
+		}
+		while (maps && region_map_take_block(&set.dirty, bytes) == 0)
+			region_map_block_written(&set.dirty, 0, bytes, true);
+		while (maps && region_map_take_block(&set.intent.map, bytes) == 0)
+			region_map_block_written(&set.intent.map, 0, bytes, true);
+	}
+}
+
+static uint32_t submit(enum mirror_operation operation, uint64_t sector, uint32_t count, uint64_t tag)
+{
+	int slot = mirror_set_submit(&set, operation, sector, count, tag, SECOND);
+
+	assert_true(slot >= 0);
+	return (uint32_t)slot;
+}
+
+static void bit_is_durable_before_the_write(void **state)
+{
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_ALONE);
+	submit(MIRROR_WRITE, 200, 8, 1);
+	take(false);
+	assert_string_equal(trail, "");
+	take(true);
+	assert_string_equal(trail, "own write 200; ");
+	assert_true(region_map_get(&set.dirty, 1));
+	assert_int_equal(set.intent.map.set_count, 0);
+
+	begin(MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX);
+	submit(MIRROR_WRITE, 200, 8, 1);
+	take(false);
+	assert_string_equal(trail, "");
+	take(true);
+	assert_string_equal(trail, "own write 200; "); /* the peer's replica writes its own */
+	assert_true(region_map_get(&set.intent.map, 1));
+	assert_int_equal(set.dirty.set_count, 0);
+}
+
+static void overlaps_wait_for_each_other(void **state)
+{
+	uint32_t first;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_ALONE);
+	first = submit(MIRROR_WRITE, 10, 10, 1);
+	submit(MIRROR_READ, 19, 5, 2);
+	submit(MIRROR_WRITE, 20, 10, 3); /* overlaps the read, not the first */
+	submit(MIRROR_READ, 100, 1, 4);
+	submit(MIRROR_READ, 100, 1, 5);
+	take(true);
+	assert_string_equal(trail, "own read 100; own read 100; own write 10; ");
+	mirror_set_done(&set, first, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, "finished 1:0; ");
+	mirror_set_release(&set, first);
+	take(true);
+	assert_string_equal(trail, "own read 19; ");
+	assert_int_equal(mirror_set_submit(&set, MIRROR_READ, SECTORS, 1, 9, 0), -EINVAL);
+	assert_int_equal(mirror_set_submit(&set, MIRROR_READ, UINT64_MAX, 2, 9, 0), -EINVAL);
+	assert_int_equal(mirror_set_submit(&set, MIRROR_WRITE, 0, 0, 9, 0), -EINVAL);
+}
+
+static void flush_needs_both_or_who_is_left(void **state)
+{
+	uint32_t slot;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX);
+	slot = submit(MIRROR_FLUSH, 0, 0, 1);
+	take(true);
+	assert_string_equal(trail, "own flush 0; ");
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, "");
+	mirror_set_peer_progress(&set, 1);
+	take(true);
+	assert_string_equal(trail, "finished 1:0; ");
+	mirror_set_release(&set, slot);
+
+	slot = submit(MIRROR_FLUSH, 0, 0, 2);
+	take(true);
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	mirror_set_mode(&set, MIRROR_ALONE); /* the peer died */
+	take(true);
+	assert_string_equal(trail, "state peer outdated; persist; ");
+	mirror_set_persisted(&set); /* only now may the guest hear of it */
+	take(true);
+	assert_string_equal(trail, "finished 2:0; ");
+}
+
+static void bad_sector_is_repaired_from_the_peer(void **state)
+{
+	uint32_t slot;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX);
+	slot = submit(MIRROR_READ, 64, 8, 1);
+	take(true);
+	mirror_set_done(&set, slot, MIRROR_OWN, -EIO);
+	take(true);
+	assert_string_equal(trail, "fault own; peer read 64; ");
+	mirror_set_done(&set, slot, MIRROR_PEER, 0);
+	take(true);
+	assert_string_equal(trail, "own write 64; ");
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, "repaired; finished 1:0; ");
+	assert_int_equal(set.states[MIRROR_OWN], MIRROR_GOOD);
+	mirror_set_release(&set, slot);
+
+	/* It does not take the repair: dropped, durably, and the guest has its data. */
+	slot = submit(MIRROR_READ, 64, 8, 2);
+	take(true);
+	mirror_set_done(&set, slot, MIRROR_OWN, -EBADMSG);
+	take(true);
+	mirror_set_done(&set, slot, MIRROR_PEER, 0);
+	take(true);
+	mirror_set_done(&set, slot, MIRROR_OWN, -EIO);
+	take(true);
+	assert_string_equal(trail, "fault own; state own failed; persist; ");
+	mirror_set_persisted(&set);
+	take(true);
+	assert_string_equal(trail, "finished 2:0; ");
+	mirror_set_release(&set, slot);
+	submit(MIRROR_READ, 64, 8, 3);
+	take(true);
+	assert_string_equal(trail, "peer read 64; ");
+}
+
+static void failing_disk_is_dropped_with_one_event(void **state)
+{
+	uint32_t slots[3];
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX);
+	for (uint32_t i = 0; i < 3; i++)
+		slots[i] = submit(MIRROR_WRITE, i * 10, 5, i + 1);
+	take(true);
+	for (uint32_t i = 0; i < 3; i++)
+		mirror_set_done(&set, slots[i], MIRROR_OWN, -EIO);
+	take(true);
+	assert_string_equal(trail, "fault own; state own failed; persist; ");
+	mirror_set_persisted(&set);
+	mirror_set_peer_progress(&set, 2); /* the peer's disk has two of them */
+	take(true);
+	assert_string_equal(trail, "finished 1:0; finished 2:0; ");
+	/* And then that one goes, too: an error, not a hang. */
+	mirror_set_mode(&set, MIRROR_ALONE);
+	take(true);
+	assert_non_null(strstr(trail, "finished 3:-5; "));
+}
+
+static void last_good_copy_stays(void **state)
+{
+	uint32_t slot;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_ALONE);
+	slot = submit(MIRROR_WRITE, 0, 1, 1);
+	take(true);
+	mirror_set_done(&set, slot, MIRROR_OWN, -EIO);
+	take(true);
+	assert_string_equal(trail, "fault own; finished 1:-5; ");
+	assert_int_equal(set.states[MIRROR_OWN], MIRROR_GOOD);
+	assert_false(mirror_set_change(&set, MIRROR_OWN, MIRROR_ADMIN_FAIL));
+	assert_non_null(strstr(mirror_set_refusal(&set, MIRROR_COMMAND_FAIL, MIRROR_OWN), "last good copy"));
+	assert_true(mirror_set_change(&set, MIRROR_OWN, MIRROR_GONE)); /* pulled out: that is so */
+}
+
+static void peer_that_fails_leaves_its_regions_dirty(void **state)
+{
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX);
+	submit(MIRROR_WRITE, 5 * MIRROR_REGION_SECTORS, 8, 1);
+	take(true);
+	assert_true(mirror_set_change(&set, MIRROR_PEER, MIRROR_FAULT));
+	assert_true(region_map_get(&set.dirty, 5));
+}
+
+static void commands_are_refused_in_words(void **state)
+{
+	static const struct {
+		enum mirror_disk_state own, peer;
+		enum mirror_mode mode;
+		enum mirror_command command;
+		enum mirror_side side;
+		const char *says; /* NULL: allowed */
+	} cases[] = {
+		{ MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX, MIRROR_COMMAND_FAIL, MIRROR_OWN, NULL },
+		{ MIRROR_GOOD, MIRROR_GOOD, MIRROR_ALONE, MIRROR_COMMAND_FAIL, MIRROR_OWN, "last good copy" },
+		{ MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_DUPLEX, MIRROR_COMMAND_FAIL, MIRROR_OWN,
+		  "last good copy" },
+		{ MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_DUPLEX, MIRROR_COMMAND_FAIL, MIRROR_PEER, NULL },
+		{ MIRROR_GOOD, MIRROR_FAILED, MIRROR_DUPLEX, MIRROR_COMMAND_FAIL, MIRROR_PEER, "already" },
+		{ MIRROR_GOOD, MIRROR_FAILED, MIRROR_DUPLEX, MIRROR_COMMAND_ENABLE, MIRROR_PEER, NULL },
+		{ MIRROR_GOOD, MIRROR_FAILED, MIRROR_DUPLEX, MIRROR_COMMAND_ENABLE, MIRROR_OWN,
+		  "nothing to enable" },
+		{ MIRROR_GOOD, MIRROR_MISSING, MIRROR_DUPLEX, MIRROR_COMMAND_ENABLE, MIRROR_PEER,
+		  "not there" },
+		{ MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_SOURCE, MIRROR_COMMAND_REMIRROR, MIRROR_PEER, NULL },
+		{ MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_ALONE, MIRROR_COMMAND_REMIRROR, MIRROR_PEER,
+		  "other server" },
+		{ MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_SOURCE, MIRROR_COMMAND_REMIRROR, MIRROR_OWN,
+		  "wrong direction" },
+		{ MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX, MIRROR_COMMAND_REMIRROR, MIRROR_PEER,
+		  "nothing to copy" },
+		{ MIRROR_OUTDATED, MIRROR_OUTDATED, MIRROR_IDLE, MIRROR_COMMAND_REMIRROR, MIRROR_PEER,
+		  "nothing to copy from" },
+		{ MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX, MIRROR_COMMAND_VERIFY, MIRROR_OWN, NULL },
+		{ MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_DUPLEX, MIRROR_COMMAND_VERIFY, MIRROR_OWN,
+		  "two good disks" },
+	};
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *says;
+
+		begin(cases[i].own, cases[i].peer, cases[i].mode);
+		says = mirror_set_refusal(&set, cases[i].command, cases[i].side);
+		if (cases[i].says == NULL ? says != NULL : !says || !strstr(says, cases[i].says))
+			fail_msg("case %u: %s", i, says ? says : "allowed");
+	}
+}
+
+static void locks_hold_back_later_writes(void **state)
+{
+	uint32_t first;
+	int lock;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_OUTDATED, MIRROR_ALONE);
+	first = submit(MIRROR_WRITE, 0, 8, 1);
+	assert_int_equal(mirror_set_lock(&set, 0, 128, 2), -EAGAIN); /* not come so far */
+	assert_int_equal(mirror_set_lock(&set, 0, 128, 1), -EAGAIN); /* not ended */
+	take(true);
+	assert_false(mirror_set_has_all(&set, 1));
+	assert_int_equal(mirror_set_lock(&set, 0, 128, 0), -ESTALE); /* begun already */
+	mirror_set_done(&set, first, MIRROR_OWN, 0);
+	assert_true(mirror_set_has_all(&set, 1));
+	lock = mirror_set_lock(&set, 0, 128, 1);
+	assert_true(lock >= 0);
+	take(true);
+	mirror_set_release(&set, first);
+	submit(MIRROR_WRITE, 127, 8, 2);
+	take(true);
+	assert_string_equal(trail, "");
+	mirror_set_unlock(&set, lock);
+	take(true);
+	assert_string_equal(trail, "own write 127; ");
+}
+
+/* ---- which way ---- */
+
+static struct metadata servers[2];
+
+static void histories(uint32_t a_alone, uint32_t b_alone, bool changed)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		metadata_init(&servers[i], 9, i);
+		metadata_set_add(&servers[i], 4, SECTORS, 64 * MIB);
+		servers[i].sets[0].disk_states[0] = servers[i].sets[0].disk_states[1] = MIRROR_GOOD;
+		servers[i].pair.was_leader = i == 1;
+		metadata_era_begin(&servers[i], &(struct metadata_era){ .generation = 1, .token = 11 });
+		for (uint32_t era = 0; era < (i ? b_alone : a_alone); era++)
+			metadata_era_begin(&servers[i], &(struct metadata_era){ .generation = 2 + era,
+										.token = 100 * i + era,
+										.alone = 1,
+										.changed = changed,
+										.server = (uint8_t)i });
+	}
+}
+
+static struct remirror_decision decide(int keep)
+{
+	const struct remirror_side sides[2] = { { &servers[0], 0, true }, { &servers[1], 0, true } };
+	struct remirror_decision decision;
+
+	remirror_decide(sides, keep, &decision);
+	assert_true(decision.reason[0] != '\0');
+	return decision;
+}
+
+static void generations_decide_the_direction(void **state)
+{
+	(void)state;
+	histories(0, 0, false);
+	assert_int_equal(decide(-1).verdict, REMIRROR_NOTHING);
+	assert_int_equal(decide(-1).source, 1);		   /* it led */
+	servers[0].sets[0].disk_states[1] = MIRROR_FAILED; /* the other heard of an error first */
+	assert_int_equal(decide(-1).verdict, REMIRROR_RAPID);
+	assert_int_equal(decide(-1).source, 0);
+	histories(2, 0, true);
+	assert_int_equal(decide(-1).verdict, REMIRROR_RAPID);
+	assert_int_equal(decide(-1).source, 0);
+	histories(0, 1, true);
+	assert_int_equal(decide(-1).source, 1);
+	servers[1].sets[0].disk_states[1] = MIRROR_OUTDATED;
+	assert_int_equal(decide(-1).verdict, REMIRROR_NO_SOURCE);
+	/* Equal numbers that each drew alone, and unequal ones: the higher does not win. */
+	histories(1, 1, true);
+	assert_int_equal(decide(-1).verdict, REMIRROR_SPLIT);
+	histories(1, 3, true);
+	assert_int_equal(decide(-1).verdict, REMIRROR_SPLIT);
+	assert_non_null(strstr(decide(-1).reason, "3 eras alone up to generation 4"));
+	assert_int_equal(decide(0).verdict, REMIRROR_RAPID);
+	assert_int_equal(decide(0).source, 0);
+	histories(1, 1, false); /* nobody wrote anything */
+	assert_int_equal(decide(-1).verdict, REMIRROR_NOTHING);
+	histories(1, 0, true);
+	strcpy(servers[0].sets[0].serials[1], "OLD");
+	strcpy(servers[1].sets[0].serials[1], "NEW");
+	assert_int_equal(decide(-1).verdict, REMIRROR_FULL);
+	assert_int_equal(decide(-1).source, 0);
+	histories(1, 0, true);
+	servers[1].era_count = 0; /* a new server */
+	assert_int_equal(decide(-1).verdict, REMIRROR_FULL);
+	assert_int_equal(decide(-1).source, 0);
+}
+
+static void rate_is_kept_and_progress_told(void **state)
+{
+	struct remirror remirror;
+	uint64_t now = SECOND;
+	uint64_t taken = 0;
+	bool compare;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_SOURCE);
+	remirror_init(&remirror, SECTORS, memory[2]);
+	region_map_set_range(&set.dirty, 0, 20);
+	remirror.rate_bytes = 2 * MIRROR_REGION_SIZE;
+	remirror_begin(&remirror, &set, false, now);
+	assert_int_equal(remirror_take(&remirror, &set, now + SECOND, &compare),
+			 -EAGAIN); /* the map is not durable */
+	take(true);
+	for (; now <= 6 * SECOND; now += SECOND / 10) {
+		int64_t region = remirror_take(&remirror, &set, now, &compare);
+
+		if (region < 0)
+			continue;
+		taken++;
+		remirror_copied(&remirror, (uint64_t)region, MIRROR_REGION_SIZE);
+	}
+	assert_in_range(taken, 9, 13);
+	assert_int_equal(remirror_percent(&remirror, &set), taken * 5);
+	assert_in_range(remirror_remaining_s(&remirror, &set, now), 2, 8);
+	/* The target dies at the very end: it stops, and nothing is forgotten. */
+	mirror_set_mode(&set, MIRROR_ALONE);
+	assert_true(remirror_step(&remirror, &set));
+	assert_int_equal(remirror.phase, REMIRROR_IDLE);
+	assert_int_equal(set.dirty.set_count, 20);
+}
+
+/* The killer of the last moment: all copied, the target about to be good, and then it is gone. */
+static void target_that_goes_at_the_end_leaves_the_map(void **state)
+{
+	struct remirror remirror;
+	int64_t region;
+	bool compare;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_SOURCE);
+	remirror_init(&remirror, SECTORS, memory[2]);
+	region_map_set_range(&set.dirty, 0, 3);
+	remirror_begin(&remirror, &set, false, SECOND);
+	take(true);
+	while ((region = remirror_take(&remirror, &set, SECOND, &compare)) >= 0)
+		remirror_copied(&remirror, (uint64_t)region, MIRROR_REGION_SIZE);
+	assert_true(remirror_round_is_due(&remirror, &set));
+	remirror_round_begin(&remirror, &set, SECOND);
+	submit(MIRROR_WRITE, MIRROR_REGION_SECTORS, 8, 1); /* during the round: its bit stays */
+	take(true);
+	remirror_round_end(&remirror, &set, SECOND);
+	assert_int_equal(set.dirty.set_count, 1);
+	assert_false(remirror_step(&remirror, &set)); /* the intents are not durable yet */
+	assert_int_equal(set.states[MIRROR_PEER], MIRROR_REMIRRORING);
+	take(true);
+	assert_true(remirror_step(&remirror, &set));
+	assert_int_equal(set.states[MIRROR_PEER], MIRROR_GOOD);
+	assert_int_equal(set.dirty.set_count, 1); /* until that is durable */
+	mirror_set_change(&set, MIRROR_PEER, MIRROR_FAULT);
+	take(true);
+	mirror_set_persisted(&set);
+	take(true);
+	assert_true(remirror_step(&remirror, &set));
+	assert_int_equal(remirror.phase, REMIRROR_IDLE);
+	assert_true(region_map_get(&set.dirty, 1));
+}
+
+static void verify_passes_and_counts(void **state)
+{
+	struct verify verify;
+	uint64_t now = 0;
+	int64_t region;
+	uint32_t compared = 0;
+
+	(void)state;
+	verify_init(&verify, SECTORS, 10 * MIRROR_REGION_SIZE);
+	assert_int_equal(verify_take(&verify, now), -ENOENT);
+	verify_begin(&verify, now);
+	for (now = 0; verify.running && now < 100 * SECOND; now += SECOND / 100) {
+		region = verify_take(&verify, now);
+		if (region < 0)
+			continue;
+		assert_int_equal(verify_take(&verify, now + SECOND), -EAGAIN);
+		compared++;
+		verify_done(&verify,
+			    compared == 3 ? VERIFY_AGAIN
+			    : region == 7 ? VERIFY_MISMATCH
+					  : VERIFY_EQUAL,
+			    now);
+	}
+	assert_int_equal(compared, 41);
+	assert_int_equal(verify.passes, 1);
+	assert_int_equal(verify.last_mismatches, 1);
+	assert_in_range(now / SECOND, 4, 5);
+	verify_begin(&verify, now);
+	verify_stop(&verify);
+	assert_false(verify_done(&verify, VERIFY_EQUAL, now));
+	assert_int_equal(verify.passes, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bit_is_durable_before_the_write),
+		cmocka_unit_test(overlaps_wait_for_each_other),
+		cmocka_unit_test(flush_needs_both_or_who_is_left),
+		cmocka_unit_test(bad_sector_is_repaired_from_the_peer),
+		cmocka_unit_test(failing_disk_is_dropped_with_one_event),
+		cmocka_unit_test(last_good_copy_stays),
+		cmocka_unit_test(peer_that_fails_leaves_its_regions_dirty),
+		cmocka_unit_test(commands_are_refused_in_words),
+		cmocka_unit_test(locks_hold_back_later_writes),
+		cmocka_unit_test(generations_decide_the_direction),
+		cmocka_unit_test(rate_is_kept_and_progress_told),
+		cmocka_unit_test(target_that_goes_at_the_end_leaves_the_map),
+		cmocka_unit_test(verify_passes_and_counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
