@@ -123,6 +123,7 @@ static void server_start(struct world *world, uint32_t side)
 	server->held_first = 0;
 	server->held_count = 0;
 	server->paused_until_ns = 0;
+	server->crash_at_ns = 0;
 	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
 	server->clock_offset_ns = random_below(world, 1000) * MS;
 	server->clock_drift_ppm = (int64_t)random_below(world, 400) - 200;
@@ -489,6 +490,9 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 
 	switch (action->kind) {
 	case PAIR_ACTION_ROLE:
+		/* Changes of role are short, and the best moments to die in. */
+		if (world->is_safety_phase && random_below(world, 6) == 0)
+			server->crash_at_ns = world->now_ns + random_below(world, 4 * MS);
 		say(world, side, "%s -> %s: %s", pair_role_name(action->from), pair_role_name(action->to), action->reason);
 		break;
 	case PAIR_ACTION_PERSIST:
@@ -586,6 +590,13 @@ static void take_turn(struct world *world, uint32_t side)
 
 /* ---- faults ---- */
 
+static void isolate(struct world *world, uint32_t side)
+{
+	memset(world->cut.cs, 1, sizeof(world->cut.cs));
+	world->cut.management_out[side] = world->cut.management_in[side] = true;
+	say(world, 2, "all cut around %c", 'a' + side);
+}
+
 static void random_fault(struct world *world)
 {
 	uint32_t side = (uint32_t)random_below(world, 2);
@@ -594,7 +605,7 @@ static void random_fault(struct world *world)
 			       &world->cut.management_out[0], &world->cut.management_out[1],
 			       &world->cut.management_in[0], &world->cut.management_in[1] };
 
-	switch (random_below(world, 12)) {
+	switch (random_below(world, 13)) {
 	case 0:
 	case 1:
 		if (server->running)
@@ -614,9 +625,7 @@ static void random_fault(struct world *world)
 		say(world, 2, "both links cut");
 		break;
 	case 5: /* everything of one server, alive */
-		memset(world->cut.cs, 1, sizeof(world->cut.cs));
-		world->cut.management_out[side] = world->cut.management_in[side] = true;
-		say(world, 2, "all cut around %c", 'a' + side);
+		isolate(world, side);
 		break;
 	case 6:
 	case 7:
@@ -626,6 +635,12 @@ static void random_fault(struct world *world)
 	case 9:
 		memset(&world->cut, 0, sizeof(world->cut));
 		say(world, 2, "cables mended");
+		break;
+	case 10: /* one stands still, the other goes on and is isolated before the first wakes up */
+		server->paused_until_ns = world->now_ns + 150 * MS + random_below(world, 150 * MS);
+		world->isolate_at_ns = server->paused_until_ns - random_below(world, 50 * MS);
+		world->isolate_side = 1 - side;
+		say(world, side, "paused until %.3f ms", (double)server->paused_until_ns / 1e6);
 		break;
 	default:
 		world->faults = (struct world_faults){ .loss_permille = (uint32_t)random_below(world, 60),
@@ -638,11 +653,12 @@ static void random_fault(struct world *world)
 
 static void heal(struct world *world)
 {
+	world->is_safety_phase = false;
 	say(world, 2, "healed");
 	memset(&world->cut, 0, sizeof(world->cut));
 	memset(&world->faults, 0, sizeof(world->faults));
 	for (uint32_t i = 0; i < 2; i++)
-		world->servers[i].paused_until_ns = 0;
+		world->servers[i].paused_until_ns = world->servers[i].crash_at_ns = 0;
 }
 
 /* ---- the client ---- */
@@ -691,6 +707,8 @@ static void step(struct world *world)
 
 		if (!server->running && world->now_ns >= server->start_at_ns)
 			server_start(world, i);
+		else if (server->running && server->crash_at_ns && world->now_ns >= server->crash_at_ns)
+			server_crash(world, i, random_below(world, 300 * MS));
 		else if (server->running && world->now_ns >= server->next_turn_ns && world->now_ns >= server->paused_until_ns)
 			take_turn(world, i);
 	}
@@ -730,12 +748,18 @@ void world_run(struct world *world, uint64_t seed, bool verbose)
 	world->verbose = verbose;
 	world->random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 	world->now_ns = 1000 * MS;
+	world->is_safety_phase = true;
 	world->servers[1].start_at_ns = world->now_ns + random_below(world, 100 * MS);
 	world->servers[0].start_at_ns = world->now_ns + random_below(world, 100 * MS);
 	faults_until_ns = world->now_ns + SAFETY_NS;
 	next_fault_ns = world->now_ns + random_below(world, 400 * MS);
 	while (world->now_ns < faults_until_ns && !world->violation) {
 		step(world);
+		if (world->isolate_at_ns && world->now_ns >= world->isolate_at_ns) {
+			world->isolate_at_ns = 0;
+			isolate(world, world->isolate_side);
+			next_fault_ns = world->now_ns + 400 * MS; /* time for the one that wakes up to make up its mind */
+		}
 		if (world->now_ns >= next_fault_ns) {
 			random_fault(world);
 			next_fault_ns = world->now_ns + random_below(world, 200 * MS);

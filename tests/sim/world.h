@@ -32,6 +32,7 @@ struct server {
 	/* lost with the power */
 	bool running;
 	uint64_t paused_until_ns;
+	uint64_t crash_at_ns; /* 0: not planned */
 	uint64_t start_at_ns; /* when not running: power comes back; UINT64_MAX: not by itself */
 	uint64_t next_turn_ns;
 	uint64_t clock_offset_ns;
@@ -74,6 +75,9 @@ struct world {
 	struct server servers[2];
 	struct cut cut;
 	struct world_faults faults;
+	bool is_safety_phase;
+	uint64_t isolate_at_ns; /* 0: not planned */
+	uint32_t isolate_side;
 	uint32_t flying_count;
 	struct flying *flying;
 
