@@ -395,6 +395,10 @@ static void submit(int index)
 	if (server->submitted == request_count) {
 		uint64_t kind = random_below(10);
 
+		request->submitted_at = ++events;
+		/* After a take-over the guest's past has not yet ended on this disk. */
+		if (is_too_early(server, request))
+			return;
 		if (request_count == REQUEST_MAX - 1)
 			return;
 		request->operation = kind < 7 ? MIRROR_WRITE : kind < 8 ? MIRROR_READ : MIRROR_FLUSH;
@@ -406,7 +410,6 @@ static void submit(int index)
 				(version / 40 * 150 + random_below(100)) % (SECTORS - request->count);
 		request->version = ++version;
 		request->finished = false;
-		request->submitted_at = ++events;
 	} else if (is_too_early(server, request)) {
 		return;
 	}
