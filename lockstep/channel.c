@@ -58,23 +58,15 @@ void channel_restart(struct channel *channel, const struct channel_config *confi
 	channel_connect(channel, 0, now_ns);
 }
 
-static bool is_forgotten(const struct channel *channel, uint64_t peer)
-{
-	for (uint32_t i = 0; i < CHANNEL_FORGOTTEN_MAX; i++)
-		if (channel->forgotten[i] == peer)
-			return true;
-	return false;
-}
-
 bool channel_is_news(const struct channel *channel, uint64_t peer)
 {
-	return peer != channel->peer && !is_forgotten(channel, peer);
+	return peer != channel->peer && peer > channel->forgotten;
 }
 
 void channel_connect(struct channel *channel, uint64_t peer, uint64_t now_ns)
 {
 	if (channel->peer != 0 && channel->peer != peer)
-		channel->forgotten[channel->forgotten_count++ % CHANNEL_FORGOTTEN_MAX] = channel->peer;
+		channel->forgotten = max_u64(channel->forgotten, channel->peer);
 	channel->peer = peer;
 	for (uint32_t i = 0; i < WIRE_LINK_COUNT; i++)
 		link_init(&channel->links[i], &channel->config.link, now_ns);
@@ -332,10 +324,11 @@ enum channel_event channel_receive(struct channel *channel, uint32_t link, uint6
 		return CHANNEL_NOTHING;
 	}
 	/* Our own frame come back by a loop in the cabling, or one that was long under way. */
-	if (header.sender == channel->config.incarnation || is_forgotten(channel, header.sender)) {
+	if (header.sender == channel->config.incarnation || header.sender <= channel->forgotten) {
 		channel->misdirected++;
 		return CHANNEL_NOTHING;
 	}
+	channel->forgotten = header.sender - 1; /* a server's incarnations only grow: older ones are past */
 	if (header.kind == WIRE_HELLO)
 		return receive_hello(channel, &header, peer);
 	if (header.receiver != channel->config.incarnation) {

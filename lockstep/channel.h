@@ -20,12 +20,11 @@
 #include "lockstep/wire.h"
 
 #define CHANNEL_GAP_MAX	 64 /* pieces received ahead of a gap */
-#define CHANNEL_FORGOTTEN_MAX 8
 #define CHANNEL_LOST_MAX (WIRE_LINK_COUNT * LINK_PACKET_MAX)
 
 struct channel_config {
 	uint64_t pair;	      /* identity of the pair */
-	uint64_t incarnation; /* of this server's start, not 0: random or counted, never used before */
+	uint64_t incarnation; /* of this server's start: counted durably, above all that it ever used, not 0 */
 	uint64_t generation;  /* told in HELLO: what this server durably knows (pair.h) */
 	struct link_config link;
 };
@@ -66,8 +65,7 @@ struct channel_receiver {
 struct channel {
 	struct channel_config config;
 	uint64_t peer; /* incarnation; 0: none known */
-	uint64_t forgotten[CHANNEL_FORGOTTEN_MAX]; /* former peers: a late frame of theirs is no news */
-	uint32_t forgotten_count;
+	uint64_t forgotten; /* incarnations up to this one are not listened to: late frames of former peers */
 	struct link links[WIRE_LINK_COUNT];
 	struct channel_sender senders[WIRE_STREAM_COUNT];
 	struct channel_receiver receivers[WIRE_STREAM_COUNT];
