@@ -95,12 +95,7 @@ MUTATIONS = {
         "	    pair->durable.state == PAIR_DURABLE_ALONE &&\n",
         "",
     ),
-    "follow a log from its wrong beginning": (
-        "lockstep/pair.c",
-        "	end.log_base = pair->channel.senders[WIRE_STREAM_LOG].written;",
-        "	end.log_base = 0;",
-    ),
-    "forget the inputs of a takeover's time": (
+    "let time go back at a takeover": (
         "lockstep/pair_guest.c",
         "	pair->time_ns = max_u64(pair->time_ns, local_ns); /* no step back, also after a takeover */",
         "	pair->time_ns = local_ns;",

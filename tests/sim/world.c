@@ -285,6 +285,8 @@ static bool finish_exit(struct world *world, struct server *server)
 	case GUEST_EXIT_TIME:
 		if (pair_value(&server->pair, &guest->position, server_now_ns(world, server), &time_ns))
 			return false;
+		if (time_ns < guest->time_ns)
+			violate(world, "the guest's time went back", "by %lu ns", (unsigned long)(guest->time_ns - time_ns));
 		guest_finish_time(guest, time_ns);
 		return true;
 	case GUEST_EXIT_SEND:
