@@ -96,7 +96,7 @@ else
 test: check all sim-seeds sim-mutations $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
 	@started=$$SECONDS; result=passed; \
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not pair' tests/pair || result=FAILED; \
-	$(PYTEST) -m pair tests/pair || [ $$? = 5 ] || result=FAILED; \
+	if grep -q 'mark[.]pair' tests/pair/test_*.py; then $(PYTEST) -m pair tests/pair || result=FAILED; fi; \
 	echo "test: $$result after $$((SECONDS - started)) s"; [ $$result = passed ]
 endif
 
