@@ -164,6 +164,7 @@ static uint64_t transmit_hello(struct channel *channel, uint32_t link, uint64_t 
 		.pair = channel->config.pair,
 		.sender = channel->config.incarnation,
 		.offset = channel->config.generation,
+		.limit = { channel->config.server },
 	};
 
 	if (now_ns - channel->hello_sent_ns[link] < channel->config.link.heartbeat_ns)

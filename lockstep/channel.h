@@ -26,6 +26,7 @@ struct channel_config {
 	uint64_t pair;	      /* identity of the pair */
 	uint64_t incarnation; /* of this server's start: counted durably, above all that it ever used, not 0 */
 	uint64_t generation;  /* told in HELLO: what this server durably knows (pair.h) */
+	uint32_t server;      /* likewise: 0 a, 1 b */
 	struct link_config link;
 };
 

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "include/crc32c.h"
 #include "include/trace.h"
+#include "lockstep/wire.h"
 
 TRACE_FILE("lockstep", TRACE_INFO);
 
@@ -39,4 +41,35 @@ int64_t message_check(const uint8_t *bytes, uint64_t size, bool is_bulk)
 	if (header.size < types[header.type].size || header.size - types[header.type].size > types[header.type].data_max)
 		return trace_error(-EINVAL);
 	return size < sizeof(header) + header.size ? 0 : (int64_t)(sizeof(header) + header.size);
+}
+
+static uint32_t beacon_checksum(const struct message_beacon_frame *frame)
+{
+	struct message_beacon_frame unsealed = *frame;
+
+	unsealed.crc32c = 0;
+	return crc32c(0, &unsealed, sizeof(unsealed));
+}
+
+void message_beacon_seal(const struct message_beacon *beacon, struct message_beacon_frame *frame)
+{
+	memset(frame, 0, sizeof(*frame));
+	frame->magic = MESSAGE_BEACON_MAGIC;
+	frame->version = WIRE_VERSION;
+	frame->beacon = *beacon;
+	frame->crc32c = beacon_checksum(frame);
+}
+
+bool message_beacon_check(const uint8_t *bytes, uint64_t size, struct message_beacon *beacon)
+{
+	struct message_beacon_frame frame;
+
+	if (size < sizeof(frame))
+		return false;
+	memcpy(&frame, bytes, sizeof(frame));
+	if (frame.magic != MESSAGE_BEACON_MAGIC || frame.crc32c != beacon_checksum(&frame) ||
+	    frame.version != WIRE_VERSION)
+		return false;
+	*beacon = frame.beacon;
+	return true;
 }

@@ -107,6 +107,22 @@ struct message_beacon {
 };
 BUILD_ASSERT(sizeof(struct message_beacon) == 32);
 
+/* As it stands in a frame of its own, behind an Ethernet header of WIRE_ETHERTYPE. */
+#define MESSAGE_BEACON_MAGIC UINT32_C(0x424b4f59) /* "YOKB" */
+struct message_beacon_frame {
+	uint32_t magic;
+	uint32_t crc32c; /* of the whole, with this field 0 */
+	uint16_t version; /* WIRE_VERSION */
+	uint8_t reserved[6];
+	struct message_beacon beacon;
+};
+BUILD_ASSERT(sizeof(struct message_beacon_frame) == 48);
+
+void message_beacon_seal(const struct message_beacon *beacon, struct message_beacon_frame *frame);
+
+/* Is this one of ours, whole? `size` bytes behind the Ethernet header; padding is allowed. */
+bool message_beacon_check(const uint8_t *bytes, uint64_t size, struct message_beacon *beacon);
+
 /*
  * Is this a message that may stand on stream `is_bulk`? Returns the whole message's
  * size with its header, 0 when `size` bytes do not hold all of it yet, or -EINVAL.

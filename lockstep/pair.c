@@ -739,6 +739,7 @@ void pair_init(struct pair *pair, const struct pair_config *config, const struct
 	pair->follower_buffer = memory->follower;
 	pair->follower_buffer_size = memory->follower_size;
 	pair->config.channel.generation = durable->generation;
+	pair->config.channel.server = config->self;
 	channel_init(&pair->channel, &pair->config.channel, memory->streams, now_ns);
 	connect_to(pair, 0);
 }

@@ -42,7 +42,7 @@ static bool fields_are_sound(const struct wire_header *header)
 	if (header->sender == 0 || header->number == 0)
 		return false;
 	if (header->kind == WIRE_HELLO)
-		return header->size == 0;
+		return header->size == 0 && header->limit[0] <= 1;
 	return header->receiver != 0 && header->offset <= UINT64_MAX - header->size;
 }
 
@@ -59,7 +59,7 @@ enum wire_fault wire_check(const uint8_t *frame, uint64_t size, uint64_t pair, s
 		return WIRE_CHECKSUM;
 	if (header->version != WIRE_VERSION)
 		return WIRE_VERSION_WRONG;
-	if (header->pair != pair)
+	if (header->pair != pair && pair != WIRE_PAIR_ANY)
 		return WIRE_STRANGER;
 	return fields_are_sound(header) ? WIRE_GOOD : WIRE_FIELD;
 }

@@ -17,6 +17,10 @@
 #define WIRE_LINK_COUNT	  2 /* cs1, cs2 */
 #define WIRE_STREAM_COUNT 3
 
+/* The identity of a pair that a server speaks of which has none yet (pairing.h). */
+#define WIRE_PAIR_NONE 0
+#define WIRE_PAIR_ANY UINT64_MAX /* for wire_check(): whichever */
+
 /* In the order in which they are served. */
 enum wire_stream {
 	WIRE_STREAM_CONTROL, /* messages: who we are, what we do (message.h) */
@@ -49,7 +53,7 @@ struct wire_header {
 	uint32_t ack_delay_us; /* how long `ack` has been held back */
 	uint32_t reserved;
 	uint64_t received[WIRE_STREAM_COUNT]; /* bytes of each stream received without a gap */
-	uint64_t limit[WIRE_STREAM_COUNT];    /* bytes of each stream there is room for */
+	uint64_t limit[WIRE_STREAM_COUNT];    /* bytes of each stream there is room for; HELLO, [0]: 0 server a, 1 b */
 	uint64_t offset;		      /* of the payload in its stream; HELLO: the sender's generation */
 };
 
@@ -78,7 +82,10 @@ enum wire_fault {
  */
 uint64_t wire_seal(uint8_t *frame, const struct wire_header *header, const uint8_t *payload);
 
-/* Checks `size` bytes and copies the header out; padding behind the payload is allowed. */
+/*
+ * Checks `size` bytes and copies the header out; padding behind the payload is allowed.
+ * `pair`: whose frames are taken, or WIRE_PAIR_ANY.
+ */
 enum wire_fault wire_check(const uint8_t *frame, uint64_t size, uint64_t pair, struct wire_header *header);
 
 /* "checksum wrong" ... */
