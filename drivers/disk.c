@@ -3,10 +3,12 @@
 #include "drivers/disk.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "drivers/disk_drivers.h"
 #include "include/assert.h"
 #include "include/trace.h"
+#include "kernel/time.h"
 
 TRACE_FILE("disk", TRACE_INFO);
 
@@ -71,4 +73,27 @@ struct disk_device *disk_device_at(uint32_t index)
 {
 	ASSERT(index < disk_count);
 	return &disk_devices[index];
+}
+
+int disk_read_and_wait(struct disk_device *disk, uint64_t sector, uint32_t sector_count, uint64_t physical)
+{
+	static struct disk_request request; /* a driver may still hold it when we give up */
+	uint64_t deadline_ns = time_now_ns() + 3ull * DISK_TIMEOUT_MS * NS_PER_MS;
+	int error;
+
+	memset(&request, 0, sizeof(request));
+	request.operation = DISK_READ;
+	request.sector = sector;
+	request.sector_count = sector_count;
+	request.segment_count = 1;
+	request.segments[0] =
+		(struct disk_segment){ .physical = physical, .size = sector_count * disk->identity.sector_size };
+	error = disk->ops->submit(disk, &request);
+	if (error)
+		return error;
+	disk->ops->start(disk);
+	while (disk->ops->poll(disk) != &request)
+		if (time_reached(deadline_ns))
+			return trace_error(-ETIMEDOUT);
+	return request.status;
 }

@@ -160,4 +160,11 @@ uint32_t disk_probe_all(void);
 uint32_t disk_device_count(void);
 struct disk_device *disk_device_at(uint32_t index);
 
+/*
+ * Reads `sector_count` sectors to `physical`, DMA memory as of a request's one segment.
+ * Start-up only, with nothing else under way: waits, but the drivers end every request
+ * in their own time. Returns 0 or the error.
+ */
+int disk_read_and_wait(struct disk_device *disk, uint64_t sector, uint32_t sector_count, uint64_t physical);
+
 #endif

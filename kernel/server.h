@@ -37,6 +37,12 @@ void server_show_roles(void);
 struct net_device *server_port_of(uint32_t role);
 struct disk_device *server_disk_of(uint32_t role);
 
+/*
+ * Opens the state partition of the boot disk (kernel/state_partition.h), once roles are
+ * given. 0; -ENOENT: there is none; -ENOMEM.
+ */
+int server_open_state(void);
+
 /* server_configuration.c: yoke.conf. */
 void server_read_configuration(void);
 void server_show_configuration_errors(void);

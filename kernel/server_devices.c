@@ -16,7 +16,7 @@
 #include "kernel/page_map.h"
 #include "kernel/pci_scan.h"
 #include "kernel/server.h"
-#include "kernel/time.h"
+#include "kernel/state_partition.h"
 
 TRACE_FILE("boot", TRACE_INFO);
 
@@ -26,6 +26,7 @@ TRACE_FILE("boot", TRACE_INFO);
 static struct role_port role_ports[PORT_MAX];
 static uint32_t role_port_count;
 static struct role_disk role_disks[DISK_MAX];
+static struct gpt_partition states[DISK_MAX]; /* Yoke's partition, where has_state */
 static uint32_t role_disk_count;
 
 void server_find_pci(void)
@@ -63,35 +64,15 @@ void server_find_ports(void)
 	}
 }
 
-/*
- * Reads from the start of `disk` into `buffer`, all of it. Start-up only: waits,
- * but the drivers end every request in their own time. Returns 0 or the error.
- */
+/* Fills `buffer` from `sector` on. */
 static int read_disk(struct disk_device *disk, uint64_t sector, const struct dma_buffer *buffer)
 {
-	static struct disk_request request; /* a driver may still hold it when we give up */
-	uint64_t deadline_ns = time_now_ns() + 3ull * DISK_TIMEOUT_MS * NS_PER_MS;
-	int error;
-
-	memset(&request, 0, sizeof(request));
-	request.operation = DISK_READ;
-	request.sector = sector;
-	request.sector_count = (uint32_t)(buffer->size / disk->identity.sector_size);
-	request.segment_count = 1;
-	request.segments[0] =
-		(struct disk_segment){ .physical = buffer->physical, .size = (uint32_t)buffer->size };
-	error = disk->ops->submit(disk, &request);
-	if (error)
-		return error;
-	disk->ops->start(disk);
-	while (disk->ops->poll(disk) != &request)
-		if (time_reached(deadline_ns))
-			return trace_error(-ETIMEDOUT);
-	return request.status;
+	return disk_read_and_wait(disk, sector, (uint32_t)(buffer->size / disk->identity.sector_size),
+				  buffer->physical);
 }
 
-/* What lies on a disk, in words; and does it hold Yoke's state partition? Nothing is written. */
-static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buffer,
+/* What lies on a disk, in words; and does it hold Yoke's state partition, and where? Nothing is written. */
+static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buffer, struct gpt_partition *found,
 			 char what[GPT_REASON_SIZE])
 {
 	static const uint8_t state_type[GPT_GUID_SIZE] = YOKE_STATE_TYPE_GUID_BYTES;
@@ -119,6 +100,7 @@ static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buff
 		snprintf(what, GPT_REASON_SIZE, "GPT with a Yoke state partition that is too small");
 		return false;
 	}
+	*found = *state;
 	error = read_disk(disk, state->first_sector, buffer);
 	if (error)
 		snprintf(what, GPT_REASON_SIZE, "Yoke state partition, not readable (error %d)", error);
@@ -139,7 +121,7 @@ static void find_disk(struct disk_device *disk, struct role_disk *role_disk, con
 	role_disk->unit = disk->unit;
 	snprintf(role_disk->serial, sizeof(role_disk->serial), "%s", identity->serial);
 	role_disk->size = identity->sector_count * identity->sector_size;
-	role_disk->has_state = look_at_disk(disk, buffer, what);
+	role_disk->has_state = look_at_disk(disk, buffer, &states[role_disk - role_disks], what);
 	pci_address_format(disk->pci->address, address);
 	console_printf("  %s.%u %s: %s\n", address, disk->unit, disk->ops->name, what);
 }
@@ -197,4 +179,15 @@ struct disk_device *server_disk_of(uint32_t role)
 {
 	ASSERT(role < DISK_ROLE_COUNT);
 	return server.roles.disks[role] == ROLE_NONE ? NULL : disk_device_at(server.roles.disks[role]);
+}
+
+int server_open_state(void)
+{
+	struct disk_device *boot = server_disk_of(DISK_BOOT);
+	const struct gpt_partition *state;
+
+	if (!boot || !role_disks[server.roles.disks[DISK_BOOT]].has_state)
+		return -ENOENT;
+	state = &states[server.roles.disks[DISK_BOOT]];
+	return state_partition_open(boot, state->first_sector, state->sector_count);
 }
