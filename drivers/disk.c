@@ -86,8 +86,8 @@ int disk_read_and_wait(struct disk_device *disk, uint64_t sector, uint32_t secto
 	request.sector = sector;
 	request.sector_count = sector_count;
 	request.segment_count = 1;
-	request.segments[0] =
-		(struct disk_segment){ .physical = physical, .size = sector_count * disk->identity.sector_size };
+	request.segments[0] = (struct disk_segment){ .physical = physical,
+						     .size = sector_count * disk->identity.sector_size };
 	error = disk->ops->submit(disk, &request);
 	if (error)
 		return error;

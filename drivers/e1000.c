@@ -36,13 +36,13 @@ TRACE_FILE("net", TRACE_INFO);
 #define TX_SLOTS 256
 #define TX_BATCH_MAX 64 /* frames between two reports */
 #define RX_SLOTS 512
-#define RX_BATCH 64 /* slots given back by one register write */
+#define RX_BATCH 64		       /* slots given back by one register write */
 #define RX_FRAME_SIZE_LIMIT (16 * KIB) /* no device delivers more as one frame (SDM 3.2.3) */
 
 struct e1000_variant {
 	uint16_t device_id;
-	bool is_express;	/* PCI Express: bus requests can be stopped and awaited */
-	uint32_t control;	/* CTRL when open */
+	bool is_express;	   /* PCI Express: bus requests can be stopped and awaited */
+	uint32_t control;	   /* CTRL when open */
 	uint32_t transmit_control; /* TXDCTL */
 };
 
@@ -66,7 +66,7 @@ struct e1000 {
 	struct mmio registers;
 	enum e1000_reset_stage reset_stage;
 	uint64_t reset_deadline_ns; /* of the stage */
-	uint32_t buffer_max; /* largest frame there are buffers for; 0: never opened */
+	uint32_t buffer_max;	    /* largest frame there are buffers for; 0: never opened */
 	struct dma_buffer tx_ring, tx_buffers, rx_ring, rx_buffers;
 
 	/* Free-running; a slot is index % count. */
@@ -151,7 +151,8 @@ static int e1000_reset_poll(struct net_device *device)
 		if ((e1000_read32(port, E1000_STATUS) & E1000_STATUS_GIO_MASTER_ENABLE) && !late)
 			return -EAGAIN;
 		if (late)
-			trace(TRACE_WARNING, "e1000: bus requests do not come to an end; resetting nevertheless");
+			trace(TRACE_WARNING,
+			      "e1000: bus requests do not come to an end; resetting nevertheless");
 		e1000_write_reset(port);
 		return -EAGAIN;
 	case RESET_SETTLES:
@@ -237,7 +238,8 @@ static int e1000_allocate(struct e1000 *port, uint32_t frame_size_max)
 	status = dma_allocate(&port->tx_buffers, (uint64_t)TX_SLOTS * tx_slot_size, 64);
 	if (status)
 		return status;
-	status = dma_allocate(&port->rx_buffers, (uint64_t)RX_SLOTS * rx_slot_size + RX_FRAME_SIZE_LIMIT, 4096);
+	status = dma_allocate(&port->rx_buffers, (uint64_t)RX_SLOTS * rx_slot_size + RX_FRAME_SIZE_LIMIT,
+			      4096);
 	if (status)
 		return status;
 	port->tx_descriptors = port->tx_ring.address;
@@ -251,11 +253,13 @@ static int e1000_allocate(struct e1000 *port, uint32_t frame_size_max)
 static void e1000_init_rings(struct e1000 *port)
 {
 	for (uint32_t i = 0; i < TX_SLOTS; i++) {
-		port->tx_descriptors[i].physical = port->tx_buffers.physical + (uint64_t)i * port->tx_slot_size;
+		port->tx_descriptors[i].physical =
+			port->tx_buffers.physical + (uint64_t)i * port->tx_slot_size;
 		port->tx_descriptors[i].word = 0;
 	}
 	for (uint32_t i = 0; i < RX_SLOTS; i++) {
-		port->rx_descriptors[i].physical = port->rx_buffers.physical + (uint64_t)i * port->rx_slot_size;
+		port->rx_descriptors[i].physical =
+			port->rx_buffers.physical + (uint64_t)i * port->rx_slot_size;
 		port->rx_descriptors[i].word = 0;
 	}
 	port->tx_producer = port->tx_batch_first = port->tx_rung = port->tx_consumer = 0;
@@ -288,8 +292,8 @@ static void e1000_start_transmit(const struct e1000 *port)
 	e1000_write32(port, E1000_TIPG, E1000_TIPG_COPPER);
 	/* The upper bits have other defaults in the 82574, which must stay. */
 	e1000_write32(port, E1000_TCTL,
-		      (e1000_read32(port, E1000_TCTL) & ~E1000_TCTL_CONTROL_MASK) | E1000_TCTL_EN | E1000_TCTL_PSP |
-			      E1000_TCTL_CT | E1000_TCTL_COLD);
+		      (e1000_read32(port, E1000_TCTL) & ~E1000_TCTL_CONTROL_MASK) | E1000_TCTL_EN |
+			      E1000_TCTL_PSP | E1000_TCTL_CT | E1000_TCTL_COLD);
 }
 
 static void e1000_start_receive(const struct e1000 *port, const struct net_open *options)
@@ -475,7 +479,8 @@ static void e1000_return_slots(struct e1000 *port)
  * descriptors. Returns 1; 0 when its end is not there yet; -EIO when the device
  * broke its contract.
  */
-static int e1000_measure(struct net_device *device, uint32_t *slot_count, uint32_t *frame_size, uint64_t *errors)
+static int e1000_measure(struct net_device *device, uint32_t *slot_count, uint32_t *frame_size,
+			 uint64_t *errors)
 {
 	struct e1000 *port = device->driver;
 	uint32_t count = 0;
@@ -570,7 +575,8 @@ static void e1000_link(struct net_device *device, struct net_link *link)
 
 static void e1000_update_statistics(struct net_device *device)
 {
-	static const uint32_t receive_errors[] = { E1000_CRCERRS, E1000_RXERRC, E1000_RUC, E1000_RFC, E1000_ROC };
+	static const uint32_t receive_errors[] = { E1000_CRCERRS, E1000_RXERRC, E1000_RUC, E1000_RFC,
+						   E1000_ROC };
 	const struct e1000 *port = device->driver;
 
 	/* A device that is gone would count four thousand million of each. */

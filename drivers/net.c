@@ -26,14 +26,14 @@ static bool probe_one(struct net_device *device, uint32_t index, const struct pc
 		*device = (struct net_device){ .ops = drivers[i], .pci = pci, .index = index };
 		status = drivers[i]->probe(device, pci);
 		if (status == 0) {
-			trace(TRACE_INFO, "%s %s port %02x:%02x:%02x:%02x:%02x:%02x, frames up to %u bytes", address,
-			      drivers[i]->name, device->mac[0], device->mac[1], device->mac[2], device->mac[3],
-			      device->mac[4], device->mac[5], device->frame_size_max);
+			trace(TRACE_INFO, "%s %s port %02x:%02x:%02x:%02x:%02x:%02x, frames up to %u bytes",
+			      address, drivers[i]->name, device->mac[0], device->mac[1], device->mac[2],
+			      device->mac[3], device->mac[4], device->mac[5], device->frame_size_max);
 			return true;
 		}
 		if (status != -ENODEV) {
-			trace(TRACE_ERROR, "%s %s does not work (error %d): not used", address, drivers[i]->name,
-			      status);
+			trace(TRACE_ERROR, "%s %s does not work (error %d): not used", address,
+			      drivers[i]->name, status);
 			return false;
 		}
 	}
@@ -45,7 +45,8 @@ uint32_t net_probe_all(void)
 	device_count = 0;
 	for (uint32_t i = 0; i < pci_device_count(); i++) {
 		if (device_count == NET_DEVICE_MAX) {
-			trace(TRACE_WARNING, "%d network ports: should there be more, they are not used", NET_DEVICE_MAX);
+			trace(TRACE_WARNING, "%d network ports: should there be more, they are not used",
+			      NET_DEVICE_MAX);
 			break;
 		}
 		if (probe_one(&devices[device_count], device_count, pci_device_at(i)))
@@ -79,7 +80,8 @@ int net_device_fault(struct net_device *device, const char *what)
 
 int net_check_options(const struct net_device *device, const struct net_open *options, uint32_t buffer_max)
 {
-	if (options->frame_size_max < NET_FRAME_SIZE_STANDARD || options->frame_size_max > device->frame_size_max)
+	if (options->frame_size_max < NET_FRAME_SIZE_STANDARD ||
+	    options->frame_size_max > device->frame_size_max)
 		return trace_error(-EINVAL);
 	if (buffer_max != 0 && options->frame_size_max > buffer_max)
 		return trace_error(-EINVAL);

@@ -34,14 +34,14 @@ struct net_frame {
 struct net_statistics {
 	uint64_t tx_frames;
 	uint64_t tx_bytes;
-	uint64_t tx_errors;	 /* the device reported a failure */
-	uint64_t tx_ring_full;	 /* transmit() answered -EAGAIN */
+	uint64_t tx_errors;    /* the device reported a failure */
+	uint64_t tx_ring_full; /* transmit() answered -EAGAIN */
 	uint64_t rx_frames;
 	uint64_t rx_bytes;
-	uint64_t rx_errors;	 /* bad checksum, too short, too long, cut off */
-	uint64_t rx_filtered;	 /* not for us; the device could not sort it out by itself */
-	uint64_t rx_missed;	 /* no buffer was free in the ring */
-	uint64_t device_faults;	 /* answers that make no sense (bad index, bad length), or none at all */
+	uint64_t rx_errors;	/* bad checksum, too short, too long, cut off */
+	uint64_t rx_filtered;	/* not for us; the device could not sort it out by itself */
+	uint64_t rx_missed;	/* no buffer was free in the ring */
+	uint64_t device_faults; /* answers that make no sense (bad index, bad length), or none at all */
 	uint64_t resets;
 };
 
@@ -138,13 +138,13 @@ struct net_ops {
 struct net_device {
 	const struct net_ops *ops;
 	const struct pci_device *pci;
-	uint32_t index;		 /* as for net_device_at() */
-	void *driver;		 /* the driver's own state */
+	uint32_t index; /* as for net_device_at() */
+	void *driver;	/* the driver's own state */
 	uint8_t mac[NET_MAC_SIZE];
 	uint32_t frame_size_max; /* what the device can do, header included */
 	struct net_open options; /* while opened */
 	bool opened;
-	bool failed;		 /* broke its contract; nothing works until reset */
+	bool failed; /* broke its contract; nothing works until reset */
 	struct net_statistics statistics;
 
 	/* net_keep_open()'s own */

@@ -38,9 +38,9 @@ BUILD_ASSERT(FRAME_OFFSET == 16);
 #define TX_BYTES_MAX (256 * KIB)
 #define RX_BATCH 16 /* buffers given back by one store of the index */
 
-#define FEATURES_WANTED                                                                                   \
-	(VIRTIO_NET_FEATURE_MTU | VIRTIO_NET_FEATURE_MAC | VIRTIO_NET_FEATURE_STATUS |                    \
-	 VIRTIO_NET_FEATURE_CONTROL | VIRTIO_NET_FEATURE_CONTROL_RX | VIRTIO_NET_FEATURE_CONTROL_EXTRA | \
+#define FEATURES_WANTED                                                                                      \
+	(VIRTIO_NET_FEATURE_MTU | VIRTIO_NET_FEATURE_MAC | VIRTIO_NET_FEATURE_STATUS |                       \
+	 VIRTIO_NET_FEATURE_CONTROL | VIRTIO_NET_FEATURE_CONTROL_RX | VIRTIO_NET_FEATURE_CONTROL_EXTRA |     \
 	 VIRTIO_NET_FEATURE_SPEED)
 /* Without it the port would need an address made up by us, another one after each start. */
 #define FEATURES_REQUIRED VIRTIO_NET_FEATURE_MAC
@@ -63,11 +63,11 @@ struct virtio_net {
 	uint32_t slot_size;
 	struct dma_buffer tx_buffers, rx_buffers, control_buffer;
 	struct net_watchdog tx_watchdog;
-	uint64_t tx_bytes;	   /* under way or put in */
-	uint16_t tx_sizes[SLOTS];  /* of the frames in it, by head */
-	uint32_t rx_waiting; /* buffers added that the device was not shown */
-	bool rx_held;	     /* a frame was handed out: its buffer is not the device's yet */
-	bool filter_multicast; /* here, because the device cannot */
+	uint64_t tx_bytes;	  /* under way or put in */
+	uint16_t tx_sizes[SLOTS]; /* of the frames in it, by head */
+	uint32_t rx_waiting;	  /* buffers added that the device was not shown */
+	bool rx_held;		  /* a frame was handed out: its buffer is not the device's yet */
+	bool filter_multicast;	  /* here, because the device cannot */
 	bool filter_unicast;
 };
 
@@ -239,7 +239,8 @@ static int virtio_net_set_filter(struct virtio_net *port, bool promiscuous)
 
 	port->filter_multicast = true;
 	port->filter_unicast = !promiscuous;
-	if (!has_feature(port, VIRTIO_NET_FEATURE_CONTROL) || !has_feature(port, VIRTIO_NET_FEATURE_CONTROL_RX))
+	if (!has_feature(port, VIRTIO_NET_FEATURE_CONTROL) ||
+	    !has_feature(port, VIRTIO_NET_FEATURE_CONTROL_RX))
 		return 0;
 	if (promiscuous) {
 		if (!has_feature(port, VIRTIO_NET_FEATURE_CONTROL_EXTRA))
@@ -363,7 +364,8 @@ static void virtio_net_transmit_commit(struct net_device *device, uint32_t size)
 	device->statistics.tx_bytes += size;
 }
 
-static int virtio_net_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count)
+static int virtio_net_transmit(struct net_device *device, const struct net_piece *pieces,
+			       uint32_t piece_count)
 {
 	uint32_t size = net_pieces_size(pieces, piece_count);
 	uint8_t *room;

@@ -104,7 +104,8 @@ static int capability_take(struct virtio_pci *device, uint8_t position)
 	if (length < VIRTIO_CAPABILITY_MULTIPLIER || position > 256 - VIRTIO_CAPABILITY_MULTIPLIER)
 		return trace_error(-EIO);
 	if (region == &device->notify) {
-		if (length < VIRTIO_CAPABILITY_MULTIPLIER + 4 || position > 256 - VIRTIO_CAPABILITY_MULTIPLIER - 4)
+		if (length < VIRTIO_CAPABILITY_MULTIPLIER + 4 ||
+		    position > 256 - VIRTIO_CAPABILITY_MULTIPLIER - 4)
 			return trace_error(-EIO);
 		device->notify_multiplier = pci_read32(pci, position + VIRTIO_CAPABILITY_MULTIPLIER);
 	}
@@ -213,7 +214,8 @@ static uint32_t queue_size(const struct virtio_pci *device, uint32_t size_max)
 	return (uint32_t)min_u64(size, size_max);
 }
 
-int virtio_pci_setup_queue(struct virtio_pci *device, struct virtio_queue *queue, uint16_t index, uint32_t size_max)
+int virtio_pci_setup_queue(struct virtio_pci *device, struct virtio_queue *queue, uint16_t index,
+			   uint32_t size_max)
 {
 	uint64_t notify_offset;
 	uint32_t size;
@@ -225,7 +227,8 @@ int virtio_pci_setup_queue(struct virtio_pci *device, struct virtio_queue *queue
 	if (common_read16(device, VIRTIO_QUEUE_SIZE) == 0)
 		return trace_error(-ENOENT);
 	size = queue_size(device, size_max);
-	notify_offset = (uint64_t)common_read16(device, VIRTIO_QUEUE_NOTIFY_OFFSET) * device->notify_multiplier;
+	notify_offset =
+		(uint64_t)common_read16(device, VIRTIO_QUEUE_NOTIFY_OFFSET) * device->notify_multiplier;
 	if (size == 0 || !range_fits(notify_offset, 2, device->notify.size) || !is_aligned(notify_offset, 2))
 		return trace_error(-EIO);
 	status = virtqueue_init(&queue->ring, size);

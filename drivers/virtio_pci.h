@@ -80,7 +80,8 @@ int virtio_pci_negotiate(struct virtio_pci *device, uint64_t wanted, uint64_t re
  * (a power of two). Returns 0; -ENOENT: the device has no such queue; -EIO: its size or
  * doorbell makes no sense; -ENOMEM. The first call takes the memory.
  */
-int virtio_pci_setup_queue(struct virtio_pci *device, struct virtio_queue *queue, uint16_t index, uint32_t size_max);
+int virtio_pci_setup_queue(struct virtio_pci *device, struct virtio_queue *queue, uint16_t index,
+			   uint32_t size_max);
 
 /* All queues are set up: the device works from here on. */
 void virtio_pci_start(struct virtio_pci *device);

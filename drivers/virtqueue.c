@@ -21,8 +21,8 @@
 
 TRACE_FILE("virtio", TRACE_INFO);
 
-#define DESCRIPTOR_NEXT 1  /* flags: `next` is valid (2.7.5) */
-#define DESCRIPTOR_WRITE 2 /* flags: the device writes */
+#define DESCRIPTOR_NEXT 1	 /* flags: `next` is valid (2.7.5) */
+#define DESCRIPTOR_WRITE 2	 /* flags: the device writes */
 #define AVAILABLE_NO_INTERRUPT 1 /* 2.7.6: we poll */
 #define USED_NO_NOTIFY 1	 /* 2.7.8: it polls just now */
 

@@ -21,7 +21,7 @@
 #define BUILD_ASSERT(condition) _Static_assert((condition), #condition)
 
 /* The structure that holds `member` at `pointer`. */
-#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)(void *)(((char *)(pointer)) - offsetof(type, member)))
 
 /* `alignment` is a power of two in all four. */
 static inline uint64_t align_down(uint64_t value, uint64_t alignment)

@@ -10,7 +10,8 @@
 #include <string.h>
 
 /* Yoke runs on x86-64 only; these turn into plain moves there. */
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "byte_order.h is written for little-endian machines");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "byte_order.h is written for little-endian machines");
 
 static inline uint16_t load_le16(const void *from)
 {

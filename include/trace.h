@@ -15,27 +15,26 @@
 #include <stdint.h>
 
 enum trace_level {
-	TRACE_ERROR,	/* something failed: a person should know */
-	TRACE_WARNING,	/* odd, survived */
-	TRACE_INFO,	/* state changes worth a line in normal use */
-	TRACE_DEBUG,	/* every step */
+	TRACE_ERROR,   /* something failed: a person should know */
+	TRACE_WARNING, /* odd, survived */
+	TRACE_INFO,    /* state changes worth a line in normal use */
+	TRACE_DEBUG,   /* every step */
 };
 
 struct trace_file {
-	const char *name;	/* source file without its folder */
-	const char *category;	/* lower-case word: "boot", "pci", "net" ... */
-	uint64_t level;		/* enum trace_level; lines above it are dropped */
+	const char *name;     /* source file without its folder */
+	const char *category; /* lower-case word: "boot", "pci", "net" ... */
+	uint64_t level;	      /* enum trace_level; lines above it are dropped */
 };
 
 /* The linker (kernel/linker.ld; on the host ld's own symbols) gathers these into one table. */
-#define TRACE_FILE(category_, level_)                                                                  \
-	static struct trace_file trace_file __attribute__((section("trace_files"), used, aligned(8))) = { \
-		.name = __FILE_NAME__, .category = (category_), .level = (level_)                         \
+#define TRACE_FILE(category_, level_)                                                                        \
+	static struct trace_file trace_file __attribute__((section("trace_files"), used, aligned(8))) = {    \
+		.name = __FILE_NAME__, .category = (category_), .level = (level_)                            \
 	}
 
-#define trace(level_, ...)                                                                  \
-	((int)(level_) <= (int)trace_file.level ? trace_write(&trace_file, (level_), __VA_ARGS__) \
-						: (void)0)
+#define trace(level_, ...)                                                                                   \
+	((int)(level_) <= (int)trace_file.level ? trace_write(&trace_file, (level_), __VA_ARGS__) : (void)0)
 
 /*
  * Returns `code` unchanged and traces where it arose: `return trace_error(-EIO);`

@@ -27,10 +27,10 @@ enum vcpu_exit_kind {
 	VCPU_EXIT_CR, /* write of a control register */
 	VCPU_EXIT_XSETBV,
 	VCPU_EXIT_HLT,
-	VCPU_EXIT_CACHE,     /* INVD, WBINVD: nothing to do but move on */
-	VCPU_EXIT_HYPERCALL, /* VMMCALL */
-	VCPU_EXIT_UNDEFINED, /* an instruction that the virtual server does not have: #UD */
-	VCPU_EXIT_MEMORY,    /* guest-physical address without memory: see .memory */
+	VCPU_EXIT_CACHE,      /* INVD, WBINVD: nothing to do but move on */
+	VCPU_EXIT_HYPERCALL,  /* VMMCALL */
+	VCPU_EXIT_UNDEFINED,  /* an instruction that the virtual server does not have: #UD */
+	VCPU_EXIT_MEMORY,     /* guest-physical address without memory: see .memory */
 	VCPU_EXIT_NMI_RETURN, /* IRET while NMIs are blocked and one waits */
 	VCPU_EXIT_WINDOW,     /* the interrupt on offer can be taken now: no instruction is meant */
 
@@ -81,7 +81,7 @@ struct vcpu_exit {
 			uint64_t gpa;
 			uint8_t is_write;
 			uint8_t is_fetch;
-			uint8_t is_table_walk;	  /* the guest's page table itself lies there */
+			uint8_t is_table_walk;	   /* the guest's page table itself lies there */
 			uint8_t is_event_delivery; /* stack or descriptor table of an event lies there */
 		} memory;
 		struct {

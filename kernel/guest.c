@@ -37,8 +37,9 @@ static void fetch_code(void *owner, const struct vcpu_state *state, struct vcpu_
 	if (!(state->efer & VCPU_EFER_LMA))
 		address &= UINT32_MAX;
 	code->size = VCPU_INSTRUCTION_SIZE_MAX;
-	code->in_place = address % PAGE_SIZE <= PAGE_SIZE - VCPU_INSTRUCTION_SIZE_MAX &&
-			 guest_paging_translate(state, &guest->memory, address, GUEST_PAGE_FETCH, &gpa, &error_code);
+	code->in_place =
+		address % PAGE_SIZE <= PAGE_SIZE - VCPU_INSTRUCTION_SIZE_MAX &&
+		guest_paging_translate(state, &guest->memory, address, GUEST_PAGE_FETCH, &gpa, &error_code);
 	code->bytes = code->in_place ? guest_memory_at(&guest->memory, gpa, VCPU_INSTRUCTION_SIZE_MAX) : NULL;
 	if (code->bytes)
 		return;
@@ -74,7 +75,8 @@ static uint64_t cr4_promised(struct guest *guest)
 	uint64_t allowed = BIT(8); /* PCE: harmless, RDPMC faults either way */
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct machine_cpuid_result result = machine_cpuid(&guest->machine, &guest->vcpu.state, rows[i].leaf, 0);
+		struct machine_cpuid_result result =
+			machine_cpuid(&guest->machine, &guest->vcpu.state, rows[i].leaf, 0);
 		uint32_t word = rows[i].in_ebx ? result.ebx : rows[i].in_ecx ? result.ecx : result.edx;
 
 		if (word >> rows[i].feature & 1)
@@ -103,8 +105,8 @@ static int map_memory(struct guest *guest)
 	return 0;
 }
 
-const char *guest_init(struct guest *guest, const struct machine_config *config, const struct step_counter *counter,
-		       const struct guest_outside *outside)
+const char *guest_init(struct guest *guest, const struct machine_config *config,
+		       const struct step_counter *counter, const struct guest_outside *outside)
 {
 	const char *wrong = machine_config_check(config);
 	uint64_t pages;
@@ -190,8 +192,8 @@ void guest_stop(struct guest *guest, const char *reason)
 {
 	struct position position = vcpu_position(&guest->vcpu);
 
-	trace(TRACE_WARNING, "guest stopped: %s, at exit %lu + %lu, rip 0x%lx", reason, position.exits, position.steps,
-	      position.rip);
+	trace(TRACE_WARNING, "guest stopped: %s, at exit %lu + %lu, rip 0x%lx", reason, position.exits,
+	      position.steps, position.rip);
 	guest->state = GUEST_STOPPED;
 	guest->reason = reason;
 }
@@ -292,7 +294,8 @@ static void decide_check(struct guest *guest, uint64_t check)
 /* This server decides what arrives here: a timer that is due, whatever the outside has. */
 static void decide_inputs(struct guest *guest)
 {
-	struct machine_input input = { .kind = MACHINE_INPUT_TIME, .time_ns = guest_door_now_ns(&guest->door) };
+	struct machine_input input = { .kind = MACHINE_INPUT_TIME,
+				       .time_ns = guest_door_now_ns(&guest->door) };
 
 	if (input.time_ns >= machine_next_deadline_ns(&guest->machine))
 		decide_input(guest, &input);
@@ -312,8 +315,9 @@ static void compare_check(struct guest *guest, const struct record *record, uint
 	if (digest == record->digest)
 		return;
 	trace(TRACE_ERROR, "digest %ld: here %016lx, in the log %016lx", (long)check, digest, record->digest);
-	guest_stop(guest, digest >> 32 != record->digest >> 32 ? "the processor's state differs from the log's" :
-								 "machine or memory differ from the log's");
+	guest_stop(guest, digest >> 32 != record->digest >> 32
+				  ? "the processor's state differs from the log's"
+				  : "machine or memory differ from the log's");
 }
 
 /* The log decides. Applies all that is due here; returns how far the guest may run then. */
@@ -511,7 +515,8 @@ uint64_t guest_digest(struct guest *guest, uint64_t check)
 	if (check == UINT64_MAX)
 		rest = digest_bytes(rest, guest->memory.base, total);
 	else
-		rest = digest_bytes(rest, guest->memory.base + check % windows * CHECK_WINDOW_SIZE, CHECK_WINDOW_SIZE);
+		rest = digest_bytes(rest, guest->memory.base + check % windows * CHECK_WINDOW_SIZE,
+				    CHECK_WINDOW_SIZE);
 	return (registers & ~UINT64_C(0xffffffff)) | rest >> 32;
 }
 

@@ -26,10 +26,10 @@
 #define GUEST_SLICE_EXITS 512
 
 enum guest_state {
-	GUEST_OFF,	/* never started, or switched itself off */
+	GUEST_OFF, /* never started, or switched itself off */
 	GUEST_RUNNING,
-	GUEST_WAITING,	/* replays, and the log has not got that far */
-	GUEST_STOPPED,	/* by a fault; `reason` says which */
+	GUEST_WAITING, /* replays, and the log has not got that far */
+	GUEST_STOPPED, /* by a fault; `reason` says which */
 };
 
 /* The world around the guest. All calls come from guest_poll(), none may wait. */
@@ -66,16 +66,16 @@ struct guest {
 	const struct guest_outside *outside;
 
 	enum guest_state state;
-	const char *reason;	/* of STOPPED */
-	struct vcpu_exit exit;	/* the last one */
-	bool exit_open;		/* not acted upon yet: it waits for a value */
-	bool lines_changed;	/* the interrupt lines are to be looked at */
-	bool deadline_known;	/* `deadline_ns` is machine_next_deadline_ns() */
+	const char *reason;    /* of STOPPED */
+	struct vcpu_exit exit; /* the last one */
+	bool exit_open;	       /* not acted upon yet: it waits for a value */
+	bool lines_changed;    /* the interrupt lines are to be looked at */
+	bool deadline_known;   /* `deadline_ns` is machine_next_deadline_ns() */
 	uint64_t deadline_ns;
-	bool input_here;	/* an input took effect at this position */
-	bool nmi_returns;	/* one step more, and NMIs are open again */
+	bool input_here;  /* an input took effect at this position */
+	bool nmi_returns; /* one step more, and NMIs are open again */
 
-	uint64_t slice_mean; /* slices of random length around it, for the determinism tests; 0: as long as may be */
+	uint64_t slice_mean; /* slices of random length around it, for tests; 0: as long as may be */
 	uint64_t slice_seed; /* not 0 */
 
 	uint64_t check_next_ns; /* virtual time of the next digest */
@@ -90,8 +90,8 @@ struct guest {
  * Takes the guest's memory and gets the processor ready. Start-up only. NULL, or one
  * line that says why there will be no guest; `counter` has proved itself or not.
  */
-const char *guest_init(struct guest *guest, const struct machine_config *config, const struct step_counter *counter,
-		       const struct guest_outside *outside);
+const char *guest_init(struct guest *guest, const struct machine_config *config,
+		       const struct step_counter *counter, const struct guest_outside *outside);
 
 /*
  * Power-on: memory zeroed, machine and processor reset, kernel loaded. The door is
@@ -117,7 +117,7 @@ void guest_show_exits(const struct guest *guest, void (*print)(const char *forma
 /* Acts upon guest->exit. False: it needs a value that is not there yet, nothing was changed; try again. */
 bool guest_exit_act(struct guest *guest);
 
-/* The time has to be known: asks the door and tells the machine. False: not there yet, or diverged (stopped). */
+/* The time has to be known: asks the door, tells the machine. False: not there yet, or diverged (stopped). */
 bool guest_time_update(struct guest *guest);
 
 /* Hands all outputs out; may reset or stop the guest. */

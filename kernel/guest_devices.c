@@ -26,7 +26,8 @@ static const char *open_disk(const struct guest_devices *devices, const struct c
 	else if (machine->disk_count != index)
 		wrong = "the guest's disks are mirror1, mirror2 and so on, and one before this is missing";
 	else
-		wrong = guest_disk_open(index, device, config->disk.mirror_size[index], &machine->disks[index]);
+		wrong = guest_disk_open(index, device, config->disk.mirror_size[index],
+					&machine->disks[index]);
 	if (wrong) {
 		snprintf(reason, sizeof(reason), "disk %s: %s", name, wrong);
 		return reason;
@@ -47,8 +48,10 @@ static const char *open_port(const struct guest_devices *devices, const struct c
 	if (!devices->ports[index])
 		return NULL;
 	if (machine->net_port_count != index) {
-		snprintf(reason, sizeof(reason), "network %s: the guest's ports are public1, public2 and so on, "
-			 "and one before this is missing", network_role_name(NETWORK_PUBLIC1 + index));
+		snprintf(reason, sizeof(reason),
+			 "network %s: the guest's ports are public1, public2 and so on, "
+			 "and one before this is missing",
+			 network_role_name(NETWORK_PUBLIC1 + index));
 		return reason;
 	}
 	memcpy(port->mac, config->guest.mac, MACHINE_MAC_SIZE);

@@ -46,15 +46,15 @@ enum request_state {
 
 struct request {
 	enum request_state state;
-	bool stale;	      /* of a former life of the guest: nobody waits for the answer */
-	uint32_t number;      /* the machine's */
-	uint32_t operation;   /* enum machine_disk_operation */
-	uint64_t sector;      /* of 512 bytes */
+	bool stale;	    /* of a former life of the guest: nobody waits for the answer */
+	uint32_t number;    /* the machine's */
+	uint32_t operation; /* enum machine_disk_operation */
+	uint64_t sector;    /* of 512 bytes */
 	uint64_t sector_count;
 	uint64_t sectors_done;
 	uint32_t swept_count;
-	int error;	      /* of a piece; 0: none */
-	uint32_t next;	      /* in the list, or of the free ones; NO_REQUEST: last */
+	int error;     /* of a piece; 0: none */
+	uint32_t next; /* in the list, or of the free ones; NO_REQUEST: last */
 	uint32_t page_count;
 	uint16_t pages[REQUEST_PAGE_MAX];
 	struct disk_request disk; /* the piece */
@@ -195,8 +195,8 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 	if (wrong)
 		return wrong;
 	/* A page a segment at worst. */
-	disk->piece_size = (uint32_t)align_down(min_u64(identity->transfer_max, identity->segment_max * PAGE_SIZE),
-						PAGE_SIZE);
+	disk->piece_size = (uint32_t)align_down(
+		min_u64(identity->transfer_max, identity->segment_max * PAGE_SIZE), PAGE_SIZE);
 	if (disk->piece_size == 0)
 		return "it takes no transfer of a page";
 	if (!disk->pages.address && (dma_allocate(&disk->pages, PAGE_COUNT * PAGE_SIZE, PAGE_SIZE) ||
@@ -217,7 +217,8 @@ void guest_disk_restart(void)
 
 		if (!disk->device)
 			continue;
-		for (request = request_at(disk, disk->first); request; request = request_at(disk, request->next))
+		for (request = request_at(disk, disk->first); request;
+		     request = request_at(disk, request->next))
 			request->stale = true;
 		disk->refused_count = 0;
 	}
@@ -235,8 +236,8 @@ static void refuse(struct guest_disk *disk, uint32_t number)
 }
 
 /* The machine has checked that the segments are guest memory. */
-static void copy_in(const struct guest_disk *disk, struct request *request, const struct machine_disk_request *from,
-		    const struct guest_memory *memory)
+static void copy_in(const struct guest_disk *disk, struct request *request,
+		    const struct machine_disk_request *from, const struct guest_memory *memory)
 {
 	uint64_t at = 0;
 
@@ -246,8 +247,9 @@ static void copy_in(const struct guest_disk *disk, struct request *request, cons
 
 		while (left > 0) {
 			uint64_t size = min_u64(left, PAGE_SIZE - at % PAGE_SIZE);
-			bool copied = guest_memory_read(memory, gpa,
-							page_at(disk, request->pages[at / PAGE_SIZE]) + at % PAGE_SIZE, size);
+			bool copied = guest_memory_read(
+				memory, gpa, page_at(disk, request->pages[at / PAGE_SIZE]) + at % PAGE_SIZE,
+				size);
 
 			ASSERT(copied);
 			gpa += size;
@@ -263,7 +265,8 @@ static bool needs_pages(uint32_t operation)
 	return operation == MACHINE_DISK_READ || operation == MACHINE_DISK_WRITE;
 }
 
-void guest_disk_take(uint32_t index, const struct machine_disk_request *from, const struct guest_memory *memory)
+void guest_disk_take(uint32_t index, const struct machine_disk_request *from,
+		     const struct guest_memory *memory)
 {
 	struct guest_disk *disk = &disks[index];
 	struct request *request;
@@ -301,12 +304,13 @@ static bool overlap(const struct request *a, const struct request *b)
 	       b->sector < a->sector + a->sector_count;
 }
 
-/* Is there an unfinished request ahead of `request` that must be done first? A flush covers what is finished. */
+/* Must an unfinished request ahead of `request` be done first? A flush covers what is finished. */
 static bool must_wait(struct guest_disk *disk, const struct request *request)
 {
 	struct request *earlier;
 
-	for (earlier = request_at(disk, disk->first); earlier != request; earlier = request_at(disk, earlier->next))
+	for (earlier = request_at(disk, disk->first); earlier != request;
+	     earlier = request_at(disk, earlier->next))
 		if (earlier->state != REQUEST_FINISHED && overlap(earlier, request))
 			return true;
 	return false;
@@ -319,7 +323,8 @@ static void add_segment(struct disk_request *piece, uint64_t physical, uint32_t 
 	if (piece->segment_count > 0 && last->physical + last->size == physical)
 		last->size += size;
 	else
-		piece->segments[piece->segment_count++] = (struct disk_segment){ .physical = physical, .size = size };
+		piece->segments[piece->segment_count++] =
+			(struct disk_segment){ .physical = physical, .size = size };
 }
 
 /* Memory of the piece at `done` bytes: a run of pages, since pieces are whole pages but for the last. */
@@ -365,7 +370,7 @@ static bool submit(struct guest_disk *disk, struct request *request)
 {
 	int error;
 
-	/* A discard is a hint (Virtio 1.1, 5.2.6.2): the blocks keep what they hold, on both servers alike. */
+	/* A discard is a hint (Virtio 1.1, 5.2.6.2): the blocks keep their data, on both servers alike. */
 	if (request->operation == MACHINE_DISK_DISCARD) {
 		finish(disk, request, 0);
 		return true;

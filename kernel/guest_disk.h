@@ -22,7 +22,8 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 void guest_disk_restart(void);
 
 /* A MACHINE_OUTPUT_DISK. A write's data is copied now; each request gets one answer. */
-void guest_disk_take(uint32_t index, const struct machine_disk_request *request, const struct guest_memory *memory);
+void guest_disk_take(uint32_t index, const struct machine_disk_request *request,
+		     const struct guest_memory *memory);
 
 /*
  * The next answer, as a DISK_COMPLETION; false when there is none. A read's data stays

@@ -69,7 +69,8 @@ int guest_door_time(struct guest_door *door, const struct position *exit, uint64
 	return 0;
 }
 
-void guest_door_put_input(struct guest_door *door, const struct position *position, const struct machine_input *input)
+void guest_door_put_input(struct guest_door *door, const struct position *position,
+			  const struct machine_input *input)
 {
 	const struct record_input fields = {
 		.kind = input->kind,

@@ -35,7 +35,7 @@ struct guest_door {
 	uint8_t *log;	   /* RECORD: where records go */
 	uint64_t log_size; /* bytes of room */
 	uint64_t log_used;
-	bool log_full;	   /* a record did not fit: the recording ends there */
+	bool log_full; /* a record did not fit: the recording ends there */
 
 	struct follower follower;
 	const char *diverged; /* REPLAY: why the log and the guest do not belong together */
@@ -59,7 +59,8 @@ int guest_door_time(struct guest_door *door, const struct position *exit, uint64
 uint64_t guest_door_now_ns(const struct guest_door *door);
 
 /* This server decided: `input` takes effect at `position`. Not for REPLAY. */
-void guest_door_put_input(struct guest_door *door, const struct position *position, const struct machine_input *input);
+void guest_door_put_input(struct guest_door *door, const struct position *position,
+			  const struct machine_input *input);
 
 /* This server's digest of the guest at `position`. Not for REPLAY. */
 void guest_door_put_check(struct guest_door *door, const struct position *position, uint64_t digest);

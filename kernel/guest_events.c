@@ -25,15 +25,16 @@ void guest_events_init(struct event_log *log)
 	events = log;
 }
 
-static void tell(enum event_severity severity, const char *object, const char *old_state, const char *new_state,
-		 const char *reason)
+static void tell(enum event_severity severity, const char *object, const char *old_state,
+		 const char *new_state, const char *reason)
 {
 	static const enum trace_level levels[] = {
 		[EVENT_INFO] = TRACE_INFO, [EVENT_WARNING] = TRACE_WARNING, [EVENT_ERROR] = TRACE_ERROR
 	};
 
 	event_add(events, time_now_ns(), severity, object, old_state, new_state, reason);
-	trace(levels[severity], "%s: %s -> %s%s%s", object, old_state, new_state, reason[0] ? ": " : "", reason);
+	trace(levels[severity], "%s: %s -> %s%s%s", object, old_state, new_state, reason[0] ? ": " : "",
+	      reason);
 }
 
 void guest_events_guest(enum status_guest_state state, enum event_severity severity, const char *reason)
@@ -55,7 +56,8 @@ static void look_at_port(uint32_t index)
 	port_states[index] = state;
 	snprintf(object, sizeof(object), "port %s", network_role_name(NETWORK_PUBLIC1 + index));
 	if (state == STATUS_PORT_ACTIVE)
-		tell(EVENT_INFO, object, status_port_state_name(old_state), status_port_state_name(state), "");
+		tell(EVENT_INFO, object, status_port_state_name(old_state), status_port_state_name(state),
+		     "");
 	else if (old_state == STATUS_PORT_ACTIVE)
 		tell(EVENT_WARNING, object, status_port_state_name(old_state), status_port_state_name(state),
 		     "no carrier");
@@ -72,7 +74,8 @@ static void look_at_disk(uint32_t index)
 		return;
 	snprintf(object, sizeof(object), "disk %s", disk_role_name(DISK_MIRROR1 + index));
 	snprintf(reason, sizeof(reason), "%lu of the guest's requests failed", (unsigned long)errors);
-	tell(EVENT_ERROR, object, status_disk_state_name(disk_errors[index] ? STATUS_DISK_FAILED : STATUS_DISK_GOOD),
+	tell(EVENT_ERROR, object,
+	     status_disk_state_name(disk_errors[index] ? STATUS_DISK_FAILED : STATUS_DISK_GOOD),
 	     status_disk_state_name(STATUS_DISK_FAILED), reason);
 	disk_errors[index] = errors;
 }

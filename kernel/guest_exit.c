@@ -37,7 +37,7 @@ static bool act_on_cpuid(struct guest *guest)
 	if ((uint32_t)state->gpr[VCPU_RAX] == CPUID_LEAF_XSAVE)
 		guest->vcpu.ops->save(&guest->vcpu); /* it tells of XCR0 */
 	result = machine_cpuid(&guest->machine, state, (uint32_t)state->gpr[VCPU_RAX],
-							   (uint32_t)state->gpr[VCPU_RCX]);
+			       (uint32_t)state->gpr[VCPU_RCX]);
 
 	state->gpr[VCPU_RAX] = result.eax;
 	state->gpr[VCPU_RBX] = result.ebx;
@@ -96,7 +96,8 @@ static bool emulate(struct guest *guest, uint64_t gpa)
 		int error = machine_emulate_prepare(&emulation, state, &guest->memory, gpa);
 
 		if (error == -EFAULT) {
-			vcpu_inject_page_fault(&guest->vcpu, emulation.fault_address, emulation.fault_error_code);
+			vcpu_inject_page_fault(&guest->vcpu, emulation.fault_address,
+					       emulation.fault_error_code);
 			return true;
 		}
 		if (error) {
@@ -135,7 +136,8 @@ static bool act_on_port(struct guest *guest)
 	if (machine_reads_time(&guest->machine, &access) && !guest_time_update(guest))
 		return false;
 	if (exit->port.is_in)
-		set_rax(state, size, machine_port_read(&guest->machine, &guest->memory, exit->port.port, size));
+		set_rax(state, size,
+			machine_port_read(&guest->machine, &guest->memory, exit->port.port, size));
 	else
 		machine_port_write(&guest->machine, &guest->memory, exit->port.port, size, access.value);
 	done(guest);
@@ -158,16 +160,18 @@ static bool act_on_msr(struct guest *guest)
 		.address = exit->msr.number,
 	};
 	uint64_t value = 0;
-	enum vcpu_msr_result result = exit->msr.is_write ? vcpu_msr_write(vcpu, exit->msr.number, exit->msr.value) :
-							   vcpu_msr_read(vcpu, exit->msr.number, &value);
+	enum vcpu_msr_result result = exit->msr.is_write
+					      ? vcpu_msr_write(vcpu, exit->msr.number, exit->msr.value)
+					      : vcpu_msr_read(vcpu, exit->msr.number, &value);
 
 	if (result == VCPU_MSR_PLATFORM) {
 		bool good;
 
 		if (machine_reads_time(&guest->machine, &access) && !guest_time_update(guest))
 			return false;
-		good = exit->msr.is_write ? machine_msr_write(&guest->machine, exit->msr.number, exit->msr.value) :
-					    machine_msr_read(&guest->machine, exit->msr.number, &value);
+		good = exit->msr.is_write
+			       ? machine_msr_write(&guest->machine, exit->msr.number, exit->msr.value)
+			       : machine_msr_read(&guest->machine, exit->msr.number, &value);
 		result = good ? VCPU_MSR_DONE : VCPU_MSR_FAULT;
 		guest->lines_changed |= exit->msr.is_write;
 	}
@@ -215,14 +219,15 @@ static bool act_on_xsetbv(struct guest *guest)
 	return true;
 }
 
-/* Device memory as code reads as all ones, which is no instruction; as a page table or stack it ends the guest. */
+/* Device memory as code reads as ones, which is no instruction; as a page table or stack it ends the guest. */
 static bool act_on_memory(struct guest *guest)
 {
 	const struct vcpu_exit *exit = &guest->exit;
 
 	if (exit->memory.is_event_delivery || exit->memory.is_table_walk) {
 		trace(TRACE_WARNING, "%s at 0x%lx, where no memory is: shutdown",
-		      exit->memory.is_table_walk ? "page table" : "stack or descriptor table", exit->memory.gpa);
+		      exit->memory.is_table_walk ? "page table" : "stack or descriptor table",
+		      exit->memory.gpa);
 		guest_stop(guest, "triple fault");
 		return true;
 	}

@@ -27,7 +27,7 @@ struct guest_port {
 	struct net_device *device; /* NULL: the guest has no such port */
 	uint8_t mac[MACHINE_MAC_SIZE];
 	bool link_up;
-	bool link_told; /* what the guest was told last */
+	bool link_told;	      /* what the guest was told last */
 	uint32_t frames_left; /* of this loop turn */
 	uint64_t next_keep_ns;
 	struct guest_net_statistics statistics;

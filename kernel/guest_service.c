@@ -33,8 +33,8 @@ static const struct boot_info *boot;
 static const struct config *config;
 static void (*serial_output)(const char *bytes, uint64_t size) = console_write;
 
-static uint8_t *log_bytes;  /* RECORD: what is made; REPLAY: the follower's buffer */
-static uint64_t log_sent;   /* bytes of it that went out */
+static uint8_t *log_bytes; /* RECORD: what is made; REPLAY: the follower's buffer */
+static uint64_t log_sent;  /* bytes of it that went out */
 static struct uart log_port;
 static const struct boot_file *recording;
 
@@ -45,8 +45,8 @@ static uint8_t typed_now; /* the byte that the last input carried */
 static enum guest_state told_state;
 static uint32_t told_resets;
 static uint64_t restarts;
-static uint32_t pressed;	/* bit of each enum machine_button that the guest is to be given */
-static bool held;		/* at the console's `guest stop` */
+static uint32_t pressed;       /* bit of each enum machine_button that the guest is to be given */
+static bool held;	       /* at the console's `guest stop` */
 static uint64_t held_since_ns; /* of the server's clock */
 
 /* ---- the world around the guest ---- */
@@ -64,7 +64,8 @@ static bool give_button(struct machine_input *input)
 {
 	if (!pressed)
 		return false;
-	*input = (struct machine_input){ .kind = MACHINE_INPUT_BUTTON, .value = (uint32_t)__builtin_ctz(pressed) };
+	*input = (struct machine_input){ .kind = MACHINE_INPUT_BUTTON,
+					 .value = (uint32_t)__builtin_ctz(pressed) };
 	pressed &= pressed - 1;
 	return true;
 }
@@ -223,7 +224,8 @@ static const char *power_on(void)
 	if (config->record.mode == CONFIG_RECORD_RECORD)
 		guest_door_record(&guest.door, log_bytes, LOG_SIZE);
 	else if (config->record.mode == CONFIG_RECORD_REPLAY)
-		guest_door_replay(&guest.door, pages_pointer(recording->base), recording->size, log_bytes, LOG_SIZE);
+		guest_door_replay(&guest.door, pages_pointer(recording->base), recording->size, log_bytes,
+				  LOG_SIZE);
 	told_state = GUEST_RUNNING;
 	told_resets = guest.machine.reset_count;
 	return NULL;
@@ -315,11 +317,12 @@ static void tell_end(void)
 	struct position position = vcpu_position(&guest.vcpu);
 
 	console_printf("guest: %s at exit %lu + %lu, rip %#lx, %lu steps, digest %016lx\n",
-		       guest.state == GUEST_OFF	    ? "off" :
-		       guest.state == GUEST_WAITING ? "at the end of the recording" :
-						      guest.reason,
-		       (unsigned long)position.exits, (unsigned long)position.steps, (unsigned long)position.rip,
-		       (unsigned long)guest.steps, (unsigned long)guest.last_digest);
+		       guest.state == GUEST_OFF	      ? "off"
+		       : guest.state == GUEST_WAITING ? "at the end of the recording"
+						      : guest.reason,
+		       (unsigned long)position.exits, (unsigned long)position.steps,
+		       (unsigned long)position.rip, (unsigned long)guest.steps,
+		       (unsigned long)guest.last_digest);
 	guest_show_exits(&guest, console_printf);
 }
 

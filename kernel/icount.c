@@ -30,8 +30,12 @@ TRACE_FILE("icount", TRACE_INFO);
 #define TEST_EXIT_MAX 100000 /* a run that is not over by then hangs */
 #define LOOP_TIMER_FIRST 2000
 
-#define SEGMENT_CODE_32 (VCPU_SEGMENT_PRESENT | VCPU_SEGMENT_CODE_DATA | VCPU_SEGMENT_DEFAULT_32 | VCPU_SEGMENT_GRANULAR | 0xb)
-#define SEGMENT_DATA_32 (VCPU_SEGMENT_PRESENT | VCPU_SEGMENT_CODE_DATA | VCPU_SEGMENT_DEFAULT_32 | VCPU_SEGMENT_GRANULAR | 0x3)
+#define SEGMENT_CODE_32                                                                                      \
+	(VCPU_SEGMENT_PRESENT | VCPU_SEGMENT_CODE_DATA | VCPU_SEGMENT_DEFAULT_32 | VCPU_SEGMENT_GRANULAR |   \
+	 0xb)
+#define SEGMENT_DATA_32                                                                                      \
+	(VCPU_SEGMENT_PRESENT | VCPU_SEGMENT_CODE_DATA | VCPU_SEGMENT_DEFAULT_32 | VCPU_SEGMENT_GRANULAR |   \
+	 0x3)
 
 struct test_outcome {
 	uint64_t steps;
@@ -80,15 +84,16 @@ static int start_guest(struct vcpu *vcpu, uint64_t memory_physical, uint64_t ent
 	int result;
 
 	memset(test_memory, 0, ICOUNT_GUEST_SIZE);
-	memcpy(test_memory + ICOUNT_GUEST_CODE, icount_guest_start, (uint64_t)(icount_guest_end - icount_guest_start));
+	memcpy(test_memory + ICOUNT_GUEST_CODE, icount_guest_start,
+	       (uint64_t)(icount_guest_end - icount_guest_start));
 	vcpu_reset(vcpu, fetch_flat, NULL);
 	result = vcpu->ops->map(vcpu, 0, memory_physical, ICOUNT_GUEST_SIZE);
 	if (result)
 		return result;
 	for (uint32_t i = VCPU_ES; i <= VCPU_GS; i++)
-		state->segments[i] = (struct vcpu_segment){
-			.limit = UINT32_MAX, .selector = ICOUNT_GUEST_DATA_SELECTOR, .attributes = SEGMENT_DATA_32
-		};
+		state->segments[i] = (struct vcpu_segment){ .limit = UINT32_MAX,
+							    .selector = ICOUNT_GUEST_DATA_SELECTOR,
+							    .attributes = SEGMENT_DATA_32 };
 	state->segments[VCPU_CS].selector = ICOUNT_GUEST_CODE_SELECTOR;
 	state->segments[VCPU_CS].attributes = SEGMENT_CODE_32;
 	state->cr0 = VCPU_CR0_PE | VCPU_CR0_ET | VCPU_CR0_NE;
@@ -170,8 +175,9 @@ static const char *run_test_guest(struct vcpu *vcpu, uint64_t memory, uint64_t s
 		vcpu_run(vcpu, wanted, &exit);
 		outcome->steps += exit.steps;
 		outcome->slices++;
-		if (exit.kind == VCPU_EXIT_SLICE_END && slice_mean && exit.steps != wanted && exit.steps != wanted + 1)
-return "a slice did not end at its exact step";
+		if (exit.kind == VCPU_EXIT_SLICE_END && slice_mean && exit.steps != wanted &&
+		    exit.steps != wanted + 1)
+			return "a slice did not end at its exact step";
 		if (outcome->slices > TEST_EXIT_MAX)
 			return "the test guest does not come to its end";
 	} while (exit.kind == VCPU_EXIT_SLICE_END);
@@ -227,9 +233,11 @@ void step_counter_init(struct step_counter *counter, struct vcpu *vcpu)
 		counter->reason = self_test(counter, vcpu, memory);
 	counter->exact = !counter->reason;
 	if (counter->exact)
-		trace(TRACE_INFO, "%s is exact: %lu runs of %lu %s in %lu slices, exit cost %lu, entry cost %lu",
+		trace(TRACE_INFO,
+		      "%s is exact: %lu runs of %lu %s in %lu slices, exit cost %lu, entry cost %lu",
 		      counter->ops->name, counter->test_runs, counter->test_steps, counter->ops->unit,
 		      counter->test_slices, counter->exit_cost, counter->entry_cost);
 	else
-		trace(TRACE_WARNING, "step counter is not exact, so no record, replay or duplex: %s", counter->reason);
+		trace(TRACE_WARNING, "step counter is not exact, so no record, replay or duplex: %s",
+		      counter->reason);
 }

@@ -72,8 +72,8 @@ static int read_disk(struct disk_device *disk, uint64_t sector, const struct dma
 }
 
 /* What lies on a disk, in words; and does it hold Yoke's state partition, and where? Nothing is written. */
-static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buffer, struct gpt_partition *found,
-			 char what[GPT_REASON_SIZE])
+static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buffer,
+			 struct gpt_partition *found, char what[GPT_REASON_SIZE])
 {
 	static const uint8_t state_type[GPT_GUID_SIZE] = YOKE_STATE_TYPE_GUID_BYTES;
 	static struct gpt gpt;

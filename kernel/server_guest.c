@@ -55,7 +55,8 @@ static void prepare(void)
 	find_devices(&devices);
 	preparation_failed = check_memory();
 	if (!preparation_failed)
-		preparation_failed = guest_service_init(&server.boot, &server.config, &devices, &server.events);
+		preparation_failed =
+			guest_service_init(&server.boot, &server.config, &devices, &server.events);
 	if (preparation_failed) {
 		console_printf("%s\n", preparation_failed);
 		return;

@@ -33,13 +33,13 @@ struct step_counter_ops {
 
 struct step_counter {
 	const struct step_counter_ops *ops;
-	bool exact;	      /* self-test passed */
-	const char *reason;   /* why not, otherwise */
-	uint64_t exit_cost;   /* TSC ticks from reading to reading of a run that retires nothing */
-	uint64_t entry_cost;  /* timer ticks from the timer's start to the guest's first instruction */
-	uint64_t test_runs;   /* of the self-test */
+	bool exact;	     /* self-test passed */
+	const char *reason;  /* why not, otherwise */
+	uint64_t exit_cost;  /* TSC ticks from reading to reading of a run that retires nothing */
+	uint64_t entry_cost; /* timer ticks from the timer's start to the guest's first instruction */
+	uint64_t test_runs;  /* of the self-test */
 	uint64_t test_slices;
-	uint64_t test_steps;  /* of one run: the same in all */
+	uint64_t test_steps; /* of one run: the same in all */
 };
 
 /*

@@ -23,7 +23,9 @@ TRACE_FILE("vcpu", TRACE_INFO);
 
 #define DEBUG_CONTROL_VALID UINT64_C(0x3f)
 #define DR6_SINGLE_STEP BIT(14)
-#define CR0_VALID (UINT64_C(0x1f) | VCPU_CR0_ET | VCPU_CR0_NE | VCPU_CR0_WP | BIT(18) | VCPU_CR0_NW | VCPU_CR0_CD | VCPU_CR0_PG)
+#define CR0_VALID                                                                                            \
+	(UINT64_C(0x1f) | VCPU_CR0_ET | VCPU_CR0_NE | VCPU_CR0_WP | BIT(18) | VCPU_CR0_NW | VCPU_CR0_CD |    \
+	 VCPU_CR0_PG)
 
 enum exception_vector {
 	EXCEPTION_DIVIDE = 0,
@@ -127,7 +129,8 @@ struct position vcpu_position(const struct vcpu *vcpu)
 /* ---- running ---- */
 
 /* `window_watched`: an offered interrupt is not taken, but told of when it could be. */
-static inline __attribute__((always_inline)) void run_once(struct vcpu *vcpu, uint64_t steps_max, bool window_watched, struct vcpu_exit *exit)
+static inline __attribute__((always_inline)) void run_once(struct vcpu *vcpu, uint64_t steps_max,
+							   bool window_watched, struct vcpu_exit *exit)
 {
 	uint32_t timer_count = vcpu->counter->ops->timer_count(vcpu->counter, steps_max);
 
@@ -184,7 +187,8 @@ void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
 	vcpu->interrupt_taken = false;
 	/* Too early when the last slice's timer came while we were in the hypervisor: once more. */
 	do {
-		run_once(vcpu, steps_max - steps, vcpu->interrupt_offered && !vcpu_can_take_interrupt(vcpu), exit);
+		run_once(vcpu, steps_max - steps, vcpu->interrupt_offered && !vcpu_can_take_interrupt(vcpu),
+			 exit);
 		steps += exit->steps;
 	} while (vcpu_exit_is_asynchronous(exit->kind) && steps < steps_max);
 	while (is_between(vcpu, exit))

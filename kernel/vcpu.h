@@ -73,9 +73,9 @@ struct vcpu {
 	const struct vcpu_ops *ops;
 	const struct step_counter *counter;
 	vcpu_fetch_function *fetch;
-	void *owner;		 /* of fetch */
-	uint64_t xcr0_allowed;	 /* what the guest's XSETBV may switch on; may be narrowed after vcpu_init */
-	uint64_t cr4_allowed;	 /* what its CR4 may hold: set by the owner to what its CPUID promises */
+	void *owner;		  /* of fetch */
+	uint64_t xcr0_allowed;	  /* what the guest's XSETBV may switch on; may be narrowed after vcpu_init */
+	uint64_t cr4_allowed;	  /* what its CR4 may hold: set by the owner to what its CPUID promises */
 	volatile uint32_t *timer; /* slice timer: writing a count starts it */
 
 	struct position position; /* exits and steps; rip and rcx are filled in by vcpu_position() */
@@ -83,11 +83,11 @@ struct vcpu {
 	uint64_t tsc_entry; /* of the last run */
 	uint64_t tsc_exit;
 
-	bool interrupt_offered;	 /* and not taken yet */
-	bool interrupt_taken;	 /* in the last run */
-	bool window_watched;	 /* in the run that is about to begin: exit when it can be taken */
+	bool interrupt_offered; /* and not taken yet */
+	bool interrupt_taken;	/* in the last run */
+	bool window_watched;	/* in the run that is about to begin: exit when it can be taken */
 	uint8_t interrupt_vector;
-	uint8_t task_priority;	 /* CR8 as the guest reads it */
+	uint8_t task_priority; /* CR8 as the guest reads it */
 };
 
 /*

@@ -19,18 +19,19 @@ static bool is_ours_to_go_on(const struct arbiter_question *question, const char
 	const struct arbiter_facts *peer = &question->facts[ARBITER_SERVER_B - question->self];
 
 	if (own->disks_current != peer->disks_current) {
-		*reason = own->disks_current ? "links lost, peer lives; only our disks are current" :
-					       "links lost, peer lives; only its disks are current";
+		*reason = own->disks_current ? "links lost, peer lives; only our disks are current"
+					     : "links lost, peer lives; only its disks are current";
 		return own->disks_current;
 	}
 	if (own->hardware_faults != peer->hardware_faults) {
-		*reason = peer->hardware_faults ? "links lost, peer lives; its hardware has reported errors" :
-						  "links lost, peer lives; our hardware has reported errors";
+		*reason = peer->hardware_faults ? "links lost, peer lives; its hardware has reported errors"
+						: "links lost, peer lives; our hardware has reported errors";
 		return peer->hardware_faults;
 	}
 	if (question->preferred != ARBITER_SERVER_NONE) {
-		*reason = question->preferred == question->self ? "links lost, peer lives; we are the preferred server" :
-								  "links lost, peer lives; it is the preferred server";
+		*reason = question->preferred == question->self
+				  ? "links lost, peer lives; we are the preferred server"
+				  : "links lost, peer lives; it is the preferred server";
 		return question->preferred == question->self;
 	}
 	*reason = own->is_leader ? "links lost, peer lives; we lead" : "links lost, peer lives; it leads";
@@ -59,11 +60,14 @@ struct arbiter_decision arbiter_decide(const struct arbiter_question *question)
 		return decide_between_living(question);
 	case DETECTOR_DEAD:
 		if (!own->disks_current)
-			return decision(ARBITER_STOP, "peer dead, but our disks are not current: its disks are needed");
+			return decision(ARBITER_STOP,
+					"peer dead, but our disks are not current: its disks are needed");
 		return decision(ARBITER_GO_ON, "peer dead");
 	case DETECTOR_UNKNOWN:
 		if (question->override_alone && own->disks_current)
-			return decision(ARBITER_GO_ON, "no path works from here; the administrator's override lets us go on");
+			return decision(
+				ARBITER_GO_ON,
+				"no path works from here; the administrator's override lets us go on");
 		return decision(ARBITER_STOP, "no path works from here: it may be we who are cut off");
 	case DETECTOR_ALIVE:
 	case DETECTOR_SUSPECT:

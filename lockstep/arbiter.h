@@ -40,9 +40,9 @@ struct arbiter_question {
 	enum arbiter_server self;
 	enum arbiter_server preferred; /* configured; NONE: the leader */
 	struct arbiter_facts facts[ARBITER_SERVER_COUNT];
-	enum detector_verdict peer;    /* settled: not SUSPECT */
+	enum detector_verdict peer; /* settled: not SUSPECT */
 	enum arbiter_claim claim;
-	bool override_alone;	       /* the administrator said: go on without knowing. Stays on show. */
+	bool override_alone; /* the administrator said: go on without knowing. Stays on show. */
 };
 
 enum arbiter_answer {

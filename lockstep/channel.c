@@ -118,7 +118,8 @@ static void lost_add(struct channel *channel, const struct link_lost *lost)
 
 		/* Every piece was in flight once, on one link: there is room for all of them. */
 		ASSERT(sender->lost_count < CHANNEL_LOST_MAX);
-		sender->lost[(sender->lost_first + sender->lost_count++) % CHANNEL_LOST_MAX] = lost->pieces[i];
+		sender->lost[(sender->lost_first + sender->lost_count++) % CHANNEL_LOST_MAX] =
+			lost->pieces[i];
 	}
 }
 
@@ -132,7 +133,8 @@ static bool next_piece(struct channel *channel, uint32_t stream, struct link_pie
 		*piece = sender->lost[sender->lost_first];
 		sender->lost_first = (sender->lost_first + 1) % CHANNEL_LOST_MAX;
 		sender->lost_count--;
-		if (piece->offset + piece->size > sender->acknowledged) { /* not there by another way meanwhile */
+		/* Not there by another way meanwhile? */
+		if (piece->offset + piece->size > sender->acknowledged) {
 			channel->bytes_sent_again += piece->size;
 			return true;
 		}
@@ -246,7 +248,8 @@ static void gap_close(struct channel_receiver *receiver)
 		closed++;
 	}
 	receiver->ahead_count -= closed;
-	memmove(receiver->ahead, receiver->ahead + closed, receiver->ahead_count * sizeof(receiver->ahead[0]));
+	memmove(receiver->ahead, receiver->ahead + closed,
+		receiver->ahead_count * sizeof(receiver->ahead[0]));
 }
 
 /* Stores a piece; false when it cannot be kept, and then must not be acknowledged. */
@@ -314,8 +317,8 @@ static void receive_packet(struct channel *channel, struct link *link, uint64_t 
 	lost_add(channel, &lost);
 }
 
-enum channel_event channel_receive(struct channel *channel, uint32_t link, uint64_t now_ns, const uint8_t *frame,
-				   uint64_t size, struct channel_peer *peer)
+enum channel_event channel_receive(struct channel *channel, uint32_t link, uint64_t now_ns,
+				   const uint8_t *frame, uint64_t size, struct channel_peer *peer)
 {
 	struct wire_header header;
 	enum wire_fault fault = wire_check(frame, size, channel->config.pair, &header);
@@ -382,8 +385,8 @@ uint64_t channel_next_deadline_ns(const struct channel *channel)
 	uint64_t deadline_ns = UINT64_MAX;
 
 	for (uint32_t i = 0; i < WIRE_LINK_COUNT; i++)
-		deadline_ns = min_u64(deadline_ns, channel->peer ? link_next_deadline_ns(&channel->links[i]) :
-								   channel->hello_sent_ns[i] +
+		deadline_ns = min_u64(deadline_ns, channel->peer ? link_next_deadline_ns(&channel->links[i])
+								 : channel->hello_sent_ns[i] +
 									   channel->config.link.heartbeat_ns);
 	return deadline_ns;
 }

@@ -19,12 +19,12 @@
 #include "lockstep/link.h"
 #include "lockstep/wire.h"
 
-#define CHANNEL_GAP_MAX	 64 /* pieces received ahead of a gap */
+#define CHANNEL_GAP_MAX 64 /* pieces received ahead of a gap */
 #define CHANNEL_LOST_MAX (WIRE_LINK_COUNT * LINK_PACKET_MAX)
 
 struct channel_config {
 	uint64_t pair;	      /* identity of the pair */
-	uint64_t incarnation; /* of this server's start: counted durably, above all that it ever used, not 0 */
+	uint64_t incarnation; /* of this server's start: counted durably, above all it ever used, not 0 */
 	uint64_t generation;  /* told in HELLO: what this server durably knows (pair.h) */
 	uint32_t server;      /* likewise: 0 a, 1 b */
 	struct link_config link;
@@ -65,7 +65,7 @@ struct channel_receiver {
 
 struct channel {
 	struct channel_config config;
-	uint64_t peer; /* incarnation; 0: none known */
+	uint64_t peer;	    /* incarnation; 0: none known */
 	uint64_t forgotten; /* incarnations up to this one are not listened to: late frames of former peers */
 	struct link links[WIRE_LINK_COUNT];
 	struct channel_sender senders[WIRE_STREAM_COUNT];
@@ -104,10 +104,10 @@ struct channel_peer {
 };
 
 /* A frame from link `link`, behind its Ethernet header. `peer` is filled when the event is not NOTHING. */
-enum channel_event channel_receive(struct channel *channel, uint32_t link, uint64_t now_ns, const uint8_t *frame,
-				   uint64_t size, struct channel_peer *peer);
+enum channel_event channel_receive(struct channel *channel, uint32_t link, uint64_t now_ns,
+				   const uint8_t *frame, uint64_t size, struct channel_peer *peer);
 
-/* The next frame for link `link`, written into `frame` (WIRE_FRAME_MAX bytes); its size, or 0: nothing now. */
+/* The next frame for `link`, written into `frame` (WIRE_FRAME_MAX bytes); its size, or 0: nothing now. */
 uint64_t channel_transmit(struct channel *channel, uint32_t link, uint64_t now_ns, uint8_t *frame);
 
 void channel_tick(struct channel *channel, uint64_t now_ns);

@@ -7,10 +7,11 @@
 #include "include/assert.h"
 
 /* Time-out in smoothed intervals and variations: far enough out that a busy peer is not taken for dead. */
-#define INTERVALS  4
+#define INTERVALS 4
 #define VARIATIONS 8
 
-void detector_init(struct detector *detector, const struct detector_config *config, uint32_t used, uint64_t now_ns)
+void detector_init(struct detector *detector, const struct detector_config *config, uint32_t used,
+		   uint64_t now_ns)
 {
 	ASSERT(config->timeout_min_ns <= config->timeout_max_ns);
 	ASSERT(config->proof_gap_ns < config->ask_ns);
@@ -27,12 +28,13 @@ void detector_heard(struct detector *detector, uint32_t path, uint64_t at_ns)
 {
 	struct detector_path *heard = &detector->paths[path];
 	uint64_t interval_ns = at_ns - min_u64(heard->heard_ns, at_ns);
-	uint64_t difference_ns = interval_ns > heard->interval_ns ? interval_ns - heard->interval_ns :
-								    heard->interval_ns - interval_ns;
+	uint64_t difference_ns = interval_ns > heard->interval_ns ? interval_ns - heard->interval_ns
+								  : heard->interval_ns - interval_ns;
 
 	ASSERT(path < DETECTOR_PATH_MAX);
 	if (heard->heard) {
-		heard->interval_ns = heard->interval_ns ? (7 * heard->interval_ns + interval_ns) / 8 : interval_ns;
+		heard->interval_ns =
+			heard->interval_ns ? (7 * heard->interval_ns + interval_ns) / 8 : interval_ns;
 		heard->variation_ns = (3 * heard->variation_ns + difference_ns) / 4;
 	}
 	heard->heard = true;
@@ -85,7 +87,7 @@ static uint64_t cs_heard_ns(const struct detector *detector)
 	return max_u64(detector->paths[0].heard_ns, detector->paths[1].heard_ns);
 }
 
-/* Heard on another path since the suspicion arose (what came before says nothing about now), and not silent since. */
+/* Heard on another path since the suspicion arose (what came before tells nothing), and not silent since. */
 static bool heard_elsewhere(const struct detector *detector, uint64_t now_ns)
 {
 	for (uint32_t path = DETECTOR_CS_PATHS; path < DETECTOR_PATH_MAX; path++) {

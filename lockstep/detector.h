@@ -28,8 +28,8 @@ struct detector_config {
 	uint64_t timeout_max_ns;     /* ... nor later than this much silence on the CS links */
 	uint64_t carrier_timeout_ns; /* the same, with carrier lost on both */
 	uint64_t other_timeout_ns;   /* silence that makes another path silent; several of its heartbeats */
-	uint64_t ask_ns;	     /* how long the others are asked, peer and station alike, before silence counts */
-	uint64_t proof_gap_ns;	     /* a path whose station is not heard for so long begins its proof anew; below ask_ns */
+	uint64_t ask_ns; /* how long the others are asked, peer and station alike, before silence counts */
+	uint64_t proof_gap_ns; /* a station silent so long begins its path's proof anew; below ask_ns */
 };
 
 enum detector_verdict {
@@ -42,14 +42,14 @@ enum detector_verdict {
 };
 
 struct detector_path {
-	bool used;    /* configured on this server */
+	bool used; /* configured on this server */
 	bool carrier;
-	bool heard;   /* since detector_init() */
-	bool proven;  /* a station besides the peer has answered */
+	bool heard;  /* since detector_init() */
+	bool proven; /* a station besides the peer has answered */
 	uint64_t heard_ns;
 	uint64_t proven_ns;	  /* last answer of the station */
 	uint64_t proven_since_ns; /* first of an unbroken row of them */
-	uint64_t interval_ns;	/* between signs of life, smoothed; 0: not measured */
+	uint64_t interval_ns;	  /* between signs of life, smoothed; 0: not measured */
 	uint64_t variation_ns;
 };
 
@@ -61,7 +61,8 @@ struct detector {
 };
 
 /* Begins as if both CS paths had just been heard. `used`: bit of each path there is. */
-void detector_init(struct detector *detector, const struct detector_config *config, uint32_t used, uint64_t now_ns);
+void detector_init(struct detector *detector, const struct detector_config *config, uint32_t used,
+		   uint64_t now_ns);
 
 /*
  * A sign of life of the peer came by `path`, as of `at_ns`: for an answer, when the

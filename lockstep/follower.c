@@ -8,8 +8,8 @@
 #include "include/assert.h"
 #include "lockstep/leader.h"
 
-void follower_init(struct follower *follower, uint8_t *buffer, uint64_t buffer_size, const struct position *position,
-		   uint64_t time_ns)
+void follower_init(struct follower *follower, uint8_t *buffer, uint64_t buffer_size,
+		   const struct position *position, uint64_t time_ns)
 {
 	ASSERT(buffer_size >= 2 * LEADER_RECORD_MAX);
 	memset(follower, 0, sizeof(*follower));
@@ -144,7 +144,8 @@ int follower_value(struct follower *follower, const struct position *exit, uint3
 {
 	const struct record *record = &follower->next;
 
-	if (look_ahead(follower) && record->kind == RECORD_HORIZON && position_compare(&record->position, exit) <= 0)
+	if (look_ahead(follower) && record->kind == RECORD_HORIZON &&
+	    position_compare(&record->position, exit) <= 0)
 		follower_applied(follower); /* the last thing known, and behind us */
 	if (!follower->has_next) {
 		*reason = "the log holds what no leader writes";

@@ -31,15 +31,15 @@ enum follower_verdict {
 
 struct follower {
 	struct record_codec codec;
-	uint8_t *buffer;	/* received, not yet replayed; the owner's memory */
-	uint64_t buffer_size;	/* bytes; at least 2 * LEADER_RECORD_MAX */
-	uint64_t start;		/* first byte not decoded */
-	uint64_t end;		/* behind the last byte received */
-	uint64_t received;	/* bytes of log since its beginning: what is acknowledged to the leader */
-	uint64_t replayed;	/* records */
+	uint8_t *buffer;      /* received, not yet replayed; the owner's memory */
+	uint64_t buffer_size; /* bytes; at least 2 * LEADER_RECORD_MAX */
+	uint64_t start;	      /* first byte not decoded */
+	uint64_t end;	      /* behind the last byte received */
+	uint64_t received;    /* bytes of log since its beginning: what is acknowledged to the leader */
+	uint64_t replayed;    /* records */
 	bool has_next;
-	bool broken;		/* the log holds what no leader writes */
-	struct record next;	/* decoded, its data still in the buffer */
+	bool broken;	    /* the log holds what no leader writes */
+	struct record next; /* decoded, its data still in the buffer */
 };
 
 struct follower_plan {
@@ -50,8 +50,8 @@ struct follower_plan {
 };
 
 /* A log that begins at `position` and `time_ns`, as the leader's. */
-void follower_init(struct follower *follower, uint8_t *buffer, uint64_t buffer_size, const struct position *position,
-		   uint64_t time_ns);
+void follower_init(struct follower *follower, uint8_t *buffer, uint64_t buffer_size,
+		   const struct position *position, uint64_t time_ns);
 
 /* Bytes that may be given to follower_receive() now. */
 uint64_t follower_room(const struct follower *follower);

@@ -16,7 +16,8 @@ void leader_init(struct leader *leader, const struct position *position, uint64_
 
 static uint64_t put(struct leader *leader, const struct record *record, uint8_t *bytes)
 {
-	uint64_t size = record_encode(&leader->codec, record, bytes, RECORD_HEADER_MAX + (uint64_t)record->size);
+	uint64_t size =
+		record_encode(&leader->codec, record, bytes, RECORD_HEADER_MAX + (uint64_t)record->size);
 
 	ASSERT(size > 0);
 	leader->written += size;
@@ -63,8 +64,8 @@ uint64_t leader_check(struct leader *leader, const struct position *position, ui
 	return put(leader, &record, bytes);
 }
 
-uint64_t leader_control(struct leader *leader, const struct position *position, uint32_t decision, uint64_t argument,
-			uint8_t *bytes)
+uint64_t leader_control(struct leader *leader, const struct position *position, uint32_t decision,
+			uint64_t argument, uint8_t *bytes)
 {
 	const struct record record = {
 		.kind = RECORD_CONTROL, .source = decision, .position = *position, .digest = argument

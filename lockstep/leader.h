@@ -36,8 +36,9 @@ uint64_t leader_value(struct leader *leader, const struct position *exit, uint32
 uint64_t leader_input(struct leader *leader, const struct position *position, uint64_t time_ns,
 		      const struct record_input *input, const uint8_t *data, uint32_t size, uint8_t *bytes);
 uint64_t leader_horizon(struct leader *leader, const struct position *position, uint8_t *bytes);
-uint64_t leader_check(struct leader *leader, const struct position *position, uint64_t digest, uint8_t *bytes);
-uint64_t leader_control(struct leader *leader, const struct position *position, uint32_t decision, uint64_t argument,
-			uint8_t *bytes);
+uint64_t leader_check(struct leader *leader, const struct position *position, uint64_t digest,
+		      uint8_t *bytes);
+uint64_t leader_control(struct leader *leader, const struct position *position, uint32_t decision,
+			uint64_t argument, uint8_t *bytes);
 
 #endif

@@ -76,7 +76,9 @@ void link_send(struct link *link, uint64_t now_ns, bool elicits, const struct li
 	header->ack = link->highest_received;
 	header->ack_bits = link->received_bits;
 	header->ack_delay_us =
-		link->highest_received ? (uint32_t)min_u64((now_ns - link->highest_received_ns) / NS_PER_US, UINT32_MAX) : 0;
+		link->highest_received
+			? (uint32_t)min_u64((now_ns - link->highest_received_ns) / NS_PER_US, UINT32_MAX)
+			: 0;
 	link->ack_owed = false;
 	link->sent++;
 	if (!elicits) {
@@ -121,8 +123,8 @@ static void declare_lost(struct link *link, struct link_packet *packet, struct l
 /* RFC 6298, section 2. */
 static void round_trip_sample(struct link *link, uint64_t sample_ns)
 {
-	uint64_t difference = sample_ns > link->round_trip_ns ? sample_ns - link->round_trip_ns :
-								 link->round_trip_ns - sample_ns;
+	uint64_t difference = sample_ns > link->round_trip_ns ? sample_ns - link->round_trip_ns
+							      : link->round_trip_ns - sample_ns;
 
 	if (link->round_trip_ns == 0) {
 		link->round_trip_ns = max_u64(sample_ns, 1);
@@ -133,7 +135,8 @@ static void round_trip_sample(struct link *link, uint64_t sample_ns)
 	link->round_trip_ns = max_u64((7 * link->round_trip_ns + sample_ns) / 8, 1);
 }
 
-static void acknowledge(struct link *link, uint64_t now_ns, uint64_t number, uint64_t delay_ns, bool is_highest)
+static void acknowledge(struct link *link, uint64_t now_ns, uint64_t number, uint64_t delay_ns,
+			bool is_highest)
 {
 	struct link_packet *packet = packet_of(link, number);
 
@@ -150,7 +153,8 @@ static void acknowledge(struct link *link, uint64_t now_ns, uint64_t number, uin
 }
 
 /* RFC 9002, 6.1: lost, when later ones have arrived: either several, or long enough ago. */
-static bool was_overtaken(const struct link *link, uint64_t now_ns, const struct link_packet *packet, uint64_t ack)
+static bool was_overtaken(const struct link *link, uint64_t now_ns, const struct link_packet *packet,
+			  uint64_t ack)
 {
 	return ack - packet->number >= LINK_REORDER_MAX ||
 	       now_ns - packet->sent_ns >= link->round_trip_ns + link->round_trip_ns / 8;
@@ -174,7 +178,8 @@ static void take_acknowledgements(struct link *link, uint64_t now_ns, const stru
 	oldest_advance(link);
 	if (link->state == LINK_TESTING && link->test_passed >= link->config.test_count) {
 		link->state = LINK_GOOD;
-		trace(TRACE_INFO, "link good: round trip %lu us", (unsigned long)(link->round_trip_ns / NS_PER_US));
+		trace(TRACE_INFO, "link good: round trip %lu us",
+		      (unsigned long)(link->round_trip_ns / NS_PER_US));
 	}
 }
 
@@ -204,7 +209,8 @@ static bool note_received(struct link *link, uint64_t now_ns, uint64_t number)
 	return true;
 }
 
-bool link_receive(struct link *link, uint64_t now_ns, const struct wire_header *header, struct link_lost *lost)
+bool link_receive(struct link *link, uint64_t now_ns, const struct wire_header *header,
+		  struct link_lost *lost)
 {
 	bool is_new = note_received(link, now_ns, header->number);
 
@@ -220,7 +226,8 @@ bool link_receive(struct link *link, uint64_t now_ns, const struct wire_header *
 
 void link_tick(struct link *link, uint64_t now_ns, struct link_lost *lost)
 {
-	uint64_t patience_ns = link->state == LINK_TESTING ? 2 * answer_time_ns(link) : link->config.timeout_ns;
+	uint64_t patience_ns =
+		link->state == LINK_TESTING ? 2 * answer_time_ns(link) : link->config.timeout_ns;
 
 	/* Two failures have one cure: the peer is not heard, or heard but what we send is not answered. */
 	if (link->in_flight == 0)
@@ -244,8 +251,9 @@ void link_tick(struct link *link, uint64_t now_ns, struct link_lost *lost)
 
 uint64_t link_next_deadline_ns(const struct link *link)
 {
-	uint64_t deadline_ns = link->last_asked_ns + (link->in_flight ? min_u64(answer_time_ns(link), link->config.heartbeat_ns) :
-								       link->config.heartbeat_ns);
+	uint64_t deadline_ns = link->last_asked_ns +
+			       (link->in_flight ? min_u64(answer_time_ns(link), link->config.heartbeat_ns)
+						: link->config.heartbeat_ns);
 
 	if (link->ack_owed)
 		deadline_ns = min_u64(deadline_ns, link->ack_owed_since_ns + link->config.ack_delay_ns);
@@ -254,7 +262,9 @@ uint64_t link_next_deadline_ns(const struct link *link)
 
 const char *link_state_name(enum link_state state)
 {
-	static const char *const names[LINK_STATE_COUNT] = { [LINK_TESTING] = "failed", [LINK_GOOD] = "good" };
+	static const char *const names[LINK_STATE_COUNT] = {
+		[LINK_TESTING] = "failed", [LINK_GOOD] = "good"
+	};
 
 	return names[state];
 }

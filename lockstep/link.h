@@ -64,7 +64,7 @@ struct link {
 	uint64_t round_trip_ns;		  /* smoothed; 0: not measured */
 	uint64_t round_trip_variation_ns; /* RFC 6298's RTTVAR */
 	uint32_t test_passed;
-	uint64_t answered_ns; /* when the newest packet was sent that the peer has acknowledged: it lived then */
+	uint64_t answered_ns; /* when the newest acknowledged packet was sent: the peer lived then */
 
 	/* receiving */
 	uint64_t highest_received;
@@ -103,7 +103,8 @@ void link_send(struct link *link, uint64_t now_ns, bool elicits, const struct li
  * A packet came: takes its acknowledgements, adds pieces that these show lost to
  * `lost`. False: a duplicate, its payload is known already.
  */
-bool link_receive(struct link *link, uint64_t now_ns, const struct wire_header *header, struct link_lost *lost);
+bool link_receive(struct link *link, uint64_t now_ns, const struct wire_header *header,
+		  struct link_lost *lost);
 
 /* Time passes: a silent link fails, and all that was in flight on it is lost. */
 void link_tick(struct link *link, uint64_t now_ns, struct link_lost *lost);

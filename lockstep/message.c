@@ -38,7 +38,8 @@ int64_t message_check(const uint8_t *bytes, uint64_t size, bool is_bulk)
 	memcpy(&header, bytes, sizeof(header));
 	if (header.type == 0 || header.type >= MESSAGE_TYPE_COUNT || types[header.type].is_bulk != is_bulk)
 		return trace_error(-EINVAL);
-	if (header.size < types[header.type].size || header.size - types[header.type].size > types[header.type].data_max)
+	if (header.size < types[header.type].size ||
+	    header.size - types[header.type].size > types[header.type].data_max)
 		return trace_error(-EINVAL);
 	return size < sizeof(header) + header.size ? 0 : (int64_t)(sizeof(header) + header.size);
 }

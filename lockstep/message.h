@@ -15,18 +15,18 @@
 
 enum message_type {
 	/* control stream */
-	MESSAGE_IDENTITY = 1,  /* struct message_identity: first, from both sides */
-	MESSAGE_REFUSE,	       /* struct message_text: we cannot be a pair, and why */
-	MESSAGE_JOIN_BEGIN,    /* struct message_join_begin: the source will send its guest */
-	MESSAGE_JOIN_READY,    /* none: the target has all of it, durably knows that it is in duplex */
-	MESSAGE_DIVERGED,      /* struct message_text: the follower stopped, and why */
-	MESSAGE_RELEASED,      /* struct message_released: outputs that left the building */
-	MESSAGE_PROGRESS,      /* struct message_progress: where the follower is */
+	MESSAGE_IDENTITY = 1, /* struct message_identity: first, from both sides */
+	MESSAGE_REFUSE,	      /* struct message_text: we cannot be a pair, and why */
+	MESSAGE_JOIN_BEGIN,   /* struct message_join_begin: the source will send its guest */
+	MESSAGE_JOIN_READY,   /* none: the target has all of it, durably knows that it is in duplex */
+	MESSAGE_DIVERGED,     /* struct message_text: the follower stopped, and why */
+	MESSAGE_RELEASED,     /* struct message_released: outputs that left the building */
+	MESSAGE_PROGRESS,     /* struct message_progress: where the follower is */
 	/* bulk stream */
-	MESSAGE_PAGE,	       /* struct message_page, then the page's bytes */
-	MESSAGE_PAGE_ZERO,     /* struct message_page */
-	MESSAGE_STATE,	       /* struct message_state, then bytes of the state */
-	MESSAGE_JOIN_END,      /* struct message_join_end: that was all; here the log begins */
+	MESSAGE_PAGE,	   /* struct message_page, then the page's bytes */
+	MESSAGE_PAGE_ZERO, /* struct message_page */
+	MESSAGE_STATE,	   /* struct message_state, then bytes of the state */
+	MESSAGE_JOIN_END,  /* struct message_join_end: that was all; here the log begins */
 	MESSAGE_TYPE_COUNT,
 };
 
@@ -59,7 +59,7 @@ struct message_text {
 };
 
 struct message_join_begin {
-	uint64_t bulk_base; /* offset in the bulk stream where it begins: what lies before is of a join given up */
+	uint64_t bulk_base; /* where it begins in the bulk stream: what lies before is of a join given up */
 };
 
 struct message_released {
@@ -111,7 +111,7 @@ BUILD_ASSERT(sizeof(struct message_beacon) == 32);
 #define MESSAGE_BEACON_MAGIC UINT32_C(0x424b4f59) /* "YOKB" */
 struct message_beacon_frame {
 	uint32_t magic;
-	uint32_t crc32c; /* of the whole, with this field 0 */
+	uint32_t crc32c;  /* of the whole, with this field 0 */
 	uint16_t version; /* WIRE_VERSION */
 	uint8_t reserved[6];
 	struct message_beacon beacon;

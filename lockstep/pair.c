@@ -29,9 +29,10 @@ static const uint16_t successors[PAIR_ROLE_COUNT] = {
 const char *pair_role_name(enum pair_role role)
 {
 	static const char *const names[PAIR_ROLE_COUNT] = {
-		[PAIR_WAITING] = "waiting", [PAIR_ALONE] = "going alone",     [PAIR_SIMPLEX] = "simplex",
-		[PAIR_TARGET] = "joining",  [PAIR_LEADER] = "duplex-leader", [PAIR_FOLLOWER] = "duplex-follower",
-		[PAIR_STOPPED] = "stopped", [PAIR_REFUSED] = "failed",
+		[PAIR_WAITING] = "waiting",	 [PAIR_ALONE] = "going alone",
+		[PAIR_SIMPLEX] = "simplex",	 [PAIR_TARGET] = "joining",
+		[PAIR_LEADER] = "duplex-leader", [PAIR_FOLLOWER] = "duplex-follower",
+		[PAIR_STOPPED] = "stopped",	 [PAIR_REFUSED] = "failed",
 	};
 
 	return names[role];
@@ -67,8 +68,9 @@ static void persist(struct pair *pair, uint64_t generation, enum pair_durable_st
 {
 	ASSERT(!pair->persisting);
 	ASSERT(generation >= pair->durable.generation);
-	pair->wanted =
-		(struct pair_durable){ .generation = generation, .state = (uint8_t)state, .was_leader = was_leader };
+	pair->wanted = (struct pair_durable){ .generation = generation,
+					      .state = (uint8_t)state,
+					      .was_leader = was_leader };
 	pair->persisting = true;
 	pair_action_add(pair, PAIR_ACTION_PERSIST)->durable = pair->wanted;
 }
@@ -123,7 +125,8 @@ static bool log_is_drained(struct pair *pair)
 	if (pair->role != PAIR_FOLLOWER)
 		return true;
 	pair_pump_log(pair);
-	return pair->channel.receivers[WIRE_STREAM_LOG].received == pair->channel.receivers[WIRE_STREAM_LOG].consumed &&
+	return pair->channel.receivers[WIRE_STREAM_LOG].received ==
+		       pair->channel.receivers[WIRE_STREAM_LOG].consumed &&
 	       follower_is_at_end(&pair->follower);
 }
 
@@ -183,18 +186,18 @@ static void leave_join(struct pair *pair, const char *reason)
 
 static bool peer_runs(const struct pair *pair)
 {
-	return pair->peer.role == PAIR_SIMPLEX || pair->peer.role == PAIR_ALONE || pair->peer.role == PAIR_LEADER;
+	return pair->peer.role == PAIR_SIMPLEX || pair->peer.role == PAIR_ALONE ||
+	       pair->peer.role == PAIR_LEADER;
 }
 
 /* Is the state right for copying our guest to the peer? Then begin. */
 static void join_step(struct pair *pair)
 {
-	const struct message_join_begin begin = {
-		.bulk_base = pair->channel.senders[WIRE_STREAM_BULK].written
-	};
+	const struct message_join_begin begin = { .bulk_base =
+							  pair->channel.senders[WIRE_STREAM_BULK].written };
 
-	if (pair->role != PAIR_SIMPLEX || pair->copying || pair->persisting || !pair->peer_known || peer_runs(pair) ||
-	    channel_good_links(&pair->channel) == 0)
+	if (pair->role != PAIR_SIMPLEX || pair->copying || pair->persisting || !pair->peer_known ||
+	    peer_runs(pair) || channel_good_links(&pair->channel) == 0)
 		return;
 	if (!pair->config.identity.step_counter_exact || !pair->peer.step_counter_exact)
 		return; /* simplex is all that is possible; status tells */
@@ -225,8 +228,8 @@ static void target_is_durable(struct pair *pair)
 		leave_join(pair, "join failed: no room for words");
 		return;
 	}
-	follower_init(&pair->follower, pair->follower_buffer, pair->follower_buffer_size, &pair->join_end.position,
-		      pair->join_end.time_ns);
+	follower_init(&pair->follower, pair->follower_buffer, pair->follower_buffer_size,
+		      &pair->join_end.position, pair->join_end.time_ns);
 	pair->time_ns = pair->join_end.time_ns;
 	pair->joins++;
 	pair_change_role(pair, PAIR_FOLLOWER, "joined");
@@ -307,8 +310,9 @@ static uint64_t rank_of_state(uint8_t state)
 static bool is_ours_to_start(const struct pair *pair)
 {
 	const struct message_identity *peer = &pair->peer;
-	bool preferred = pair->config.preferred == pair->config.self ||
-			 (pair->config.preferred == ARBITER_SERVER_NONE && pair->config.self == ARBITER_SERVER_A);
+	bool preferred =
+		pair->config.preferred == pair->config.self ||
+		(pair->config.preferred == ARBITER_SERVER_NONE && pair->config.self == ARBITER_SERVER_A);
 
 	if (pair->durable.generation != peer->generation)
 		return pair->durable.generation > peer->generation;
@@ -324,8 +328,8 @@ static bool is_ours_to_start(const struct pair *pair)
 /* Both went on alone from the same duplex: each has seen what the other has not. */
 static bool both_went_alone(const struct pair *pair)
 {
-	return pair->durable.generation == pair->peer.generation && pair->durable.state == PAIR_DURABLE_ALONE &&
-	       pair->peer.durable == PAIR_DURABLE_ALONE;
+	return pair->durable.generation == pair->peer.generation &&
+	       pair->durable.state == PAIR_DURABLE_ALONE && pair->peer.durable == PAIR_DURABLE_ALONE;
 }
 
 static void meet(struct pair *pair)
@@ -343,7 +347,8 @@ static void meet(struct pair *pair)
 		return;
 	}
 	pair->override_alone = false; /* seen: the administrator's word has served */
-	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && !peer_runs(pair) && is_ours_to_start(pair))
+	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && !peer_runs(pair) &&
+	    is_ours_to_start(pair))
 		go_alone(pair, "met the peer; ours is the newest state");
 }
 
@@ -353,7 +358,8 @@ static void begin_target(struct pair *pair, const struct message_join_begin *beg
 
 	if (pair->role == PAIR_TARGET) /* the source began anew */
 		leave_join(pair, "the source began anew");
-	if ((pair->role != PAIR_WAITING && pair->role != PAIR_STOPPED) || pair->going_alone || pair->persisting) {
+	if ((pair->role != PAIR_WAITING && pair->role != PAIR_STOPPED) || pair->going_alone ||
+	    pair->persisting) {
 		pair->protocol_faults++;
 		return;
 	}
@@ -447,8 +453,9 @@ static void pump_control(struct pair *pair)
 		uint8_t message[MESSAGE_SIZE_MAX];
 		int64_t whole;
 
-		pair->control_size += channel_read(&pair->channel, WIRE_STREAM_CONTROL, pair->control + pair->control_size,
-						   sizeof(pair->control) - pair->control_size);
+		pair->control_size +=
+			channel_read(&pair->channel, WIRE_STREAM_CONTROL, pair->control + pair->control_size,
+				     sizeof(pair->control) - pair->control_size);
 		whole = message_check(pair->control, pair->control_size, false);
 		if (whole == 0)
 			return;
@@ -472,13 +479,13 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 	switch (pair->role) {
 	case PAIR_LEADER:
 	case PAIR_FOLLOWER:
-		/* Before it restarted it may have gone on without us; then it has been seen outside, and we are old. */
+		/* Before it restarted it may have gone on without us; it was seen outside then, and we are old. */
 		if (pair->going_alone)
 			break;
 		if (peer->generation > pair->durable.generation)
 			stop(pair, "the peer has gone on without us, and restarted");
 		else
-			go_alone(pair, "the peer has restarted"); /* and then connect, when it says hello again */
+			go_alone(pair, "the peer has restarted"); /* connects when it says hello again */
 		break;
 	case PAIR_TARGET:
 		leave_join(pair, "the source has restarted");
@@ -561,9 +568,9 @@ void pair_start_alone(struct pair *pair)
 
 static struct arbiter_facts facts_of(const struct message_identity *identity, bool is_leader)
 {
-	return (struct arbiter_facts){
-		.hardware_faults = identity->hardware_faults != 0, .disks_current = true, .is_leader = is_leader
-	};
+	return (struct arbiter_facts){ .hardware_faults = identity->hardware_faults != 0,
+				       .disks_current = true,
+				       .is_leader = is_leader };
 }
 
 /* LEADER or FOLLOWER, and the peer is not simply alive. */
@@ -579,7 +586,8 @@ static void arbitrate(struct pair *pair, enum detector_verdict verdict)
 	struct arbiter_decision decision;
 
 	question.facts[pair->config.self] = facts_of(&pair->config.identity, pair->role == PAIR_LEADER);
-	question.facts[ARBITER_SERVER_B - pair->config.self] = facts_of(&pair->peer, pair->role != PAIR_LEADER);
+	question.facts[ARBITER_SERVER_B - pair->config.self] =
+		facts_of(&pair->peer, pair->role != PAIR_LEADER);
 	decision = arbiter_decide(&question);
 	if (decision.answer == ARBITER_GO_ON)
 		go_alone(pair, decision.reason);
@@ -672,9 +680,11 @@ static bool is_asking(const struct pair *pair)
 uint64_t pair_next_deadline_ns(const struct pair *pair)
 {
 	uint64_t beacon_ns = is_asking(pair) ? pair->config.ask_beacon_ns : pair->config.beacon_ns;
-	uint64_t deadline_ns = min_u64(channel_next_deadline_ns(&pair->channel), pair->beacon_sent_ns + beacon_ns);
+	uint64_t deadline_ns =
+		min_u64(channel_next_deadline_ns(&pair->channel), pair->beacon_sent_ns + beacon_ns);
 
-	if (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER || pair->role == PAIR_TARGET || pair->copying)
+	if (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER || pair->role == PAIR_TARGET ||
+	    pair->copying)
 		deadline_ns = min_u64(deadline_ns, detector_next_deadline_ns(&pair->detector));
 	if (pair->role == PAIR_FOLLOWER)
 		deadline_ns = min_u64(deadline_ns, pair->progress_sent_ns + pair->config.progress_ns);

@@ -63,32 +63,32 @@ struct pair_durable {
 };
 
 struct pair_config {
-	struct channel_config channel;	 /* `incarnation`: low 16 bits 0, counted by the pair */
+	struct channel_config channel; /* `incarnation`: low 16 bits 0, counted by the pair */
 	struct detector_config detector;
-	uint32_t paths;			 /* bit of each path there is: 0 cs1, 1 cs2, then the others */
+	uint32_t paths; /* bit of each path there is: 0 cs1, 1 cs2, then the others */
 	enum arbiter_server self;
-	enum arbiter_server preferred;	 /* NONE: the leader */
+	enum arbiter_server preferred;	  /* NONE: the leader */
 	struct message_identity identity; /* what must be equal; the rest is filled in */
-	uint64_t wait_for_peer_ns;	 /* at boot */
-	uint64_t beacon_ns;		 /* between beacons, and far less while asking */
+	uint64_t wait_for_peer_ns;	  /* at boot */
+	uint64_t beacon_ns;		  /* between beacons, and far less while asking */
 	uint64_t ask_beacon_ns;
-	uint64_t progress_ns;		 /* between words of where the follower is */
-	uint64_t lag_max_ns;		 /* virtual time that the follower may be behind before the leader yields */
+	uint64_t progress_ns; /* between words of where the follower is */
+	uint64_t lag_max_ns;  /* virtual time that the follower may be behind before the leader yields */
 };
 
 enum pair_action_kind {
-	PAIR_ACTION_ROLE = 1,	 /* the role changed: `from`, `to`, `reason`: an event */
-	PAIR_ACTION_PERSIST,	 /* write `durable`, then call pair_persisted() */
-	PAIR_ACTION_GUEST_BOOT,	 /* start the guest from its disks */
-	PAIR_ACTION_GUEST_RESUME, /* the guest in memory goes on, alone from here */
-	PAIR_ACTION_GUEST_FREEZE, /* it stands still; its memory stays */
+	PAIR_ACTION_ROLE = 1,	   /* the role changed: `from`, `to`, `reason`: an event */
+	PAIR_ACTION_PERSIST,	   /* write `durable`, then call pair_persisted() */
+	PAIR_ACTION_GUEST_BOOT,	   /* start the guest from its disks */
+	PAIR_ACTION_GUEST_RESUME,  /* the guest in memory goes on, alone from here */
+	PAIR_ACTION_GUEST_FREEZE,  /* it stands still; its memory stays */
 	PAIR_ACTION_GUEST_DISCARD, /* it will not be needed */
-	PAIR_ACTION_JOIN_COPY,	 /* send the guest: pair_join_put, then pair_join_end */
-	PAIR_ACTION_JOIN_ABORT,	 /* the copying is off; the guest goes on */
-	PAIR_ACTION_JOIN_TAKE,	 /* one message of the peer's guest: `message`, `size`, good until the next take */
-	PAIR_ACTION_JOIN_LOAD,	 /* that was all: load it, compare `digest`, then pair_join_loaded() */
-	PAIR_ACTION_TAKE_OVER,	 /* announce the guest's addresses; frames not known to be sent are to be sent */
-	PAIR_ACTION_RELEASED,	 /* FOLLOWER: outputs up to `number` have left: forget our copies */
+	PAIR_ACTION_JOIN_COPY,	   /* send the guest: pair_join_put, then pair_join_end */
+	PAIR_ACTION_JOIN_ABORT,	   /* the copying is off; the guest goes on */
+	PAIR_ACTION_JOIN_TAKE,	   /* one message of its guest: `message`, `size`, good until the next take */
+	PAIR_ACTION_JOIN_LOAD,	   /* that was all: load it, compare `digest`, then pair_join_loaded() */
+	PAIR_ACTION_TAKE_OVER,	   /* announce the guest's addresses; send frames not known to be sent */
+	PAIR_ACTION_RELEASED,	   /* FOLLOWER: outputs up to `number` have left: forget our copies */
 };
 
 struct pair_action {
@@ -114,8 +114,8 @@ struct pair {
 	uint64_t role_since_ns;
 	struct pair_durable durable; /* on disk */
 	struct pair_durable wanted;  /* being written; equal to `durable`: nothing is */
-	bool persisting;	    /* a PERSIST action is not answered yet */
-	bool has_guest; /* in memory */
+	bool persisting;	     /* a PERSIST action is not answered yet */
+	bool has_guest;		     /* in memory */
 	bool override_alone;
 
 	struct channel channel;
@@ -129,19 +129,19 @@ struct pair {
 	const char *going_alone_reason;
 
 	struct leader leader;
-	uint64_t log_base;	/* offset in the log stream where our log begins */
-	bool peer_ready;	/* LEADER: the follower has loaded the guest */
-	uint64_t peer_time_ns;	/* LEADER: where the follower is, in virtual time */
-	bool copying;		/* SIMPLEX: JOIN_COPY is under way */
+	uint64_t log_base;     /* offset in the log stream where our log begins */
+	bool peer_ready;       /* LEADER: the follower has loaded the guest */
+	uint64_t peer_time_ns; /* LEADER: where the follower is, in virtual time */
+	bool copying;	       /* SIMPLEX: JOIN_COPY is under way */
 
 	struct follower follower;
 	uint8_t *follower_buffer;
 	uint64_t follower_buffer_size;
-	bool join_ended;	/* TARGET: JOIN_END has come, `join_end` is it */
+	bool join_ended; /* TARGET: JOIN_END has come, `join_end` is it */
 	struct message_join_end join_end;
 	uint64_t progress_sent_ns;
-	uint64_t time_ns;	/* guest's virtual time, as last told */
-	uint64_t exits;		/* guest's exits, as last told */
+	uint64_t time_ns; /* guest's virtual time, as last told */
+	uint64_t exits;	  /* guest's exits, as last told */
 
 	uint64_t beacon_sent_ns;
 	uint64_t now_ns;
@@ -187,7 +187,7 @@ void pair_station(struct pair *pair, uint32_t path, uint64_t asked_ns);
 void pair_beacon(struct pair *pair, uint32_t path, uint64_t now_ns, const struct message_beacon *beacon);
 /* The last PERSIST is on disk. */
 void pair_persisted(struct pair *pair);
-/* Console command `start alone`: the administrator knows that the peer does not run. Clears itself when it is seen. */
+/* Console command `start alone`: the administrator knows that the peer does not run. Ends when it is seen. */
 void pair_start_alone(struct pair *pair);
 
 /* ---- actions ---- */
@@ -224,7 +224,7 @@ void pair_checked(struct pair *pair, const struct record *record, uint64_t diges
 
 /* Stamp for an output made now. */
 uint64_t pair_stamp(const struct pair *pair);
-/* May an output with this stamp leave? The follower's never: it keeps its copies until it hears RELEASED or takes over. */
+/* May an output with this stamp leave? The follower keeps its own until it hears RELEASED or takes over. */
 bool pair_may_release(const struct pair *pair, uint64_t stamp);
 /* Outputs up to `number`, counted from the guest's power-on, have left. */
 void pair_released(struct pair *pair, uint64_t number);
@@ -232,9 +232,9 @@ void pair_released(struct pair *pair, uint64_t number);
 /* ---- joining ---- */
 
 /* SIMPLEX, after JOIN_COPY: puts a bulk message; false: no room now, try again after pair_transmit. */
-bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size, const uint8_t *data,
-		   uint32_t size);
-/* The guest stands still here, all of it has been put. False: no room now. The guest may run on afterwards. */
+bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size,
+		   const uint8_t *data, uint32_t size);
+/* The guest stands still here, all of it has been put. False: no room now. It may run on afterwards. */
 bool pair_join_end(struct pair *pair, const struct position *position, uint64_t time_ns, uint64_t digest);
 /* TARGET, after JOIN_LOAD: the guest is loaded and its digest was right, or not. */
 void pair_join_loaded(struct pair *pair, bool right);

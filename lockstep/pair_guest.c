@@ -47,13 +47,14 @@ void pair_send_identity(struct pair *pair)
 	pair_send(pair, MESSAGE_IDENTITY, &identity, sizeof(identity));
 }
 
-bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size, const uint8_t *data,
-		   uint32_t size)
+bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size,
+		   const uint8_t *data, uint32_t size)
 {
 	const struct message_header header = { .type = (uint8_t)type, .size = fixed_size + size };
 
 	ASSERT(size <= MESSAGE_DATA_MAX);
-	if (!pair->copying || channel_write_room(&pair->channel, WIRE_STREAM_BULK) < sizeof(header) + header.size)
+	if (!pair->copying ||
+	    channel_write_room(&pair->channel, WIRE_STREAM_BULK) < sizeof(header) + header.size)
 		return false;
 	channel_write(&pair->channel, WIRE_STREAM_BULK, (const uint8_t *)&header, sizeof(header));
 	channel_write(&pair->channel, WIRE_STREAM_BULK, fixed, fixed_size);
@@ -153,7 +154,8 @@ void pair_pump_log(struct pair *pair)
 		struct channel_receiver *log = &pair->channel.receivers[WIRE_STREAM_LOG];
 		uint64_t skip = pair->join_end.log_base - min_u64(pair->join_end.log_base, log->consumed);
 		uint64_t room = skip ? skip : follower_room(&pair->follower);
-		uint64_t size = channel_read(&pair->channel, WIRE_STREAM_LOG, bytes, min_u64(room, sizeof(bytes)));
+		uint64_t size =
+			channel_read(&pair->channel, WIRE_STREAM_LOG, bytes, min_u64(room, sizeof(bytes)));
 
 		if (size == 0)
 			return;
@@ -255,7 +257,8 @@ uint64_t pair_input(struct pair *pair, const struct position *position, uint64_t
 	ASSERT(pair_decides(pair));
 	pair->time_ns = max_u64(pair->time_ns, local_ns);
 	if (pair->role == PAIR_LEADER)
-		put_log(pair, bytes, leader_input(&pair->leader, position, pair->time_ns, input, data, size, bytes));
+		put_log(pair, bytes,
+			leader_input(&pair->leader, position, pair->time_ns, input, data, size, bytes));
 	return pair->time_ns;
 }
 

@@ -13,7 +13,7 @@
 
 TRACE_FILE("lockstep", TRACE_INFO);
 
-#define VARINT_SIZE_MAX	  10
+#define VARINT_SIZE_MAX 10
 #define INPUT_FIELD_COUNT 5
 
 /* Bytes that are being decoded. */
@@ -154,8 +154,9 @@ static uint64_t get_time(struct record_codec *codec, struct reader *reader)
 
 static uint8_t *put_input(struct record_codec *codec, uint8_t *at, const struct record *record)
 {
-	const uint32_t fields[INPUT_FIELD_COUNT] = { record->input.kind, record->input.index, record->input.request,
-						     record->input.status, record->input.value };
+	const uint32_t fields[INPUT_FIELD_COUNT] = { record->input.kind, record->input.index,
+						     record->input.request, record->input.status,
+						     record->input.value };
 
 	at = put_position(codec, at, &record->position);
 	at = put_time(codec, at, record->time_ns);

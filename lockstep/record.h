@@ -46,8 +46,8 @@ struct record {
 	uint64_t time_ns;	  /* VALUE, INPUT: virtual time */
 	uint64_t digest;	  /* CHECK; CONTROL: its argument */
 	struct record_input input;
-	uint32_t size;		  /* INPUT: bytes at `data`; at most RECORD_DATA_MAX */
-	const uint8_t *data;	  /* decoding: in the buffer that was decoded from */
+	uint32_t size;	     /* INPUT: bytes at `data`; at most RECORD_DATA_MAX */
+	const uint8_t *data; /* decoding: in the buffer that was decoded from */
 };
 
 #define RECORD_DATA_MAX (256 * KIB)
@@ -67,7 +67,8 @@ struct record_codec {
  * RECORD_HEADER_MAX + size. Positions and time never go back: our own leader made
  * them (ASSERT).
  */
-uint64_t record_encode(struct record_codec *codec, const struct record *record, uint8_t *bytes, uint64_t room);
+uint64_t record_encode(struct record_codec *codec, const struct record *record, uint8_t *bytes,
+		       uint64_t room);
 
 /*
  * Decodes one record. Returns the bytes taken, 0 when `size` ends inside the

@@ -10,11 +10,11 @@
 
 #include "include/bits.h"
 
-#define WIRE_ETHERTYPE 0x88b5 /* IEEE 802: local experimental 1 */
-#define WIRE_MAGIC     UINT32_C(0x454b4f59) /* "YOKE" */
-#define WIRE_VERSION   1
+#define WIRE_ETHERTYPE 0x88b5		/* IEEE 802: local experimental 1 */
+#define WIRE_MAGIC UINT32_C(0x454b4f59) /* "YOKE" */
+#define WIRE_VERSION 1
 
-#define WIRE_LINK_COUNT	  2 /* cs1, cs2 */
+#define WIRE_LINK_COUNT 2 /* cs1, cs2 */
 #define WIRE_STREAM_COUNT 3
 
 /* The identity of a pair that a server speaks of which has none yet (pairing.h). */
@@ -38,23 +38,24 @@ enum wire_kind {
 struct wire_header {
 	uint32_t magic;
 	uint16_t version;
-	uint8_t kind;  /* enum wire_kind */
+	uint8_t kind; /* enum wire_kind */
 	uint8_t flags;
-	uint32_t crc32c; /* of the frame from `magic`, with this field 0 */
-	uint8_t link;	 /* the sender's number of this link: crossed cables show */
-	uint8_t stream;	 /* enum wire_stream, where size > 0 */
-	uint16_t size;	 /* bytes of payload */
-	uint64_t pair;	 /* identity of the pair */
-	uint64_t sender;    /* incarnation of the sender: new at each start */
-	uint64_t receiver;  /* incarnation the sender believes to talk to; 0 in HELLO */
-	uint64_t number;    /* of this packet on this link: 1, 2, 3 ... */
-	uint64_t ack;	    /* highest number received on this link, 0: none */
-	uint64_t ack_bits;  /* bit i: number ack - 1 - i was received too */
+	uint32_t crc32c;       /* of the frame from `magic`, with this field 0 */
+	uint8_t link;	       /* the sender's number of this link: crossed cables show */
+	uint8_t stream;	       /* enum wire_stream, where size > 0 */
+	uint16_t size;	       /* bytes of payload */
+	uint64_t pair;	       /* identity of the pair */
+	uint64_t sender;       /* incarnation of the sender: new at each start */
+	uint64_t receiver;     /* incarnation the sender believes to talk to; 0 in HELLO */
+	uint64_t number;       /* of this packet on this link: 1, 2, 3 ... */
+	uint64_t ack;	       /* highest number received on this link, 0: none */
+	uint64_t ack_bits;     /* bit i: number ack - 1 - i was received too */
 	uint32_t ack_delay_us; /* how long `ack` has been held back */
 	uint32_t reserved;
 	uint64_t received[WIRE_STREAM_COUNT]; /* bytes of each stream received without a gap */
-	uint64_t limit[WIRE_STREAM_COUNT];    /* bytes of each stream there is room for; HELLO, [0]: 0 server a, 1 b */
-	uint64_t offset;		      /* of the payload in its stream; HELLO: the sender's generation */
+	/* Bytes of each stream there is room for; HELLO, [0]: 0 server a, 1 b. */
+	uint64_t limit[WIRE_STREAM_COUNT];
+	uint64_t offset; /* of the payload in its stream; HELLO: the sender's generation */
 };
 
 BUILD_ASSERT(sizeof(struct wire_header) == 128);
@@ -67,12 +68,12 @@ BUILD_ASSERT(offsetof(struct wire_header, offset) == 120);
 
 enum wire_fault {
 	WIRE_GOOD,
-	WIRE_SHORT,	   /* shorter than its header, or than the header says */
+	WIRE_SHORT, /* shorter than its header, or than the header says */
 	WIRE_MAGIC_WRONG,
 	WIRE_CHECKSUM,
 	WIRE_VERSION_WRONG,
-	WIRE_STRANGER,	   /* another pair */
-	WIRE_FIELD,	   /* a field outside its range */
+	WIRE_STRANGER, /* another pair */
+	WIRE_FIELD,    /* a field outside its range */
 	WIRE_FAULT_COUNT,
 };
 

@@ -59,13 +59,13 @@ enum machine_virtio_kind {
 
 struct machine_virtio_blk_state {
 	uint64_t under_way[MACHINE_VIRTQUEUE_SIZE_MAX / 64]; /* bit of each chain head handed out */
-	uint32_t generation; /* of the request numbers since the last reset */
-	uint32_t size_under_way; /* bytes of the reads and writes handed out */
-	uint16_t sectors[MACHINE_VIRTQUEUE_SIZE_MAX]; /* of each of them, by chain head */
+	uint32_t generation;				     /* of the request numbers since the last reset */
+	uint32_t size_under_way;			     /* bytes of the reads and writes handed out */
+	uint16_t sectors[MACHINE_VIRTQUEUE_SIZE_MAX];	     /* of each of them, by chain head */
 };
 
 struct machine_virtio_net_state {
-	uint64_t receive_dropped; /* frames that found no buffer */
+	uint64_t receive_dropped;  /* frames that found no buffer */
 	uint64_t transmit_dropped; /* frames too short or too long to be one */
 };
 
@@ -101,15 +101,15 @@ struct machine_virtio_device {
 
 struct machine_virtio {
 	uint32_t device_count;
-	uint8_t link_up[4]; /* of each network port: a cable, so no reset changes it */
-	uint32_t disk_generation; /* counts resets of disks, so that no answer to an older request fits a newer one */
+	uint8_t link_up[4];	  /* of each network port: a cable, so no reset changes it */
+	uint32_t disk_generation; /* counts resets of disks: no answer to an older request fits a newer one */
 	uint32_t reserved;
 	struct machine_virtio_device devices[MACHINE_VIRTIO_DEVICE_MAX];
 };
 
 /* ---- for machine.c and pci.c ---- */
 
-/* At power-on and reset, after machine_pci_init(): makes every device of the configuration and its PCI function. */
+/* At power-on and reset, after machine_pci_init(): makes each configured device and its PCI function. */
 void machine_virtio_init(struct machine *machine);
 
 /* The index of the device behind a PCI function; MACHINE_VIRTIO_DEVICE_MAX: none of ours. */
@@ -120,7 +120,7 @@ uint64_t machine_virtio_read(struct machine *machine, uint32_t index, uint32_t o
 void machine_virtio_write(struct machine *machine, const struct guest_memory *memory, uint32_t index,
 			  uint32_t offset, uint32_t size, uint64_t value);
 
-/* Frames, link changes, disk completions, console bytes and entropy. False: no input for a device that there is. */
+/* Frames, link changes, disk completions, console bytes, entropy. False: no input for a device that exists. */
 bool machine_virtio_input(struct machine *machine, const struct guest_memory *memory,
 			  const struct machine_input *input);
 
@@ -148,8 +148,8 @@ struct machine_virtio_ops {
 	int (*output_take)(struct machine *machine, struct machine_virtio_device *device,
 			   const struct guest_memory *memory, struct machine_output *output);
 	/* An input for this device: 0, or -EINVAL for a broken queue. */
-	int (*input)(struct machine *machine, struct machine_virtio_device *device, const struct guest_memory *memory,
-		     const struct machine_input *input);
+	int (*input)(struct machine *machine, struct machine_virtio_device *device,
+		     const struct guest_memory *memory, const struct machine_input *input);
 };
 
 #define MACHINE_VIRTIO_CONFIGURATION_MAX 64
@@ -172,7 +172,7 @@ static inline bool machine_virtio_has(const struct machine_virtio_device *device
 int machine_virtio_finish(struct machine *machine, struct machine_virtio_device *device,
 			  const struct guest_memory *memory, uint32_t queue, uint16_t head, uint32_t written);
 
-/* Shows the driver the chains given back by machine_virtqueue_put() and interrupts it if it wants that. 0 or -EINVAL. */
+/* Shows the driver what machine_virtqueue_put() gave back, and interrupts it if it wants that. 0 or -EINVAL. */
 int machine_virtio_publish(struct machine *machine, struct machine_virtio_device *device,
 			   const struct guest_memory *memory, uint32_t queue);
 

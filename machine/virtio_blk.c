@@ -22,54 +22,54 @@
 #include "machine/machine.h"
 
 #define QUEUE_REQUEST 0
-#define QUEUE_SIZE    MACHINE_DISK_REQUEST_MAX
+#define QUEUE_SIZE MACHINE_DISK_REQUEST_MAX
 
-#define F_SIZE_MAX     BIT(1)
-#define F_SEGMENT_MAX  BIT(2)
-#define F_READ_ONLY    BIT(5)
-#define F_BLOCK_SIZE   BIT(6)
-#define F_FLUSH	       BIT(9)
-#define F_DISCARD      BIT(13)
+#define F_SIZE_MAX BIT(1)
+#define F_SEGMENT_MAX BIT(2)
+#define F_READ_ONLY BIT(5)
+#define F_BLOCK_SIZE BIT(6)
+#define F_FLUSH BIT(9)
+#define F_DISCARD BIT(13)
 #define F_WRITE_ZEROES BIT(14)
 
 /* 5.2.4: the configuration structure. */
-#define CONFIGURATION_CAPACITY		 0
-#define CONFIGURATION_SIZE_MAX		 8
-#define CONFIGURATION_SEGMENT_MAX	 12
-#define CONFIGURATION_BLOCK_SIZE	 20
-#define CONFIGURATION_DISCARD_SECTORS	 36
-#define CONFIGURATION_DISCARD_SEGMENTS	 40
-#define CONFIGURATION_DISCARD_ALIGNMENT	 44
-#define CONFIGURATION_ZEROES_SECTORS	 48
-#define CONFIGURATION_ZEROES_SEGMENTS	 52
-#define CONFIGURATION_ZEROES_MAY_UNMAP	 56
-#define CONFIGURATION_SIZE		 60
+#define CONFIGURATION_CAPACITY 0
+#define CONFIGURATION_SIZE_MAX 8
+#define CONFIGURATION_SEGMENT_MAX 12
+#define CONFIGURATION_BLOCK_SIZE 20
+#define CONFIGURATION_DISCARD_SECTORS 36
+#define CONFIGURATION_DISCARD_SEGMENTS 40
+#define CONFIGURATION_DISCARD_ALIGNMENT 44
+#define CONFIGURATION_ZEROES_SECTORS 48
+#define CONFIGURATION_ZEROES_SEGMENTS 52
+#define CONFIGURATION_ZEROES_MAY_UNMAP 56
+#define CONFIGURATION_SIZE 60
 
 /* 5.2.6: request header and types. */
-#define HEADER_SIZE   16
-#define HEADER_TYPE   0
+#define HEADER_SIZE 16
+#define HEADER_TYPE 0
 #define HEADER_SECTOR 8
-#define TYPE_READ	  0
-#define TYPE_WRITE	  1
-#define TYPE_FLUSH	  4
-#define TYPE_GET_ID	  8
-#define TYPE_DISCARD	  11
+#define TYPE_READ 0
+#define TYPE_WRITE 1
+#define TYPE_FLUSH 4
+#define TYPE_GET_ID 8
+#define TYPE_DISCARD 11
 #define TYPE_WRITE_ZEROES 13
 
-#define STATUS_OK	   UINT8_C(0)
-#define STATUS_ERROR	   UINT8_C(1)
+#define STATUS_OK UINT8_C(0)
+#define STATUS_ERROR UINT8_C(1)
 #define STATUS_UNSUPPORTED UINT8_C(2)
 
 /* 5.2.6: the one range of a discard or write-zeroes. */
-#define RANGE_SIZE   16
+#define RANGE_SIZE 16
 #define RANGE_SECTOR 0
-#define RANGE_COUNT  8
-#define RANGE_FLAGS  12
-#define RANGE_UNMAP  BIT(0)
+#define RANGE_COUNT 8
+#define RANGE_FLAGS 12
+#define RANGE_UNMAP BIT(0)
 
 /* A request's number: generation, then the chain's head. */
-#define REQUEST_HEAD_BITS	8
-#define REQUEST_HEAD_MASK	((UINT32_C(1) << REQUEST_HEAD_BITS) - 1)
+#define REQUEST_HEAD_BITS 8
+#define REQUEST_HEAD_MASK ((UINT32_C(1) << REQUEST_HEAD_BITS) - 1)
 #define REQUEST_GENERATION_MASK (UINT32_MAX >> REQUEST_HEAD_BITS)
 BUILD_ASSERT(QUEUE_SIZE <= 1 << REQUEST_HEAD_BITS);
 
@@ -78,10 +78,10 @@ BUILD_ASSERT(QUEUE_SIZE <= 1 << REQUEST_HEAD_BITS);
  * A transfer of MACHINE_DISK_TRANSFER_MAX in segments of at most a page: what
  * drivers make of these two limits never exceeds the transfer.
  */
-#define SEGMENT_SIZE_MAX  4096
+#define SEGMENT_SIZE_MAX 4096
 #define RANGE_SECTORS_MAX (UINT32_C(4) << 20) /* 2 GiB a discard */
 
-BUILD_ASSERT(MACHINE_DISK_SEGMENT_MAX * SEGMENT_SIZE_MAX == MACHINE_DISK_TRANSFER_MAX);
+BUILD_ASSERT(MACHINE_DISK_SEGMENT_MAX *SEGMENT_SIZE_MAX == MACHINE_DISK_TRANSFER_MAX);
 BUILD_ASSERT(MACHINE_DISK_SEGMENT_MAX + 2 <= MACHINE_VIRTQUEUE_SEGMENT_MAX);
 BUILD_ASSERT(QUEUE_SIZE <= MACHINE_VIRTQUEUE_SIZE_MAX);
 
@@ -129,11 +129,13 @@ static uint32_t blk_configuration(const struct machine *machine, const struct ma
 	return CONFIGURATION_SIZE;
 }
 
-static int finish(struct machine *machine, struct machine_virtio_device *device, const struct guest_memory *memory,
-		  const struct machine_virtqueue_chain *chain, uint8_t status, uint64_t data_size)
+static int finish(struct machine *machine, struct machine_virtio_device *device,
+		  const struct guest_memory *memory, const struct machine_virtqueue_chain *chain,
+		  uint8_t status, uint64_t data_size)
 {
 	machine_virtqueue_write(chain, memory, chain->writable_size - 1, &status, 1);
-	return machine_virtio_finish(machine, device, memory, QUEUE_REQUEST, chain->head, (uint32_t)data_size + 1);
+	return machine_virtio_finish(machine, device, memory, QUEUE_REQUEST, chain->head,
+				     (uint32_t)data_size + 1);
 }
 
 /* Bytes of data between header and status. */
@@ -142,7 +144,7 @@ static uint64_t data_size(const struct request *request, bool is_read)
 	return is_read ? request->chain.writable_size - 1 : request->chain.readable_size - HEADER_SIZE;
 }
 
-/* The guest's memory of a read or write, header and status cut off. False: more pieces than an output holds. */
+/* Guest memory of a read or write, without header and status. False: more pieces than an output holds. */
 static bool collect_segments(const struct request *request, bool is_read, struct machine_disk_request *disk)
 {
 	const struct machine_virtqueue_chain *chain = &request->chain;
@@ -161,17 +163,17 @@ static bool collect_segments(const struct request *request, bool is_read, struct
 			continue;
 		if (disk->segment_count == MACHINE_DISK_SEGMENT_MAX)
 			return false;
-		disk->segments[disk->segment_count++] = (struct machine_disk_segment){
-			.gpa = chain->segments[i].gpa + offset, .size = (uint32_t)size
-		};
+		disk->segments[disk->segment_count++] =
+			(struct machine_disk_segment){ .gpa = chain->segments[i].gpa + offset,
+						       .size = (uint32_t)size };
 		left -= size;
 	}
 	return true;
 }
 
 /* Turns a read or write into an output; the status that refuses it otherwise. */
-static uint8_t transfer_prepare(const struct machine_disk_config *config, const struct request *request, bool is_read,
-				struct machine_disk_request *disk)
+static uint8_t transfer_prepare(const struct machine_disk_config *config, const struct request *request,
+				bool is_read, struct machine_disk_request *disk)
 {
 	uint64_t size = data_size(request, is_read);
 
@@ -194,7 +196,8 @@ static uint8_t range_prepare(const struct machine_disk_config *config, const str
 	uint32_t flags;
 
 	if (request->chain.readable_size != HEADER_SIZE + RANGE_SIZE ||
-	    machine_virtqueue_read(&request->chain, memory, HEADER_SIZE, range, sizeof(range)) != sizeof(range))
+	    machine_virtqueue_read(&request->chain, memory, HEADER_SIZE, range, sizeof(range)) !=
+		    sizeof(range))
 		return STATUS_ERROR;
 	disk->sector = load_le64(range + RANGE_SECTOR);
 	disk->sector_count = load_le32(range + RANGE_COUNT);
@@ -245,8 +248,8 @@ static int request_read(const struct guest_memory *memory, struct request *reque
 }
 
 /* Answered from the configuration, without going outside. */
-static int identify(struct machine *machine, struct machine_virtio_device *device, const struct guest_memory *memory,
-		    const struct request *request)
+static int identify(struct machine *machine, struct machine_virtio_device *device,
+		    const struct guest_memory *memory, const struct request *request)
 {
 	uint64_t size = min_u64(MACHINE_SERIAL_SIZE, request->chain.writable_size - 1);
 
@@ -260,7 +263,8 @@ static bool is_under_way(const struct machine_virtio_device *device, uint32_t he
 }
 
 /* A request has gone outside: remembers what it takes there. */
-static void begin(struct machine_virtio_device *device, uint32_t head, const struct machine_disk_request *disk)
+static void begin(struct machine_virtio_device *device, uint32_t head,
+		  const struct machine_disk_request *disk)
 {
 	bool is_transfer = disk->operation == MACHINE_DISK_READ || disk->operation == MACHINE_DISK_WRITE;
 
@@ -302,7 +306,8 @@ static int blk_output_take(struct machine *machine, struct machine_virtio_device
 			status = request_prepare(disk_of(machine, device), &request, memory, &output->disk);
 			if (status == STATUS_OK) {
 				begin(device, request.chain.head, &output->disk);
-				output->disk.request = device->blk.generation << REQUEST_HEAD_BITS | request.chain.head;
+				output->disk.request =
+					device->blk.generation << REQUEST_HEAD_BITS | request.chain.head;
 				output->kind = MACHINE_OUTPUT_DISK;
 				output->index = device->unit;
 				output->size = 0;
@@ -328,8 +333,8 @@ static uint8_t status_of(uint32_t machine_status)
 	}
 }
 
-static int blk_input(struct machine *machine, struct machine_virtio_device *device, const struct guest_memory *memory,
-		     const struct machine_input *input)
+static int blk_input(struct machine *machine, struct machine_virtio_device *device,
+		     const struct guest_memory *memory, const struct machine_input *input)
 {
 	struct machine_virtqueue_chain chain;
 	uint16_t head = input->request & REQUEST_HEAD_MASK;

@@ -6,9 +6,9 @@
 
 #include "machine/machine.h"
 
-#define QUEUE_RECEIVE  0
+#define QUEUE_RECEIVE 0
 #define QUEUE_TRANSMIT 1
-#define QUEUE_SIZE     64
+#define QUEUE_SIZE 64
 
 #define OUTPUT_SIZE_MAX (4 * KIB) /* of one chain; longer ones lose their end */
 
@@ -25,8 +25,8 @@ static void console_reset(struct machine *machine, struct machine_virtio_device 
 	(void)device;
 }
 
-static uint32_t console_configuration(const struct machine *machine, const struct machine_virtio_device *device,
-				      uint8_t *bytes)
+static uint32_t console_configuration(const struct machine *machine,
+				      const struct machine_virtio_device *device, uint8_t *bytes)
 {
 	(void)machine;
 	(void)device;
@@ -48,7 +48,8 @@ static int console_output_take(struct machine *machine, struct machine_virtio_de
 			return taken;
 		output->kind = MACHINE_OUTPUT_VIRTIO_CONSOLE;
 		output->index = device->unit;
-		output->size = (uint32_t)machine_virtqueue_read(&chain, memory, 0, output->data, OUTPUT_SIZE_MAX);
+		output->size =
+			(uint32_t)machine_virtqueue_read(&chain, memory, 0, output->data, OUTPUT_SIZE_MAX);
 		if (machine_virtio_finish(machine, device, memory, QUEUE_TRANSMIT, chain.head, 0))
 			return -EINVAL;
 		if (output->size)
@@ -73,7 +74,8 @@ static int console_input(struct machine *machine, struct machine_virtio_device *
 
 		if (taken <= 0)
 			return taken;
-		piece = (uint32_t)machine_virtqueue_write(&chain, memory, 0, input->data + done, input->size - done);
+		piece = (uint32_t)machine_virtqueue_write(&chain, memory, 0, input->data + done,
+							  input->size - done);
 		if (piece == 0)
 			return -EINVAL; /* a receive buffer without room */
 		done += piece;

@@ -12,18 +12,18 @@
 #include "include/byte_order.h"
 #include "machine/machine.h"
 
-#define QUEUE_RECEIVE  0
+#define QUEUE_RECEIVE 0
 #define QUEUE_TRANSMIT 1
-#define QUEUE_SIZE     256
+#define QUEUE_SIZE 256
 
-#define F_MAC	     BIT(5)
-#define F_MERGE      BIT(15) /* a frame may fill several receive chains */
-#define F_STATUS     BIT(16)
+#define F_MAC BIT(5)
+#define F_MERGE BIT(15) /* a frame may fill several receive chains */
+#define F_STATUS BIT(16)
 #define STATUS_LINK_UP UINT16_C(1)
 
 /* 5.1.6: before each frame, in both directions. */
-#define HEADER_SIZE	     12
-#define HEADER_BUFFER_COUNT  10
+#define HEADER_SIZE 12
+#define HEADER_BUFFER_COUNT 10
 
 #define FRAME_SIZE_MIN 14
 #define FRAME_SIZE_MAX 9018 /* jumbo, with one VLAN tag */
@@ -68,8 +68,11 @@ static int net_output_take(struct machine *machine, struct machine_virtio_device
 		if (size >= FRAME_SIZE_MIN && size <= FRAME_SIZE_MAX) {
 			output->kind = MACHINE_OUTPUT_FRAME;
 			output->index = device->unit;
-			output->size = (uint32_t)machine_virtqueue_read(&chain, memory, HEADER_SIZE, output->data, size);
-			return machine_virtio_finish(machine, device, memory, QUEUE_TRANSMIT, chain.head, 0) ? -EINVAL : 1;
+			output->size = (uint32_t)machine_virtqueue_read(&chain, memory, HEADER_SIZE,
+									output->data, size);
+			return machine_virtio_finish(machine, device, memory, QUEUE_TRANSMIT, chain.head, 0)
+				       ? -EINVAL
+				       : 1;
 		}
 		device->net.transmit_dropped++;
 		if (machine_virtio_finish(machine, device, memory, QUEUE_TRANSMIT, chain.head, 0))
@@ -82,8 +85,8 @@ static int net_output_take(struct machine *machine, struct machine_virtio_device
  * Fills receive chains with header and frame. With F_MERGE as many as it needs;
  * the first one's header tells their number, so it is written last.
  */
-static int net_receive(struct machine *machine, struct machine_virtio_device *device, const struct guest_memory *memory,
-		       const uint8_t *frame, uint32_t size)
+static int net_receive(struct machine *machine, struct machine_virtio_device *device,
+		       const struct guest_memory *memory, const uint8_t *frame, uint32_t size)
 {
 	struct machine_virtqueue *queue = &device->queues[QUEUE_RECEIVE];
 	const struct machine_virtqueue before = *queue;
@@ -101,7 +104,7 @@ static int net_receive(struct machine *machine, struct machine_virtio_device *de
 		if (taken < 0)
 			return taken;
 		if (taken == 0 || (buffer_count == 1 && !machine_virtio_has(device, F_MERGE))) {
-			/* No room for all of it: nothing was published yet, so take it all back; the frame is lost. */
+			/* No room for all of it: nothing was published yet, take it all back; the frame is lost. */
 			queue->available_seen = before.available_seen;
 			queue->used_written = before.used_written;
 			device->net.receive_dropped++;
@@ -122,8 +125,8 @@ static int net_receive(struct machine *machine, struct machine_virtio_device *de
 	return machine_virtio_publish(machine, device, memory, QUEUE_RECEIVE);
 }
 
-static int net_input(struct machine *machine, struct machine_virtio_device *device, const struct guest_memory *memory,
-		     const struct machine_input *input)
+static int net_input(struct machine *machine, struct machine_virtio_device *device,
+		     const struct guest_memory *memory, const struct machine_input *input)
 {
 	if (input->kind == MACHINE_INPUT_LINK) {
 		uint8_t *link_up = &machine->virtio.link_up[device->unit];

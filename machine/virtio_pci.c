@@ -18,14 +18,14 @@ TRACE_FILE("machine", TRACE_INFO);
 
 #define VENDOR_VIRTIO 0x1af4
 
-#define REGION_COMMON	     0x0000
-#define REGION_INTERRUPT     0x1000
-#define REGION_DEVICE	     0x2000
-#define REGION_NOTIFY	     0x3000
-#define REGION_MSIX_TABLE    0x4000
-#define REGION_MSIX_PENDING  0x5000
-#define REGION_SIZE	     0x1000
-#define NOTIFY_MULTIPLIER    4
+#define REGION_COMMON 0x0000
+#define REGION_INTERRUPT 0x1000
+#define REGION_DEVICE 0x2000
+#define REGION_NOTIFY 0x3000
+#define REGION_MSIX_TABLE 0x4000
+#define REGION_MSIX_PENDING 0x5000
+#define REGION_SIZE 0x1000
+#define NOTIFY_MULTIPLIER 4
 
 /* 4.1.4: types of the vendor capability. */
 #define CAPABILITY_VENDOR 0x09
@@ -36,23 +36,23 @@ TRACE_FILE("machine", TRACE_INFO);
 
 /* 4.1.4.3: the common configuration structure. */
 #define COMMON_DEVICE_FEATURE_SELECT 0x00
-#define COMMON_DEVICE_FEATURE	     0x04
+#define COMMON_DEVICE_FEATURE 0x04
 #define COMMON_DRIVER_FEATURE_SELECT 0x08
-#define COMMON_DRIVER_FEATURE	     0x0c
-#define COMMON_MSIX_CONFIG	     0x10
-#define COMMON_NUM_QUEUES	     0x12
-#define COMMON_DEVICE_STATUS	     0x14
-#define COMMON_CONFIG_GENERATION     0x15
-#define COMMON_QUEUE_SELECT	     0x16
-#define COMMON_QUEUE_SIZE	     0x18
-#define COMMON_QUEUE_MSIX_VECTOR     0x1a
-#define COMMON_QUEUE_ENABLE	     0x1c
-#define COMMON_QUEUE_NOTIFY_OFF	     0x1e
-#define COMMON_QUEUE_DESC	     0x20
-#define COMMON_QUEUE_DRIVER	     0x28
-#define COMMON_QUEUE_DEVICE	     0x30
+#define COMMON_DRIVER_FEATURE 0x0c
+#define COMMON_MSIX_CONFIG 0x10
+#define COMMON_NUM_QUEUES 0x12
+#define COMMON_DEVICE_STATUS 0x14
+#define COMMON_CONFIG_GENERATION 0x15
+#define COMMON_QUEUE_SELECT 0x16
+#define COMMON_QUEUE_SIZE 0x18
+#define COMMON_QUEUE_MSIX_VECTOR 0x1a
+#define COMMON_QUEUE_ENABLE 0x1c
+#define COMMON_QUEUE_NOTIFY_OFF 0x1e
+#define COMMON_QUEUE_DESC 0x20
+#define COMMON_QUEUE_DRIVER 0x28
+#define COMMON_QUEUE_DEVICE 0x30
 
-#define INTERRUPT_QUEUE		UINT8_C(1)
+#define INTERRUPT_QUEUE UINT8_C(1)
 #define INTERRUPT_CONFIGURATION UINT8_C(2)
 
 static const struct machine_virtio_ops *const kinds[MACHINE_VIRTIO_KIND_COUNT] = {
@@ -69,7 +69,8 @@ static const struct machine_virtio_ops *ops_of(const struct machine_virtio_devic
 
 /* ---- set-up ---- */
 
-static void capability_add(struct machine *machine, uint32_t function, uint8_t type, uint32_t offset, uint32_t extra)
+static void capability_add(struct machine *machine, uint32_t function, uint8_t type, uint32_t offset,
+			   uint32_t extra)
 {
 	uint8_t body[18] = { 0 };
 	uint32_t size = type == CAPABILITY_NOTIFY ? 20 : 16; /* with the id and next bytes */
@@ -163,7 +164,8 @@ uint32_t machine_virtio_find(const struct machine *machine, uint32_t function)
 
 /* ---- interrupts ---- */
 
-static void interrupt(struct machine *machine, struct machine_virtio_device *device, uint8_t cause, uint16_t vector)
+static void interrupt(struct machine *machine, struct machine_virtio_device *device, uint8_t cause,
+		      uint16_t vector)
 {
 	if (machine_pci_msix_enabled(machine, device->function)) {
 		if (vector != MACHINE_VIRTQUEUE_NO_VECTOR)
@@ -202,7 +204,8 @@ void machine_virtio_configuration_changed(struct machine *machine, struct machin
 /* 2.1.2: the driver broke the rules; the device waits for its reset. */
 static void device_break(struct machine *machine, struct machine_virtio_device *device, const char *what)
 {
-	trace(TRACE_WARNING, "guest: %s %u: %s: device needs reset", ops_of(device)->name, device->unit, what);
+	trace(TRACE_WARNING, "guest: %s %u: %s: device needs reset", ops_of(device)->name, device->unit,
+	      what);
 	device->faults++;
 	device->status |= MACHINE_VIRTIO_STATUS_NEEDS_RESET;
 	for (uint32_t queue = 0; queue < device->queue_count; queue++)
@@ -269,15 +272,15 @@ static uint64_t common_read(struct machine *machine, struct machine_virtio_devic
 	case COMMON_DEVICE_FEATURE_SELECT:
 		return device->device_features_selected;
 	case COMMON_DEVICE_FEATURE:
-		return device->device_features_selected > 1 ?
-			       0 :
-			       offered_features(machine, device) >> (32 * device->device_features_selected);
+		return device->device_features_selected > 1
+			       ? 0
+			       : offered_features(machine, device) >> (32 * device->device_features_selected);
 	case COMMON_DRIVER_FEATURE_SELECT:
 		return device->driver_features_selected;
 	case COMMON_DRIVER_FEATURE:
-		return device->driver_features_selected > 1 ?
-			       0 :
-			       device->driver_features >> (32 * device->driver_features_selected);
+		return device->driver_features_selected > 1
+			       ? 0
+			       : device->driver_features >> (32 * device->driver_features_selected);
 	case COMMON_MSIX_CONFIG:
 		return device->configuration_vector;
 	case COMMON_NUM_QUEUES:
@@ -317,7 +320,8 @@ static void status_write(struct machine *machine, struct machine_virtio_device *
 		return;
 	}
 	/* 3.1.1 step 5: FEATURES_OK stays clear when the driver wants what was not offered, or legacy. */
-	if ((value & MACHINE_VIRTIO_STATUS_FEATURES_OK) && !(device->status & MACHINE_VIRTIO_STATUS_FEATURES_OK) &&
+	if ((value & MACHINE_VIRTIO_STATUS_FEATURES_OK) &&
+	    !(device->status & MACHINE_VIRTIO_STATUS_FEATURES_OK) &&
 	    ((device->driver_features & ~offered_features(machine, device)) ||
 	     !machine_virtio_has(device, MACHINE_VIRTIO_F_VERSION_1)))
 		value &= (uint8_t)~MACHINE_VIRTIO_STATUS_FEATURES_OK;
@@ -346,7 +350,8 @@ static void address_write(uint64_t *address, uint32_t size, uint64_t value, bool
 }
 
 static void queue_field_write(struct machine *machine, struct machine_virtio_device *device,
-			      const struct guest_memory *memory, uint32_t offset, uint32_t size, uint64_t value)
+			      const struct guest_memory *memory, uint32_t offset, uint32_t size,
+			      uint64_t value)
 {
 	struct machine_virtqueue *queue = selected_queue(device);
 
@@ -422,8 +427,8 @@ static uint64_t interrupt_status_read(struct machine *machine, struct machine_vi
 	return value;
 }
 
-static uint64_t configuration_read(struct machine *machine, const struct machine_virtio_device *device, uint32_t offset,
-				   uint32_t size)
+static uint64_t configuration_read(struct machine *machine, const struct machine_virtio_device *device,
+				   uint32_t offset, uint32_t size)
 {
 	uint8_t bytes[MACHINE_VIRTIO_CONFIGURATION_MAX] = { 0 };
 	uint32_t length = ops_of(device)->configuration(machine, device, bytes);
@@ -452,7 +457,8 @@ uint64_t machine_virtio_read(struct machine *machine, uint32_t index, uint32_t o
 
 static void notify(struct machine *machine, struct machine_virtio_device *device, uint32_t queue)
 {
-	if (queue < device->queue_count && device->queues[queue].enabled && machine_virtio_is_live(machine, device))
+	if (queue < device->queue_count && device->queues[queue].enabled &&
+	    machine_virtio_is_live(machine, device))
 		device->queues[queue].notified = 1;
 }
 
@@ -475,7 +481,8 @@ void machine_virtio_write(struct machine *machine, const struct guest_memory *me
 
 /* ---- inputs and outputs ---- */
 
-static struct machine_virtio_device *device_of_input(struct machine *machine, const struct machine_input *input)
+static struct machine_virtio_device *device_of_input(struct machine *machine,
+						     const struct machine_input *input)
 {
 	static const struct {
 		uint32_t input_kind;
@@ -531,7 +538,7 @@ bool machine_virtio_output_take(struct machine *machine, const struct guest_memo
 		if (!has_notified_queue(device))
 			continue;
 		if (!machine_virtio_is_live(machine, device)) {
-			/* Bus mastering went away between the bell and now: the bell is lost, as on hardware. */
+			/* Bus mastering went away since the bell: the bell is lost, as on hardware. */
 			for (uint32_t queue = 0; queue < device->queue_count; queue++)
 				device->queues[queue].notified = 0;
 			continue;

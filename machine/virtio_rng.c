@@ -12,7 +12,7 @@
 #include "machine/machine.h"
 
 #define QUEUE_REQUEST 0
-#define QUEUE_SIZE    16
+#define QUEUE_SIZE 16
 
 static uint64_t rng_features(const struct machine *machine, const struct machine_virtio_device *device)
 {
@@ -63,8 +63,8 @@ static int rng_output_take(struct machine *machine, struct machine_virtio_device
 	return 1;
 }
 
-static int rng_input(struct machine *machine, struct machine_virtio_device *device, const struct guest_memory *memory,
-		     const struct machine_input *input)
+static int rng_input(struct machine *machine, struct machine_virtio_device *device,
+		     const struct guest_memory *memory, const struct machine_input *input)
 {
 	struct machine_virtqueue *queue = &device->queues[QUEUE_REQUEST];
 	struct machine_virtqueue_chain chain;

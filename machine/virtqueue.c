@@ -19,18 +19,18 @@ struct descriptor {
 };
 BUILD_ASSERT(sizeof(struct descriptor) == 16);
 
-#define DESCRIPTOR_NEXT	    UINT16_C(1)
-#define DESCRIPTOR_WRITE    UINT16_C(2)
+#define DESCRIPTOR_NEXT UINT16_C(1)
+#define DESCRIPTOR_WRITE UINT16_C(2)
 #define DESCRIPTOR_INDIRECT UINT16_C(4)
 
 /* 2.6.6 and 2.6.8: flags, index, ring of `size` entries, event index. */
-#define DRIVER_FLAGS	     0
-#define DRIVER_INDEX	     2
-#define DRIVER_RING	     4
-#define DRIVER_NO_INTERRUPT  UINT16_C(1)
-#define DEVICE_INDEX	     2
-#define DEVICE_RING	     4
-#define DEVICE_ENTRY_SIZE    8
+#define DRIVER_FLAGS 0
+#define DRIVER_INDEX 2
+#define DRIVER_RING 4
+#define DRIVER_NO_INTERRUPT UINT16_C(1)
+#define DEVICE_INDEX 2
+#define DEVICE_RING 4
+#define DEVICE_ENTRY_SIZE 8
 
 static uint64_t driver_area_size(const struct machine_virtqueue *queue)
 {
@@ -88,13 +88,14 @@ static int chain_add(struct machine_virtqueue_chain *chain, const struct guest_m
 		chain->readable_count++;
 		chain->readable_size += descriptor->size;
 	}
-	chain->segments[count] = (struct machine_virtqueue_segment){ .gpa = descriptor->gpa, .size = descriptor->size };
+	chain->segments[count] =
+		(struct machine_virtqueue_segment){ .gpa = descriptor->gpa, .size = descriptor->size };
 	return 0;
 }
 
 /* Walks a table of `count` descriptors from `index`; a loop ends at `count` steps. */
-static int chain_walk(struct machine_virtqueue_chain *chain, const struct guest_memory *memory, const uint8_t *table,
-		      uint32_t count, uint32_t index)
+static int chain_walk(struct machine_virtqueue_chain *chain, const struct guest_memory *memory,
+		      const uint8_t *table, uint32_t count, uint32_t index)
 {
 	for (uint32_t step = 0; step < count; step++) {
 		struct descriptor descriptor;
@@ -104,7 +105,7 @@ static int chain_walk(struct machine_virtqueue_chain *chain, const struct guest_
 			return trace_error(-EINVAL);
 		memcpy(&descriptor, table + 16 * (uint64_t)index, sizeof(descriptor));
 		if (descriptor.flags & DESCRIPTOR_INDIRECT)
-			return trace_error(-EINVAL); /* inside a table or behind other descriptors: 2.6.5.3.1 */
+			return trace_error(-EINVAL); /* in a table or behind others: 2.6.5.3.1 */
 		error = chain_add(chain, memory, &descriptor);
 		if (error)
 			return error;
@@ -161,12 +162,14 @@ int machine_virtqueue_take(struct machine_virtqueue *queue, const struct guest_m
 	if (waiting == 0) {
 		/* 2.6.7.2: ring for the very next one. Nothing runs between this store and the guest. */
 		if (queue->event_index)
-			store_le16(device + DEVICE_RING + DEVICE_ENTRY_SIZE * (uint64_t)queue->size, queue->available_seen);
+			store_le16(device + DEVICE_RING + DEVICE_ENTRY_SIZE * (uint64_t)queue->size,
+				   queue->available_seen);
 		queue->notified = 0;
 		return 0;
 	}
 	queue->available_seen++;
-	if (machine_virtqueue_chain_read(queue, memory, load_le16(driver + DRIVER_RING + 2 * (uint64_t)slot), chain))
+	if (machine_virtqueue_chain_read(queue, memory, load_le16(driver + DRIVER_RING + 2 * (uint64_t)slot),
+					 chain))
 		return -EINVAL;
 	return 1;
 }
@@ -179,7 +182,8 @@ int machine_virtqueue_put(struct machine_virtqueue *queue, const struct guest_me
 
 	if (!device)
 		return trace_error(-EINVAL);
-	entry = device + DEVICE_RING + DEVICE_ENTRY_SIZE * (uint64_t)(queue->used_written & (queue->size - 1));
+	entry = device + DEVICE_RING +
+		DEVICE_ENTRY_SIZE * (uint64_t)(queue->used_written & (queue->size - 1));
 	store_le32(entry, head);
 	store_le32(entry + 4, written);
 	queue->used_written++;
@@ -214,8 +218,8 @@ bool machine_virtqueue_wants_interrupt(struct machine_virtqueue *queue, const st
 
 /* Copies between `bytes` and segments [first, first + count), `offset` bytes into them. */
 static uint64_t segments_copy(const struct machine_virtqueue_segment *segments, uint32_t count,
-			      const struct guest_memory *memory, uint64_t offset, uint8_t *bytes, uint64_t size,
-			      bool into_guest)
+			      const struct guest_memory *memory, uint64_t offset, uint8_t *bytes,
+			      uint64_t size, bool into_guest)
 {
 	uint64_t copied = 0;
 
@@ -241,14 +245,15 @@ static uint64_t segments_copy(const struct machine_virtqueue_segment *segments, 
 	return copied;
 }
 
-uint64_t machine_virtqueue_read(const struct machine_virtqueue_chain *chain, const struct guest_memory *memory,
-				uint64_t offset, void *to, uint64_t size)
+uint64_t machine_virtqueue_read(const struct machine_virtqueue_chain *chain,
+				const struct guest_memory *memory, uint64_t offset, void *to, uint64_t size)
 {
 	return segments_copy(chain->segments, chain->readable_count, memory, offset, to, size, false);
 }
 
-uint64_t machine_virtqueue_write(const struct machine_virtqueue_chain *chain, const struct guest_memory *memory,
-				 uint64_t offset, const void *from, uint64_t size)
+uint64_t machine_virtqueue_write(const struct machine_virtqueue_chain *chain,
+				 const struct guest_memory *memory, uint64_t offset, const void *from,
+				 uint64_t size)
 {
 	/* into_guest only reads `from`; the cast spares a twin of segments_copy. */
 	return segments_copy(chain->segments + chain->readable_count, chain->writable_count, memory, offset,

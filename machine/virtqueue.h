@@ -12,7 +12,7 @@
 #include "machine/guest_memory.h"
 
 #define MACHINE_VIRTQUEUE_SIZE_MAX 256
-#define MACHINE_VIRTQUEUE_SEGMENT_MAX 68 /* of one chain: a disk transfer with its header and status, some more */
+#define MACHINE_VIRTQUEUE_SEGMENT_MAX 68 /* of one chain: a disk transfer and some more */
 #define MACHINE_VIRTQUEUE_NO_VECTOR UINT16_C(0xffff)
 
 struct machine_virtqueue {
@@ -26,8 +26,8 @@ struct machine_virtqueue {
 	uint16_t used_written;	  /* free-running: chains given back */
 	uint16_t used_signalled;  /* used_written when the driver was last interrupted */
 	uint8_t enabled;
-	uint8_t notified;	  /* the driver rang; not all is taken yet */
-	uint8_t event_index;	  /* VIRTIO_F_EVENT_IDX was negotiated */
+	uint8_t notified;    /* the driver rang; not all is taken yet */
+	uint8_t event_index; /* VIRTIO_F_EVENT_IDX was negotiated */
 	uint8_t reserved;
 };
 
@@ -43,13 +43,14 @@ struct machine_virtqueue_chain {
 	uint32_t writable_count;
 	uint64_t readable_size; /* bytes */
 	uint64_t writable_size;
-	struct machine_virtqueue_segment segments[MACHINE_VIRTQUEUE_SEGMENT_MAX]; /* readable, then writable */
+	/* Readable, then writable. */
+	struct machine_virtqueue_segment segments[MACHINE_VIRTQUEUE_SEGMENT_MAX];
 };
 
 /* To power-on: not enabled, `size_max` offered. */
 void machine_virtqueue_reset(struct machine_virtqueue *queue, uint16_t size_max);
 
-/* Are the three areas aligned as section 2.6 demands and all guest memory? Asked when the driver enables the queue. */
+/* Are the three areas aligned (section 2.6) and all guest memory? Asked when the driver enables the queue. */
 bool machine_virtqueue_check(const struct machine_virtqueue *queue, const struct guest_memory *memory);
 
 /* Takes the next chain: 1, 0 when there is none, -EINVAL for one that is broken. */
@@ -76,9 +77,10 @@ bool machine_virtqueue_wants_interrupt(struct machine_virtqueue *queue, const st
  * Copies out of the readable, or into the writable part, `offset` bytes into it.
  * Returns the bytes copied, less than `size` when the part is shorter.
  */
-uint64_t machine_virtqueue_read(const struct machine_virtqueue_chain *chain, const struct guest_memory *memory,
-				uint64_t offset, void *to, uint64_t size);
-uint64_t machine_virtqueue_write(const struct machine_virtqueue_chain *chain, const struct guest_memory *memory,
-				 uint64_t offset, const void *from, uint64_t size);
+uint64_t machine_virtqueue_read(const struct machine_virtqueue_chain *chain,
+				const struct guest_memory *memory, uint64_t offset, void *to, uint64_t size);
+uint64_t machine_virtqueue_write(const struct machine_virtqueue_chain *chain,
+				 const struct guest_memory *memory, uint64_t offset, const void *from,
+				 uint64_t size);
 
 #endif

@@ -131,7 +131,7 @@ struct config {
 		char initrd[CONFIG_FILE_NAME_SIZE]; /* "": none */
 		char command_line[CONFIG_COMMAND_LINE_SIZE];
 		uint8_t mac[CONFIG_MAC_SIZE]; /* of its first port; the others count up from it */
-		uint64_t watchdog_ns;	 /* 0: no watchdog device */
+		uint64_t watchdog_ns;	      /* 0: no watchdog device */
 		uint32_t failure_policy; /* enum config_failure_policy: after a triple fault or a watchdog's
 					    bite */
 	} guest;

@@ -329,7 +329,7 @@ bool remirror_step(struct remirror *remirror, struct mirror_set *set)
 		return true;
 	}
 	if (remirror->phase == REMIRROR_TURNING) {
-		/* Only what is being written is left, and what began meanwhile: from now on the intents say so. */
+		/* Only what is being written is left, and what began meanwhile: the intents say so now. */
 		region_map_merge(&set->intent.map, &set->dirty);
 		if (!is_durable_in_intents(set))
 			return false;

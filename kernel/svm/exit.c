@@ -83,14 +83,16 @@ static inline const struct svm_instruction *fetch_instruction(struct vcpu *vcpu)
 }
 
 /* The guest's code is no longer what just exited (it changed its page tables without INVLPG): #UD is fair. */
-static __attribute__((noinline)) void exit_undecodable(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+static __attribute__((noinline)) void exit_undecodable(struct vcpu *vcpu, const struct svm_vmcb *vmcb,
+						       struct vcpu_exit *exit)
 {
 	trace(TRACE_DEBUG, "exit %#lx at rip %#lx: instruction not readable or not known", vmcb->exit_code,
 	      vcpu->state.rip);
 	exit->kind = VCPU_EXIT_UNDEFINED;
 }
 
-static inline __attribute__((always_inline)) void exit_plain(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit, uint32_t kind)
+static inline __attribute__((always_inline)) void exit_plain(struct vcpu *vcpu, const struct svm_vmcb *vmcb,
+							     struct vcpu_exit *exit, uint32_t kind)
 {
 	const struct svm_instruction *instruction = fetch_instruction(vcpu);
 
@@ -109,7 +111,8 @@ static void exit_tsc(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu
 	exit->kind = VCPU_EXIT_TSC;
 	exit->instruction_size = instruction->size;
 	exit->tsc.is_rdtscp = is_rdtscp;
-	if (!instruction->size || !instruction->is_two_byte || !(is_rdtscp || instruction->opcode == OPCODE_RDTSC))
+	if (!instruction->size || !instruction->is_two_byte ||
+	    !(is_rdtscp || instruction->opcode == OPCODE_RDTSC))
 		exit_undecodable(vcpu, vmcb, exit);
 }
 
@@ -207,8 +210,9 @@ static void exit_invalid(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 
 /* Exits of which only the instruction's size has to be found out. */
 static const uint8_t plain_kinds[] = {
-	[SVM_EXIT_CPUID] = VCPU_EXIT_CPUID, [SVM_EXIT_RDPMC] = VCPU_EXIT_RDPMC,	 [SVM_EXIT_HLT] = VCPU_EXIT_HLT,
-	[SVM_EXIT_INVD] = VCPU_EXIT_CACHE,  [SVM_EXIT_WBINVD] = VCPU_EXIT_CACHE, [SVM_EXIT_VMMCALL] = VCPU_EXIT_HYPERCALL,
+	[SVM_EXIT_CPUID] = VCPU_EXIT_CPUID,  [SVM_EXIT_RDPMC] = VCPU_EXIT_RDPMC,
+	[SVM_EXIT_HLT] = VCPU_EXIT_HLT,	     [SVM_EXIT_INVD] = VCPU_EXIT_CACHE,
+	[SVM_EXIT_WBINVD] = VCPU_EXIT_CACHE, [SVM_EXIT_VMMCALL] = VCPU_EXIT_HYPERCALL,
 };
 
 void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_exit *exit)

@@ -12,10 +12,17 @@
 static bool is_legacy_prefix(uint8_t byte)
 {
 	switch (byte) {
-	case 0x26: case 0x2e: case 0x36: case 0x3e: /* ES CS SS DS */
-	case 0x64: case 0x65:			    /* FS GS */
-	case 0x66: case 0x67:			    /* operand, address size */
-	case 0xf0: case 0xf2: case 0xf3:	    /* LOCK REPNE REP */
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e: /* ES CS SS DS */
+	case 0x64:
+	case 0x65: /* FS GS */
+	case 0x66:
+	case 0x67: /* operand, address size */
+	case 0xf0:
+	case 0xf2:
+	case 0xf3: /* LOCK REPNE REP */
 		return true;
 	default:
 		return false;

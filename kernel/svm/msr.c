@@ -20,9 +20,9 @@
 static const uint32_t range_first[] = { 0x00000000, 0xc0000000, 0xc0010000 };
 
 static const uint32_t passed_through[] = {
-	0x174, 0x175, 0x176,			    /* SYSENTER CS, ESP, EIP */
+	0x174,	    0x175,	0x176,			/* SYSENTER CS, ESP, EIP */
 	0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084, /* STAR LSTAR CSTAR SFMASK */
-	0xc0000100, 0xc0000101, 0xc0000102,	    /* FS base, GS base, kernel GS base */
+	0xc0000100, 0xc0000101, 0xc0000102,		/* FS base, GS base, kernel GS base */
 };
 
 static void allow(uint8_t *bitmap, uint32_t msr)
@@ -31,7 +31,7 @@ static void allow(uint8_t *bitmap, uint32_t msr)
 		uint32_t index = msr - range_first[range];
 
 		if (msr >= range_first[range] && index < RANGE_MSR_COUNT)
-			bitmap[range * RANGE_BYTES + index / 4] &= (uint8_t)~(3u << (index % 4 * 2));
+			bitmap[range * RANGE_BYTES + index / 4] &= (uint8_t) ~(3u << (index % 4 * 2));
 	}
 }
 

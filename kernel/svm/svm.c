@@ -58,12 +58,12 @@ static const char *svm_unusable(void)
 
 static void set_intercepts(void)
 {
-	vmcb->intercept_cr = SVM_INTERCEPT_CR_WRITE(0) | SVM_INTERCEPT_CR_WRITE(4) | SVM_INTERCEPT_CR_WRITE(8) |
-			     SVM_INTERCEPT_CR_READ(4);
-	vmcb->intercept1 = SVM_INTERCEPT1_INTR | SVM_INTERCEPT1_NMI | SVM_INTERCEPT1_INIT | SVM_INTERCEPT1_RDTSC |
-			   SVM_INTERCEPT1_RDPMC | SVM_INTERCEPT1_CPUID | SVM_INTERCEPT1_INVD | SVM_INTERCEPT1_HLT |
-			   SVM_INTERCEPT1_INVLPGA | SVM_INTERCEPT1_PORT | SVM_INTERCEPT1_MSR |
-			   SVM_INTERCEPT1_SHUTDOWN;
+	vmcb->intercept_cr = SVM_INTERCEPT_CR_WRITE(0) | SVM_INTERCEPT_CR_WRITE(4) |
+			     SVM_INTERCEPT_CR_WRITE(8) | SVM_INTERCEPT_CR_READ(4);
+	vmcb->intercept1 = SVM_INTERCEPT1_INTR | SVM_INTERCEPT1_NMI | SVM_INTERCEPT1_INIT |
+			   SVM_INTERCEPT1_RDTSC | SVM_INTERCEPT1_RDPMC | SVM_INTERCEPT1_CPUID |
+			   SVM_INTERCEPT1_INVD | SVM_INTERCEPT1_HLT | SVM_INTERCEPT1_INVLPGA |
+			   SVM_INTERCEPT1_PORT | SVM_INTERCEPT1_MSR | SVM_INTERCEPT1_SHUTDOWN;
 	vmcb->intercept2 = SVM_INTERCEPT2_VMRUN | SVM_INTERCEPT2_VMMCALL | SVM_INTERCEPT2_VMLOAD |
 			   SVM_INTERCEPT2_VMSAVE | SVM_INTERCEPT2_STGI | SVM_INTERCEPT2_CLGI |
 			   SVM_INTERCEPT2_SKINIT | SVM_INTERCEPT2_RDTSCP | SVM_INTERCEPT2_WBINVD |
@@ -86,9 +86,10 @@ static int svm_init(struct vcpu *vcpu)
 	cpu_write_cr4(cpu_read_cr4() | CR4_MACHINE_CHECK);
 
 	vmcb = pages_pointer(guest);
-	run_frame = (struct svm_run){
-		.gpr = vcpu->state.gpr, .vmcb_physical = guest, .host_vmcb_physical = host, .timer = vcpu->timer
-	};
+	run_frame = (struct svm_run){ .gpr = vcpu->state.gpr,
+				      .vmcb_physical = guest,
+				      .host_vmcb_physical = host,
+				      .timer = vcpu->timer };
 	set_intercepts();
 	vmcb->port_bitmap_physical = svm_port_bitmap_physical();
 	vmcb->msr_bitmap_physical = svm_msr_bitmap_physical();
@@ -107,16 +108,18 @@ static int svm_init(struct vcpu *vcpu)
 /* VMCB segment attributes are packed; ours have the same form. */
 static void segment_save(struct vcpu_segment *to, const struct svm_segment *from)
 {
-	*to = (struct vcpu_segment){
-		.base = from->base, .limit = from->limit, .selector = from->selector, .attributes = from->attributes
-	};
+	*to = (struct vcpu_segment){ .base = from->base,
+				     .limit = from->limit,
+				     .selector = from->selector,
+				     .attributes = from->attributes };
 }
 
 static void segment_load(struct svm_segment *to, const struct vcpu_segment *from)
 {
-	*to = (struct svm_segment){
-		.base = from->base, .limit = from->limit, .selector = from->selector, .attributes = from->attributes
-	};
+	*to = (struct svm_segment){ .base = from->base,
+				    .limit = from->limit,
+				    .selector = from->selector,
+				    .attributes = from->attributes };
 }
 
 static void svm_save(struct vcpu *vcpu)
@@ -208,7 +211,9 @@ static uint64_t event_word(const struct vcpu_event *event)
 	ASSERT(event->kind == VCPU_EVENT_NMI || event->kind == VCPU_EVENT_EXCEPTION ||
 	       event->kind == VCPU_EVENT_SOFTWARE_INTERRUPT);
 	return SVM_EVENT_VALID | event->vector | (uint64_t)types[event->kind] << SVM_EVENT_TYPE_SHIFT |
-	       (event->has_error_code ? SVM_EVENT_HAS_ERROR | (uint64_t)event->error_code << SVM_EVENT_ERROR_SHIFT : 0);
+	       (event->has_error_code
+			? SVM_EVENT_HAS_ERROR | (uint64_t)event->error_code << SVM_EVENT_ERROR_SHIFT
+			: 0);
 }
 
 static void before_run(struct vcpu *vcpu, uint32_t timer_count)
@@ -229,7 +234,8 @@ static void before_run(struct vcpu *vcpu, uint32_t timer_count)
 	vmcb->shadow = state->interrupt_shadow ? SVM_SHADOW : 0;
 	vmcb->interrupt = SVM_INTERRUPT_MASKING | (vcpu->task_priority & SVM_INTERRUPT_TPR_MASK);
 	if (vcpu->interrupt_offered)
-		vmcb->interrupt |= SVM_INTERRUPT_IRQ | SVM_INTERRUPT_PRIORITY_HIGHEST | SVM_INTERRUPT_IGNORE_TPR |
+		vmcb->interrupt |= SVM_INTERRUPT_IRQ | SVM_INTERRUPT_PRIORITY_HIGHEST |
+				   SVM_INTERRUPT_IGNORE_TPR |
 				   (uint64_t)vcpu->interrupt_vector << SVM_INTERRUPT_VECTOR_SHIFT;
 	if (vcpu->window_watched)
 		vmcb->intercept1 |= (uint32_t)SVM_INTERCEPT1_WINDOW;
@@ -237,7 +243,8 @@ static void before_run(struct vcpu *vcpu, uint32_t timer_count)
 		vmcb->intercept1 &= (uint32_t)~SVM_INTERCEPT1_WINDOW;
 	vmcb->tlb_control = 0;
 	if (flush_wanted)
-		vmcb->tlb_control = features & SVM_FEATURE_FLUSH_BY_ASID ? SVM_TLB_FLUSH_GUEST : SVM_TLB_FLUSH_ALL;
+		vmcb->tlb_control =
+			features & SVM_FEATURE_FLUSH_BY_ASID ? SVM_TLB_FLUSH_GUEST : SVM_TLB_FLUSH_ALL;
 	flush_wanted = false;
 	run_frame.timer_count = timer_count;
 }

@@ -121,7 +121,7 @@ enum svm_exit_code {
 #define SVM_PORT_IN BIT(0)
 #define SVM_PORT_STRING BIT(2)
 #define SVM_PORT_REPEATED BIT(3)
-#define SVM_PORT_SIZE(information) ((uint8_t)(((information) >> 4) & 7))	 /* 1, 2, 4 */
+#define SVM_PORT_SIZE(information) ((uint8_t)(((information) >> 4) & 7))	  /* 1, 2, 4 */
 #define SVM_PORT_ADDRESS_SIZE(information) ((uint8_t)(((information) >> 6) & 14)) /* 2, 4, 8 */
 #define SVM_PORT_NUMBER(information) ((uint16_t)((information) >> 16))
 

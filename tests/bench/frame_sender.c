@@ -39,8 +39,8 @@ int main(int argc, char **argv)
 		return 2;
 	part.iov_len = strtoul(argv[3], NULL, 10);
 	part.iov_base = frame = calloc(1, part.iov_len);
-	sscanf(argv[2], "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", frame, frame + 1, frame + 2, frame + 3, frame + 4,
-	       frame + 5);
+	sscanf(argv[2], "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", frame, frame + 1, frame + 2, frame + 3,
+	       frame + 4, frame + 5);
 	frame[6] = 2;
 	frame[12] = ETHERTYPE >> 8;
 	frame[13] = ETHERTYPE & 0xff;

@@ -201,12 +201,12 @@ static void show_statistics(void)
 	const struct net_statistics *s = &test.port->statistics;
 
 	test.port->ops->update_statistics(test.port);
-	console_printf("net: tx_frames %lu tx_bytes %lu tx_errors %lu tx_ring_full %lu\n", s->tx_frames, s->tx_bytes,
-		       s->tx_errors, s->tx_ring_full);
-	console_printf("net: rx_frames %lu rx_bytes %lu rx_errors %lu rx_filtered %lu rx_missed %lu\n", s->rx_frames,
-		       s->rx_bytes, s->rx_errors, s->rx_filtered, s->rx_missed);
-	console_printf("net: device_faults %lu resets %lu damaged %u out_of_order %u\n", s->device_faults, s->resets,
-		       test.damaged, test.out_of_order);
+	console_printf("net: tx_frames %lu tx_bytes %lu tx_errors %lu tx_ring_full %lu\n", s->tx_frames,
+		       s->tx_bytes, s->tx_errors, s->tx_ring_full);
+	console_printf("net: rx_frames %lu rx_bytes %lu rx_errors %lu rx_filtered %lu rx_missed %lu\n",
+		       s->rx_frames, s->rx_bytes, s->rx_errors, s->rx_filtered, s->rx_missed);
+	console_printf("net: device_faults %lu resets %lu damaged %u out_of_order %u\n", s->device_faults,
+		       s->resets, test.damaged, test.out_of_order);
 }
 
 static void step(void)
@@ -247,8 +247,9 @@ SELF_TEST(net_peer)
 		SELF_TEST_CHECK(!time_reached(deadline_ns));
 		keep_open();
 	}
-	console_printf("net: %s %02x:%02x:%02x:%02x:%02x:%02x serves\n", test.port->ops->name, test.port->mac[0],
-		       test.port->mac[1], test.port->mac[2], test.port->mac[3], test.port->mac[4], test.port->mac[5]);
+	console_printf("net: %s %02x:%02x:%02x:%02x:%02x:%02x serves\n", test.port->ops->name,
+		       test.port->mac[0], test.port->mac[1], test.port->mac[2], test.port->mac[3],
+		       test.port->mac[4], test.port->mac[5]);
 	while (!test.ended) {
 		SELF_TEST_CHECK(!time_reached(deadline_ns));
 		step();

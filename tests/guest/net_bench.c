@@ -27,8 +27,8 @@
 #include "kernel/time.h"
 
 #define BENCH_ETHERTYPE 0x88b5
-#define BATCH 32		 /* frames a doorbell */
-#define GATHER_US 50		 /* between two looks at the receive ring, as a main loop has */
+#define BATCH 32     /* frames a doorbell */
+#define GATHER_US 50 /* between two looks at the receive ring, as a main loop has */
 #define IDLE_MAX_NS (30 * NS_PER_S)
 
 struct bench {
@@ -67,7 +67,8 @@ static int transmit_copied(struct net_device *port, uint32_t size, uint32_t sequ
 	return port->ops->transmit(port, &piece, 1);
 }
 
-static int transmit_batch(struct net_device *port, const struct way *way, uint32_t size, uint32_t count, uint32_t *sent)
+static int transmit_batch(struct net_device *port, const struct way *way, uint32_t size, uint32_t count,
+			  uint32_t *sent)
 {
 	int status = 0;
 
@@ -155,14 +156,15 @@ static int bench_receive(struct net_device *port, uint32_t size, struct bench *b
 
 static void show(const char *direction, uint32_t size, const struct bench *bench)
 {
-	console_printf("net_bench: %s %u bytes: %u frames in %lu ns, busy %lu ns\n", direction, size, bench->frames,
-		       bench->elapsed_ns, bench->busy_ns);
+	console_printf("net_bench: %s %u bytes: %u frames in %lu ns, busy %lu ns\n", direction, size,
+		       bench->frames, bench->elapsed_ns, bench->busy_ns);
 	console_flush();
 }
 
 static int bench_size(struct net_device *port, uint32_t size, uint32_t frames, uint32_t rounds)
 {
-	static const struct way ways[] = { { "transmit", transmit_in_place }, { "transmit copied", transmit_copied } };
+	static const struct way ways[] = { { "transmit", transmit_in_place },
+					   { "transmit copied", transmit_copied } };
 
 	for (uint32_t i = 0; i < ARRAY_SIZE(ways) * rounds; i++) {
 		const struct way *way = &ways[i / rounds];

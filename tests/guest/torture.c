@@ -30,7 +30,9 @@ TRACE_FILE("test", TRACE_DEBUG);
 #define ENTRY_LARGE 0x80
 #define GATE_INTERRUPT UINT64_C(0x8e00)
 #define SEGMENT_CODE_64 (VCPU_SEGMENT_PRESENT | VCPU_SEGMENT_CODE_DATA | VCPU_SEGMENT_LONG | 0xb)
-#define SEGMENT_DATA (VCPU_SEGMENT_PRESENT | VCPU_SEGMENT_CODE_DATA | VCPU_SEGMENT_DEFAULT_32 | VCPU_SEGMENT_GRANULAR | 0x3)
+#define SEGMENT_DATA                                                                                         \
+	(VCPU_SEGMENT_PRESENT | VCPU_SEGMENT_CODE_DATA | VCPU_SEGMENT_DEFAULT_32 | VCPU_SEGMENT_GRANULAR |   \
+	 0x3)
 #define DEVICE_INSTRUCTION_SIZE 2
 #define SLICE_UNLIMITED (UINT64_C(1) << 31)
 #define LOG_SIZE (4 * MIB)
@@ -92,8 +94,8 @@ static void write_gate(uint64_t vector, const uint8_t *handler)
 {
 	uint64_t address = TORTURE_CODE + (uint64_t)(handler - torture_guest_start);
 
-	store(TORTURE_IDT + vector * 16,
-	      (address & 0xffff) | TORTURE_CODE_SELECTOR << 16 | GATE_INTERRUPT << 32 | (address >> 16 & 0xffff) << 48);
+	store(TORTURE_IDT + vector * 16, (address & 0xffff) | TORTURE_CODE_SELECTOR << 16 |
+						 GATE_INTERRUPT << 32 | (address >> 16 & 0xffff) << 48);
 	store(TORTURE_IDT + vector * 16 + 8, address >> 32);
 }
 
@@ -123,14 +125,15 @@ static int start_guest(uint64_t rounds)
 	memset(memory, 0, TORTURE_SIZE);
 	for (uint32_t i = 0; i < TORTURE_DATA_PAGES * PAGE_SIZE; i++)
 		memory[TORTURE_DATA + i] = (uint8_t)(i * 7 + i / 256);
-	memcpy(memory + TORTURE_CODE, torture_guest_start, (uint64_t)(torture_guest_end - torture_guest_start));
+	memcpy(memory + TORTURE_CODE, torture_guest_start,
+	       (uint64_t)(torture_guest_end - torture_guest_start));
 	write_tables();
 	vcpu_reset(&vcpu, fetch, NULL);
 	SELF_TEST_CHECK(vcpu.ops->map(&vcpu, 0, memory_physical, TORTURE_SIZE) == 0);
 	for (uint32_t i = VCPU_ES; i <= VCPU_GS; i++)
-		state->segments[i] = (struct vcpu_segment){
-			.limit = UINT32_MAX, .selector = TORTURE_DATA_SELECTOR, .attributes = SEGMENT_DATA
-		};
+		state->segments[i] = (struct vcpu_segment){ .limit = UINT32_MAX,
+							    .selector = TORTURE_DATA_SELECTOR,
+							    .attributes = SEGMENT_DATA };
 	state->segments[VCPU_CS].selector = TORTURE_CODE_SELECTOR;
 	state->segments[VCPU_CS].attributes = SEGMENT_CODE_64;
 	state->gdtr = (struct vcpu_descriptor_table){ .base = TORTURE_GDT, .limit = 0x17 };
@@ -161,7 +164,8 @@ static uint64_t door_time(void)
 
 	if (log_mode == LOG_RECORD)
 		log_added(leader_value(&leader, &exit, RECORD_VALUE_TIME, time_ns, log_bytes + log_size));
-	else if (log_mode == LOG_REPLAY && follower_value(&follower, &exit, RECORD_VALUE_TIME, &time_ns, &replay_error))
+	else if (log_mode == LOG_REPLAY &&
+		 follower_value(&follower, &exit, RECORD_VALUE_TIME, &time_ns, &replay_error))
 		return 0;
 	else if (log_mode == LOG_NONE)
 		time_ns = exit.exits * 1000003; /* no log: must follow from the position */
@@ -172,11 +176,12 @@ static uint64_t door_time(void)
 static void record_interrupt(void)
 {
 	struct position position = vcpu_position(&vcpu);
-	struct record_input input = {
-		.kind = 1, .value = TORTURE_VECTOR_EXTERNAL + (uint32_t)(next_random() % TORTURE_VECTOR_EXTERNAL_COUNT)
-	};
+	struct record_input input = { .kind = 1,
+				      .value = TORTURE_VECTOR_EXTERNAL +
+					       (uint32_t)(next_random() % TORTURE_VECTOR_EXTERNAL_COUNT) };
 
-	log_added(leader_input(&leader, &position, leader.codec.time_ns, &input, NULL, 0, log_bytes + log_size));
+	log_added(leader_input(&leader, &position, leader.codec.time_ns, &input, NULL, 0,
+			       log_bytes + log_size));
 	vcpu_offer_interrupt(&vcpu, (uint8_t)input.value);
 }
 
@@ -331,7 +336,8 @@ static bool is_equal(const struct outcome *a, const struct outcome *b)
 
 static void show(const char *what, uint64_t slice_mean, const struct outcome *outcome)
 {
-	trace(TRACE_INFO, "%s, slices of %lu: %lu steps, %lu exits, %lu interrupts, %lu runs, registers %08x, memory %08x",
+	trace(TRACE_INFO,
+	      "%s, slices of %lu: %lu steps, %lu exits, %lu interrupts, %lu runs, registers %08x, memory %08x",
 	      what, slice_mean, outcome->steps, outcome->exits, outcome->interrupts, outcome->slices,
 	      outcome->registers, outcome->memory);
 }

@@ -129,7 +129,9 @@ void guest_input(struct guest *guest, uint64_t time_ns, uint32_t kind, uint32_t 
 	case GUEST_INPUT_PUT:
 		put = find_put(guest, 0);
 		if (put) /* otherwise dropped, as by a full ring; the client asks again */
-			*put = (struct guest_put){ .request = index, .key = value >> 16, .version = value & 0xffff, .state = 1 };
+			*put = (struct guest_put){
+				.request = index, .key = value >> 16, .version = value & 0xffff, .state = 1
+			};
 		break;
 	case GUEST_INPUT_DISK_DONE:
 		ASSERT(guest->puts[index].state == 2);

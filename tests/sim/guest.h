@@ -15,10 +15,10 @@
 #include "include/bits.h"
 #include "include/position.h"
 
-#define GUEST_KEY_COUNT	 32
-#define GUEST_MAILBOX	 8
-#define GUEST_DISK_MAX	 8 /* writes under way */
-#define GUEST_PAGE_SIZE	 256
+#define GUEST_KEY_COUNT 32
+#define GUEST_MAILBOX 8
+#define GUEST_DISK_MAX 8 /* writes under way */
+#define GUEST_PAGE_SIZE 256
 
 enum guest_exit {
 	GUEST_RUNNING,
@@ -28,7 +28,7 @@ enum guest_exit {
 };
 
 enum guest_input_kind {
-	GUEST_INPUT_PUT = 1,  /* value = key << 16 | version; index = request's number */
+	GUEST_INPUT_PUT = 1,   /* value = key << 16 | version; index = request's number */
 	GUEST_INPUT_DISK_DONE, /* request = slot */
 	GUEST_INPUT_TICK,
 };
@@ -37,7 +37,7 @@ struct guest_put {
 	uint32_t request; /* the client's number, 0: free */
 	uint32_t key;
 	uint32_t version;
-	uint32_t state;	  /* 0: free, 1: in the mailbox, 2: on its way to disk, 3: done, to be acknowledged */
+	uint32_t state; /* 0: free, 1: in the mailbox, 2: on its way to disk, 3: done, to be acknowledged */
 };
 
 struct guest {

@@ -40,14 +40,16 @@ int main(int argc, char **argv)
 		if (!world.violation)
 			continue;
 		failed++;
-		printf("sim: SEED %lu: %s: %s\n     at %.3f ms, commit %s; again: make sim SEED=%lu\n", (unsigned long)seed,
-		       world.violation, world.detail, (double)world.now_ns / 1e6, YOKE_VERSION, (unsigned long)seed);
+		printf("sim: SEED %lu: %s: %s\n     at %.3f ms, commit %s; again: make sim SEED=%lu\n",
+		       (unsigned long)seed, world.violation, world.detail, (double)world.now_ns / 1e6,
+		       YOKE_VERSION, (unsigned long)seed);
 		if (failed == failed_max)
 			break;
 	}
 	printf("sim: %lu seeds, %lu failed; %lu outputs, %lu acknowledged writes, %lu crashes, %lu joins, %lu failovers, "
 	       "%lu digests compared\n",
-	       (unsigned long)count, (unsigned long)failed, (unsigned long)outputs, (unsigned long)acknowledged,
-	       (unsigned long)crashes, (unsigned long)joins, (unsigned long)failovers, (unsigned long)checks);
+	       (unsigned long)count, (unsigned long)failed, (unsigned long)outputs,
+	       (unsigned long)acknowledged, (unsigned long)crashes, (unsigned long)joins,
+	       (unsigned long)failovers, (unsigned long)checks);
 	return failed != 0;
 }

@@ -10,14 +10,14 @@
 
 #include "include/assert.h"
 
-#define SAFETY_NS	(1500 * MS)
-#define LIVENESS_NS	(6000 * MS)
-#define SLICE_STEPS	200 /* a step takes 1 us */
-#define STEP_NS		US
-#define CHECK_SLICES	8
-#define FRAMES_A_TURN	8
-#define STREAM_SIZE	(1 * MIB)
-#define FOLLOWER_SIZE	(2 * LEADER_RECORD_MAX)
+#define SAFETY_NS (1500 * MS)
+#define LIVENESS_NS (6000 * MS)
+#define SLICE_STEPS 200 /* a step takes 1 us */
+#define STEP_NS US
+#define CHECK_SLICES 8
+#define FRAMES_A_TURN 8
+#define STREAM_SIZE (1 * MIB)
+#define FOLLOWER_SIZE (2 * LEADER_RECORD_MAX)
 
 struct flying {
 	uint64_t arrives_ns;
@@ -46,7 +46,8 @@ static bool chance_permille(struct world *world, uint32_t permille)
 	return random_below(world, 1000) < permille;
 }
 
-static void violate(struct world *world, const char *what, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void violate(struct world *world, const char *what, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 static void violate(struct world *world, const char *what, const char *format, ...)
 {
 	va_list arguments;
@@ -59,7 +60,8 @@ static void violate(struct world *world, const char *what, const char *format, .
 	va_end(arguments);
 }
 
-static void say(const struct world *world, uint32_t side, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void say(const struct world *world, uint32_t side, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 static void say(const struct world *world, uint32_t side, const char *format, ...)
 {
 	va_list arguments;
@@ -97,13 +99,23 @@ static void server_start(struct world *world, uint32_t side)
 	struct server *server = &world->servers[side];
 	struct pair_memory memory = { .follower = follower_memory[side], .follower_size = FOLLOWER_SIZE };
 	struct pair_config config = {
-		.channel = { .pair = 77, .incarnation = (++server->starts * 2 + side) << 16,
-			     .link = { .heartbeat_ns = 5 * MS, .timeout_ns = 60 * MS, .ack_delay_ns = MS / 10, .test_count = 3 } },
-		.detector = { .timeout_min_ns = 50 * MS, .timeout_max_ns = 300 * MS, .carrier_timeout_ns = 10 * MS,
-			      .other_timeout_ns = 200 * MS, .ask_ns = 30 * MS, .proof_gap_ns = 25 * MS },
+		.channel = { .pair = 77,
+			     .incarnation = (++server->starts * 2 + side) << 16,
+			     .link = { .heartbeat_ns = 5 * MS,
+				       .timeout_ns = 60 * MS,
+				       .ack_delay_ns = MS / 10,
+				       .test_count = 3 } },
+		.detector = { .timeout_min_ns = 50 * MS,
+			      .timeout_max_ns = 300 * MS,
+			      .carrier_timeout_ns = 10 * MS,
+			      .other_timeout_ns = 200 * MS,
+			      .ask_ns = 30 * MS,
+			      .proof_gap_ns = 25 * MS },
 		.paths = 7,
 		.self = side == 0 ? ARBITER_SERVER_A : ARBITER_SERVER_B,
-		.preferred = world->seed % 3 == 0 ? ARBITER_SERVER_NONE : world->seed % 3 == 1 ? ARBITER_SERVER_A : ARBITER_SERVER_B,
+		.preferred = world->seed % 3 == 0   ? ARBITER_SERVER_NONE
+			     : world->seed % 3 == 1 ? ARBITER_SERVER_A
+						    : ARBITER_SERVER_B,
 		.wait_for_peer_ns = 400 * MS,
 		.beacon_ns = 5 * MS,
 		.ask_beacon_ns = 2 * MS,
@@ -129,7 +141,8 @@ static void server_start(struct world *world, uint32_t side)
 	server->clock_drift_ppm = (int64_t)random_below(world, 400) - 200;
 	pair_init(&server->pair, &config, &memory, &server->durable, server_now_ns(world, server));
 	server->next_turn_ns = world->now_ns;
-	say(world, side, "power on: generation %lu, %u", (unsigned long)server->durable.generation, server->durable.state);
+	say(world, side, "power on: generation %lu, %u", (unsigned long)server->durable.generation,
+	    server->durable.state);
 }
 
 static void server_crash(struct world *world, uint32_t side, uint64_t back_after_ns)
@@ -193,7 +206,8 @@ static void arrive(struct world *world)
 			continue;
 		}
 		if (server->running && flying->path < WIRE_LINK_COUNT) {
-			pair_receive(&server->pair, flying->path, server_now_ns(world, server), flying->frame, flying->size);
+			pair_receive(&server->pair, flying->path, server_now_ns(world, server), flying->frame,
+				     flying->size);
 		} else if (server->running) {
 			memcpy(&beacon, flying->frame, sizeof(beacon));
 			pair_beacon(&server->pair, WORLD_MANAGEMENT, server_now_ns(world, server), &beacon);
@@ -209,8 +223,9 @@ static void arrive(struct world *world)
 static void outside_sees(struct world *world, uint32_t side, const struct guest_frame *frame)
 {
 	if (frame->boot < world->seen_boot) {
-		violate(world, "an output of a guest that was restarted since", "server %c, boot %lu after %lu", 'a' + side,
-			(unsigned long)frame->boot, (unsigned long)world->seen_boot);
+		violate(world, "an output of a guest that was restarted since",
+			"server %c, boot %lu after %lu", 'a' + side, (unsigned long)frame->boot,
+			(unsigned long)world->seen_boot);
 		return;
 	}
 	if (frame->boot > world->seen_boot) {
@@ -221,13 +236,13 @@ static void outside_sees(struct world *world, uint32_t side, const struct guest_
 	world->outputs_seen++;
 	/* A duplicate is allowed, another content is not: that would be two guests. */
 	if (world->seen[frame->number] && world->seen[frame->number] != frame->content)
-		violate(world, "two outputs with one number: split brain or divergence", "server %c, output %lu", 'a' + side,
-			(unsigned long)frame->number);
+		violate(world, "two outputs with one number: split brain or divergence",
+			"server %c, output %lu", 'a' + side, (unsigned long)frame->number);
 	world->seen[frame->number] = frame->content;
 	if (frame->request && frame->request == world->pending_request) {
-		world->acknowledged[frame->key] = frame->version > world->acknowledged[frame->key] ?
-							  frame->version :
-							  world->acknowledged[frame->key];
+		world->acknowledged[frame->key] = frame->version > world->acknowledged[frame->key]
+							  ? frame->version
+							  : world->acknowledged[frame->key];
 		world->acknowledged_count++;
 		world->pending_request = 0;
 		world->client_next_ns = world->now_ns + random_below(world, 5 * MS);
@@ -286,7 +301,8 @@ static bool finish_exit(struct world *world, struct server *server)
 		if (pair_value(&server->pair, &guest->position, server_now_ns(world, server), &time_ns))
 			return false;
 		if (time_ns < guest->time_ns)
-			violate(world, "the guest's time went back", "by %lu ns", (unsigned long)(guest->time_ns - time_ns));
+			violate(world, "the guest's time went back", "by %lu ns",
+				(unsigned long)(guest->time_ns - time_ns));
 		guest_finish_time(guest, time_ns);
 		return true;
 	case GUEST_EXIT_SEND:
@@ -306,7 +322,8 @@ static bool finish_exit(struct world *world, struct server *server)
 static void apply_record(struct world *world, struct server *server, const struct record *record)
 {
 	if (record->kind == RECORD_INPUT) {
-		guest_input(&server->guest, record->time_ns, record->input.kind, record->input.index, record->input.value);
+		guest_input(&server->guest, record->time_ns, record->input.kind, record->input.index,
+			    record->input.value);
 		if (record->input.kind == GUEST_INPUT_DISK_DONE)
 			server->disk_done_ns[record->input.index] = 0;
 	}
@@ -319,7 +336,8 @@ static void apply_record(struct world *world, struct server *server, const struc
 static void deliver(struct world *world, struct server *server, uint32_t kind, uint32_t index, uint32_t value)
 {
 	const struct record_input input = { .kind = kind, .index = index, .value = value };
-	uint64_t time_ns = pair_input(&server->pair, &server->guest.position, server_now_ns(world, server), &input, NULL, 0);
+	uint64_t time_ns = pair_input(&server->pair, &server->guest.position, server_now_ns(world, server),
+				      &input, NULL, 0);
 
 	guest_input(&server->guest, time_ns, kind, index, value);
 }
@@ -330,7 +348,8 @@ static void deliver_inputs(struct world *world, struct server *server)
 	if (server->guest.exit != GUEST_RUNNING)
 		return;
 	for (uint32_t slot = 0; slot < GUEST_MAILBOX; slot++) {
-		if (!server->disk_done_ns[slot] || server->disk_done_ns[slot] > world->now_ns || !pair_decides(&server->pair))
+		if (!server->disk_done_ns[slot] || server->disk_done_ns[slot] > world->now_ns ||
+		    !pair_decides(&server->pair))
 			continue;
 		server->disk_done_ns[slot] = 0;
 		deliver(world, server, GUEST_INPUT_DISK_DONE, slot, 0);
@@ -338,7 +357,8 @@ static void deliver_inputs(struct world *world, struct server *server)
 	if (random_below(world, 20) == 0 && pair_decides(&server->pair))
 		deliver(world, server, GUEST_INPUT_TICK, 0, 0);
 	/* The client's request reaches whoever answers for the guest's address. */
-	if (world->pending_request && world->now_ns - world->pending_sent_ns >= 10 * MS && pair_decides(&server->pair)) {
+	if (world->pending_request && world->now_ns - world->pending_sent_ns >= 10 * MS &&
+	    pair_decides(&server->pair)) {
 		world->pending_sent_ns = world->now_ns;
 		deliver(world, server, GUEST_INPUT_PUT, world->pending_request,
 			world->pending_key << 16 | world->pending_version);
@@ -418,8 +438,8 @@ static void copy_step(struct world *world, struct server *server)
 			if (server->guest.exit != GUEST_RUNNING)
 				return;
 			if (!server->guest_runs) { /* second pass, standing still */
-				if (pair_join_end(&server->pair, &server->guest.position, server->guest.time_ns,
-						  guest_digest(&server->guest))) {
+				if (pair_join_end(&server->pair, &server->guest.position,
+						  server->guest.time_ns, guest_digest(&server->guest))) {
 					server->copying = false;
 					server->guest_runs = true;
 				}
@@ -447,7 +467,8 @@ static void take_page(struct server *server, const struct pair_action *action)
 	ASSERT(range_fits(page.index * GUEST_PAGE_SIZE, size, sizeof(all)));
 	memcpy(all, &server->incoming, sizeof(server->incoming));
 	memcpy(all + sizeof(server->incoming), server->incoming_disk, sizeof(server->incoming_disk));
-	memcpy(all + page.index * GUEST_PAGE_SIZE, action->message + sizeof(struct message_header) + sizeof(page), size);
+	memcpy(all + page.index * GUEST_PAGE_SIZE,
+	       action->message + sizeof(struct message_header) + sizeof(page), size);
 	memcpy(&server->incoming, all, sizeof(server->incoming));
 	memcpy(server->incoming_disk, all + sizeof(server->incoming), sizeof(server->incoming_disk));
 }
@@ -464,7 +485,8 @@ static void load_guest(struct world *world, struct server *server, const struct 
 	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
 	for (uint32_t slot = 0; slot < GUEST_MAILBOX; slot++)
 		if (server->guest.puts[slot].state == 2)
-			server->disk_done_ns[slot] = world->now_ns + MS; /* complete from our own disk, should we lead */
+			/* Complete from our own disk, should we lead. */
+			server->disk_done_ns[slot] = world->now_ns + MS;
 	server->held_count = 0;
 	server->guest_runs = true;
 	pair_join_loaded(&server->pair, right);
@@ -482,8 +504,9 @@ static void boot_guest(struct world *world, uint32_t side)
 	server->held_count = 0;
 	for (uint32_t key = 0; key < GUEST_KEY_COUNT; key++)
 		if (server->disk[key] < world->acknowledged[key])
-			violate(world, "an acknowledged write is lost at a boot", "server %c, key %u: %u, acknowledged %u",
-				'a' + side, key, server->disk[key], world->acknowledged[key]);
+			violate(world, "an acknowledged write is lost at a boot",
+				"server %c, key %u: %u, acknowledged %u", 'a' + side, key, server->disk[key],
+				world->acknowledged[key]);
 }
 
 static void do_action(struct world *world, uint32_t side, const struct pair_action *action)
@@ -495,7 +518,8 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 		/* Changes of role are short, and the best moments to die in. */
 		if (world->is_safety_phase && random_below(world, 6) == 0)
 			server->crash_at_ns = world->now_ns + random_below(world, 4 * MS);
-		say(world, side, "%s -> %s: %s", pair_role_name(action->from), pair_role_name(action->to), action->reason);
+		say(world, side, "%s -> %s: %s", pair_role_name(action->from), pair_role_name(action->to),
+		    action->reason);
 		break;
 	case PAIR_ACTION_PERSIST:
 		server->persisting = action->durable;
@@ -603,9 +627,10 @@ static void random_fault(struct world *world)
 {
 	uint32_t side = (uint32_t)random_below(world, 2);
 	struct server *server = &world->servers[side];
-	bool *const cuts[] = { &world->cut.cs[0][0], &world->cut.cs[0][1], &world->cut.cs[1][0], &world->cut.cs[1][1],
+	bool *const cuts[] = { &world->cut.cs[0][0],	      &world->cut.cs[0][1],
+			       &world->cut.cs[1][0],	      &world->cut.cs[1][1],
 			       &world->cut.management_out[0], &world->cut.management_out[1],
-			       &world->cut.management_in[0], &world->cut.management_in[1] };
+			       &world->cut.management_in[0],  &world->cut.management_in[1] };
 
 	switch (random_below(world, 13)) {
 	case 0:
@@ -645,10 +670,11 @@ static void random_fault(struct world *world)
 		say(world, side, "paused until %.3f ms", (double)server->paused_until_ns / 1e6);
 		break;
 	default:
-		world->faults = (struct world_faults){ .loss_permille = (uint32_t)random_below(world, 60),
-						       .duplication_permille = (uint32_t)random_below(world, 50),
-						       .corruption_permille = (uint32_t)random_below(world, 30),
-						       .jitter_us = (uint32_t)random_below(world, 400) };
+		world->faults =
+			(struct world_faults){ .loss_permille = (uint32_t)random_below(world, 60),
+					       .duplication_permille = (uint32_t)random_below(world, 50),
+					       .corruption_permille = (uint32_t)random_below(world, 30),
+					       .jitter_us = (uint32_t)random_below(world, 400) };
 		break;
 	}
 }
@@ -695,8 +721,9 @@ static void step(struct world *world)
 	for (uint32_t i = 0; i < 2; i++) {
 		const struct server *server = &world->servers[i];
 
-		next_ns = min_u64(next_ns, server->running ? max_u64(server->next_turn_ns, server->paused_until_ns) :
-							     server->start_at_ns);
+		next_ns = min_u64(next_ns, server->running
+						   ? max_u64(server->next_turn_ns, server->paused_until_ns)
+						   : server->start_at_ns);
 	}
 	for (uint32_t i = 0; i < world->flying_count; i++)
 		if (world->servers[world->flying[i].to].paused_until_ns <= world->flying[i].arrives_ns)
@@ -711,7 +738,8 @@ static void step(struct world *world)
 			server_start(world, i);
 		else if (server->running && server->crash_at_ns && world->now_ns >= server->crash_at_ns)
 			server_crash(world, i, random_below(world, 300 * MS));
-		else if (server->running && world->now_ns >= server->next_turn_ns && world->now_ns >= server->paused_until_ns)
+		else if (server->running && world->now_ns >= server->next_turn_ns &&
+			 world->now_ns >= server->paused_until_ns)
 			take_turn(world, i);
 	}
 }
@@ -730,9 +758,11 @@ static void check_end(struct world *world)
 		const struct server *server = &world->servers[i];
 
 		for (uint32_t key = 0; key < GUEST_KEY_COUNT; key++)
-			if (server->pair.role == PAIR_LEADER && server->guest.versions[key] < world->acknowledged[key])
-				violate(world, "an acknowledged write is lost", "server %c, key %u: %u, acknowledged %u",
-					(char)('a' + i), key, server->guest.versions[key], world->acknowledged[key]);
+			if (server->pair.role == PAIR_LEADER &&
+			    server->guest.versions[key] < world->acknowledged[key])
+				violate(world, "an acknowledged write is lost",
+					"server %c, key %u: %u, acknowledged %u", (char)('a' + i), key,
+					server->guest.versions[key], world->acknowledged[key]);
 	}
 }
 
@@ -760,7 +790,8 @@ void world_run(struct world *world, uint64_t seed, bool verbose)
 		if (world->isolate_at_ns && world->now_ns >= world->isolate_at_ns) {
 			world->isolate_at_ns = 0;
 			isolate(world, world->isolate_side);
-			next_fault_ns = world->now_ns + 400 * MS; /* time for the one that wakes up to make up its mind */
+			/* Time for the one that wakes up to make up its mind. */
+			next_fault_ns = world->now_ns + 400 * MS;
 		}
 		if (world->now_ns >= next_fault_ns) {
 			random_fault(world);
@@ -780,6 +811,7 @@ void world_run(struct world *world, uint64_t seed, bool verbose)
 		world->joins += world->servers[i].pair.joins;
 		world->failovers += world->servers[i].pair.failovers;
 		if (world->servers[i].pair.divergences)
-			violate(world, "a follower diverged", "server %c: %s", (char)('a' + i), world->servers[i].pair.peer_text);
+			violate(world, "a follower diverged", "server %c: %s", (char)('a' + i),
+				world->servers[i].pair.peer_text);
 	}
 }

@@ -14,7 +14,7 @@
 #define US UINT64_C(1000)
 #define WORLD_MANAGEMENT 2 /* path number of the management port */
 #define WORLD_FLYING_MAX 4096
-#define WORLD_HELD_MAX	 4096
+#define WORLD_HELD_MAX 4096
 #define WORLD_OUTPUT_MAX 65536
 
 struct held_output {

@@ -96,10 +96,8 @@ static void byte_order_round_trips(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(crc32c_known_values),
-		cmocka_unit_test(crc32c_either_way),
-		cmocka_unit_test(ring_runs_through_the_wrap),
-		cmocka_unit_test(range_fits_never_wraps),
+		cmocka_unit_test(crc32c_known_values),	      cmocka_unit_test(crc32c_either_way),
+		cmocka_unit_test(ring_runs_through_the_wrap), cmocka_unit_test(range_fits_never_wraps),
 		cmocka_unit_test(byte_order_round_trips),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,12 +64,16 @@ static void side_start(uint32_t side, uint64_t incarnation)
 	const struct channel_config config = {
 		.pair = PAIR,
 		.incarnation = incarnation,
-		.link = { .heartbeat_ns = 5 * MS, .timeout_ns = 50 * MS, .ack_delay_ns = MS / 10, .test_count = 4 },
+		.link = { .heartbeat_ns = 5 * MS,
+			  .timeout_ns = 50 * MS,
+			  .ack_delay_ns = MS / 10,
+			  .test_count = 4 },
 	};
 	struct channel_buffers buffers[WIRE_STREAM_COUNT];
 
 	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
-		buffers[i] = (struct channel_buffers){ memory[side][i][0], BUFFER_SIZE, memory[side][i][1], BUFFER_SIZE };
+		buffers[i] = (struct channel_buffers){ memory[side][i][0], BUFFER_SIZE, memory[side][i][1],
+						       BUFFER_SIZE };
 	channel_init(&sides[side], &config, buffers, now_ns);
 	memset(written[side], 0, sizeof(written[side]));
 	memset(got[side], 0, sizeof(got[side]));
@@ -91,7 +95,8 @@ static int set_up(void **state)
 
 static void fly(uint32_t to, uint32_t link, const uint8_t *frame, uint64_t size)
 {
-	uint64_t delay_ns = 60000 + (cables[link].jitter_us ? random_below(cables[link].jitter_us) * 1000 : 0);
+	uint64_t delay_ns =
+		60000 + (cables[link].jitter_us ? random_below(cables[link].jitter_us) * 1000 : 0);
 
 	for (uint32_t i = 0; i < FLYING_MAX; i++) {
 		if (flying[i].arrives_ns)
@@ -113,7 +118,8 @@ static void send_all(uint32_t side)
 {
 	uint8_t frame[WIRE_FRAME_MAX];
 
-	for (uint32_t i = 0; i < 8 * WIRE_LINK_COUNT; i++) { /* in turns, as network ports with room would ask */
+	for (uint32_t i = 0; i < 8 * WIRE_LINK_COUNT;
+	     i++) { /* in turns, as network ports with room would ask */
 		uint32_t to = 1 - side;
 		uint32_t link = i % WIRE_LINK_COUNT;
 		uint64_t size = channel_transmit(&sides[side], link, now_ns, frame);
@@ -136,7 +142,8 @@ static void arrive_all(void)
 		if (!flying[i].arrives_ns || flying[i].arrives_ns > now_ns)
 			continue;
 		flying[i].arrives_ns = 0;
-		event = channel_receive(&sides[flying[i].to], flying[i].link, now_ns, flying[i].frame, flying[i].size, &peer);
+		event = channel_receive(&sides[flying[i].to], flying[i].link, now_ns, flying[i].frame,
+					flying[i].size, &peer);
 		if (event != CHANNEL_NOTHING) {
 			channel_connect(&sides[flying[i].to], peer.incarnation, now_ns);
 			memset(written[flying[i].to], 0, sizeof(written[0]));
@@ -204,8 +211,9 @@ static void all_arrives_within_ms(uint64_t limit_ms)
 
 		for (uint32_t side = 0; side < 2; side++)
 			for (uint32_t stream = 0; stream < WIRE_STREAM_COUNT; stream++)
-				complete = complete && got[1 - side][stream] == written[side][stream] &&
-					   channel_acknowledged(&sides[side], stream) == written[side][stream];
+				complete =
+					complete && got[1 - side][stream] == written[side][stream] &&
+					channel_acknowledged(&sides[side], stream) == written[side][stream];
 		if (complete)
 			return;
 		assert_true(now_ns < end_ns);
@@ -323,7 +331,9 @@ static void a_late_hello_of_the_former_peer_is_no_news(void **state)
 /* A frame that is wrong in any way is counted under its reason and changes nothing else. */
 static void wrong_frames_are_counted_and_dropped(void **state)
 {
-	struct wire_header header = { .kind = WIRE_PACKET, .pair = PAIR, .sender = 200, .receiver = 100, .number = 1 };
+	struct wire_header header = {
+		.kind = WIRE_PACKET, .pair = PAIR, .sender = 200, .receiver = 100, .number = 1
+	};
 	uint8_t frame[WIRE_FRAME_MAX] = { 0 };
 	struct channel_peer peer;
 	uint64_t size;

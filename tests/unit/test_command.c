@@ -110,10 +110,9 @@ static const struct refusal refusals[] = {
 	{ "config accept", "config accept: there is no line without a key\n" },
 	{ "set", "found \"set\"; allowed: set SECTION.KEY=VALUE ...\n" },
 	{ "set memory=1M", "set: found \"memory=1M\"; allowed: section.key=value\n" },
-	{ "set guest.memory = 64M",
-	  "set: found \"guest.memory\"; allowed: section.key=value\n"
-	  "set: found \"=\"; allowed: section.key=value\n"
-	  "set: found \"64M\"; allowed: section.key=value\n" },
+	{ "set guest.memory = 64M", "set: found \"guest.memory\"; allowed: section.key=value\n"
+				    "set: found \"=\"; allowed: section.key=value\n"
+				    "set: found \"64M\"; allowed: section.key=value\n" },
 	{ "trace net", "found \"trace net\"; allowed: trace [show [COUNT] | NAME LEVEL]\n" },
 	{ "trace net loud", "trace: found \"loud\"; allowed: error | warning | info | debug\n" },
 	{ "trace show -5", "trace: found \"-5\"; allowed: a number, 1 to 10000\n" },

@@ -157,7 +157,9 @@ static void the_timeout_adapts_to_the_peers_rhythm(void **state)
 
 static struct arbiter_facts facts_of(uint32_t bits, bool is_leader)
 {
-	return (struct arbiter_facts){ .hardware_faults = bits & 1, .disks_current = bits & 2, .is_leader = is_leader };
+	return (struct arbiter_facts){ .hardware_faults = bits & 1,
+				       .disks_current = bits & 2,
+				       .is_leader = is_leader };
 }
 
 /* Every combination of facts and preference: one stops, and only then the other, told so, goes on. */
@@ -165,7 +167,8 @@ static void of_two_living_exactly_one_goes_on(void **state)
 {
 	(void)state;
 	for (uint32_t bits = 0; bits < 16 * 2 * 3; bits++) {
-		struct arbiter_question question = { .preferred = (enum arbiter_server)(bits / 32), .peer = DETECTOR_CUT_OFF };
+		struct arbiter_question question = { .preferred = (enum arbiter_server)(bits / 32),
+						     .peer = DETECTOR_CUT_OFF };
 		uint32_t asking = 0;
 
 		question.facts[ARBITER_SERVER_A] = facts_of(bits & 3, (bits >> 4) & 1);
@@ -215,7 +218,8 @@ static void answers_and_reasons(void **state)
 		  "links lost, peer lives; it is the preferred server" },
 		{ DETECTOR_CUT_OFF, 3, 0, ARBITER_SERVER_B, false, ARBITER_ASK,
 		  "links lost, peer lives; only our disks are current" },
-		{ DETECTOR_CUT_OFF, 2, 2, ARBITER_SERVER_NONE, false, ARBITER_STOP, "links lost, peer lives; it leads" },
+		{ DETECTOR_CUT_OFF, 2, 2, ARBITER_SERVER_NONE, false, ARBITER_STOP,
+		  "links lost, peer lives; it leads" },
 	};
 
 	(void)state;

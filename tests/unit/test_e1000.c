@@ -181,7 +181,8 @@ static void probe(uint16_t device_id)
 	model_load_defaults();
 	pci = host_pci_add(0x8086, device_id);
 	pci->bars[0] = (struct pci_bar){ .base = BAR_BASE, .size = E1000_REGISTERS_SIZE };
-	host_mmio_register(&(struct host_mmio_model){ BAR_BASE, E1000_REGISTERS_SIZE, NULL, model_read, model_write });
+	host_mmio_register(
+		&(struct host_mmio_model){ BAR_BASE, E1000_REGISTERS_SIZE, NULL, model_read, model_write });
 	assert_int_equal(net_probe_all(), 1);
 	port = net_device_at(0);
 }
@@ -433,8 +434,8 @@ static void received_frames_come_out_whole(void **state)
 		assert_int_equal(port->ops->poll_rx(port, &frame), 1);
 		assert_int_equal(frame.size, size);
 		assert_memory_equal(frame.data, bytes, size);
-		size = round % 3 ? NET_FRAME_SIZE_MIN + (round * 137) % (NET_FRAME_SIZE_JUMBO - 14) :
-				   4094 + round % 5;
+		size = round % 3 ? NET_FRAME_SIZE_MIN + (round * 137) % (NET_FRAME_SIZE_JUMBO - 14)
+				 : 4094 + round % 5;
 	}
 	assert_int_equal(port->ops->poll_rx(port, &frame), 0);
 	assert_int_equal(port->statistics.rx_frames, 4000);
@@ -568,15 +569,18 @@ static void nonsense_from_the_device_does_no_harm(void **state)
 
 	(void)state;
 	for (uint32_t round = 0; round < 3000; round++) {
-		struct e1000_rx_descriptor *rx = host_dma_at(*reg(E1000_RDBAL) | (uint64_t)*reg(E1000_RDBAH) << 32, 512 * 16);
-		struct e1000_tx_descriptor *tx = host_dma_at(*reg(E1000_TDBAL) | (uint64_t)*reg(E1000_TDBAH) << 32, 256 * 16);
+		struct e1000_rx_descriptor *rx =
+			host_dma_at(*reg(E1000_RDBAL) | (uint64_t)*reg(E1000_RDBAH) << 32, 512 * 16);
+		struct e1000_tx_descriptor *tx =
+			host_dma_at(*reg(E1000_TDBAL) | (uint64_t)*reg(E1000_TDBAH) << 32, 256 * 16);
 		struct net_frame frame;
 		uint64_t sum = 0;
 
 		for (uint32_t i = 0; i < 16; i++) {
 			seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
 			/* Mostly believable: done, and no more than a buffer. */
-			rx[(seed >> 40) % 512].word = (seed >> 20 & (round % 2 ? 0xfff : 0x7ff)) | E1000_RX_DONE |
+			rx[(seed >> 40) % 512].word = (seed >> 20 & (round % 2 ? 0xfff : 0x7ff)) |
+						      E1000_RX_DONE |
 						      (seed >> 8 & (E1000_RX_END | E1000_RX_ERRORS));
 			tx[(seed >> 50) % 256].word ^= seed >> 4 & E1000_TX_DONE;
 		}

@@ -65,7 +65,9 @@ static uint64_t lead(uint64_t seed)
 	leader_init(&leader, &position, 0);
 	for (uint32_t i = 0; i < EVENT_COUNT; i++) {
 		struct happening *happening = &history[i];
-		struct record_input input = { .kind = 2, .index = 1, .request = i, .status = 3, .value = UINT32_MAX };
+		struct record_input input = {
+			.kind = 2, .index = 1, .request = i, .status = 3, .value = UINT32_MAX
+		};
 
 		guest_moves(&position);
 		time_ns += random_below(10000000);
@@ -75,15 +77,16 @@ static uint64_t lead(uint64_t seed)
 			position.exits++, position.steps = 0;
 		happening->position = position;
 		happening->number = happening->kind <= RECORD_INPUT ? time_ns : random_state;
-		happening->size = random_below(20) ? (uint32_t)random_below(2000) : (uint32_t)random_below(RECORD_DATA_MAX);
+		happening->size = random_below(20) ? (uint32_t)random_below(2000)
+						   : (uint32_t)random_below(RECORD_DATA_MAX);
 		happening->data_offset = (uint32_t)random_below(RECORD_DATA_MAX - happening->size + 1);
 		switch (happening->kind) {
 		case RECORD_VALUE:
 			size += leader_value(&leader, &position, RECORD_VALUE_TIME, time_ns, stream + size);
 			break;
 		case RECORD_INPUT:
-			size += leader_input(&leader, &position, time_ns, &input, data + happening->data_offset,
-					     happening->size, stream + size);
+			size += leader_input(&leader, &position, time_ns, &input,
+					     data + happening->data_offset, happening->size, stream + size);
 			break;
 		case RECORD_HORIZON:
 			size += leader_horizon(&leader, &position, stream + size);
@@ -132,8 +135,9 @@ static void follow(uint64_t seed, uint64_t size)
 		uint64_t time_ns;
 
 		if (random_below(2) && given < size) {
-			uint64_t piece = min_u64(min_u64(random_below(random_below(8) ? 300 : 300000), size - given),
-						 follower_room(&follower));
+			uint64_t piece =
+				min_u64(min_u64(random_below(random_below(8) ? 300 : 300000), size - given),
+					follower_room(&follower));
 			follower_receive(&follower, stream + given, piece);
 			given += piece;
 			assert_int_equal(follower.received, given);
@@ -146,7 +150,8 @@ static void follow(uint64_t seed, uint64_t size)
 				i++; /* the last horizon was reached */
 			break;
 		case FOLLOWER_RUN:
-			if (happening->kind == RECORD_HORIZON && position_compare(&now, &happening->position) < 0 &&
+			if (happening->kind == RECORD_HORIZON &&
+			    position_compare(&now, &happening->position) < 0 &&
 			    plan.steps_max != happening->position.steps - now.steps) {
 				i++; /* a horizon that something stands behind */
 				break;
@@ -157,7 +162,9 @@ static void follow(uint64_t seed, uint64_t size)
 				assert_true(plan.steps_max == FOLLOWER_STEPS_UNLIMITED);
 			now = happening->position;
 			if (happening->kind == RECORD_VALUE) {
-				assert_int_equal(follower_value(&follower, &now, RECORD_VALUE_TIME, &time_ns, &reason), 0);
+				assert_int_equal(
+					follower_value(&follower, &now, RECORD_VALUE_TIME, &time_ns, &reason),
+					0);
 				assert_int_equal(time_ns, happening->number);
 				i++;
 			}
@@ -210,11 +217,14 @@ static void divergence_is_told(void **state)
 		struct position now;
 		const char *reason;
 	} rows[] = {
-		{ { .exits = 5, .steps = 100, .rip = 0x1001 }, "another RIP or RCX than the leader's at the same position" },
+		{ { .exits = 5, .steps = 100, .rip = 0x1001 },
+		  "another RIP or RCX than the leader's at the same position" },
 		{ { .exits = 5, .steps = 100, .rip = 0x1000, .rcx = 1 },
 		  "another RIP or RCX than the leader's at the same position" },
-		{ { .exits = 5, .steps = 101, .rip = 0x1000 }, "passed a position at which the leader stopped" },
-		{ { .exits = 6, .steps = 0, .rip = 0x1000 }, "passed a position at which the leader stopped" },
+		{ { .exits = 5, .steps = 101, .rip = 0x1000 },
+		  "passed a position at which the leader stopped" },
+		{ { .exits = 6, .steps = 0, .rip = 0x1000 },
+		  "passed a position at which the leader stopped" },
 	};
 
 	(void)state;
@@ -275,7 +285,8 @@ static void noise_is_refused_or_read_but_never_believed_blindly(void **state)
 	for (uint32_t round = 0; round < 200000; round++) {
 		uint8_t *noise = malloc(64); /* of its own, so that the sanitizer sees an overrun */
 		uint64_t size = random_below(65);
-		struct record_codec codec = { .exits = UINT64_MAX - random_below(100), .time_ns = UINT64_MAX - 5 };
+		struct record_codec codec = { .exits = UINT64_MAX - random_below(100),
+					      .time_ns = UINT64_MAX - 5 };
 		struct record record;
 		int64_t taken;
 

@@ -17,14 +17,14 @@
 #define QUEUE_COUNT_MAX 2
 
 /* Where the driver keeps things in guest memory; one page stride a queue. */
-#define DESCRIPTORS(queue) (0x10000 + (queue) * 0x10000)
-#define DRIVER(queue)	   (DESCRIPTORS(queue) + 0x4000)
-#define DEVICE(queue)	   (DESCRIPTORS(queue) + 0x8000)
-#define BUFFERS		   0x100000
-#define TABLE		   0x80000
+#define DESCRIPTORS(queue) (0x10000 + (queue)*0x10000)
+#define DRIVER(queue) (DESCRIPTORS(queue) + 0x4000)
+#define DEVICE(queue) (DESCRIPTORS(queue) + 0x8000)
+#define BUFFERS 0x100000
+#define TABLE 0x80000
 
-#define DESCRIPTOR_NEXT	    1
-#define DESCRIPTOR_WRITE    2
+#define DESCRIPTOR_NEXT 1
+#define DESCRIPTOR_WRITE 2
 #define DESCRIPTOR_INDIRECT 4
 
 #define COMMON 0x0000
@@ -43,7 +43,8 @@ static uint16_t available[QUEUE_COUNT_MAX];
 
 /* ---- the PCI framework's part ---- */
 
-uint32_t machine_pci_function_add(struct machine *m, uint8_t devfn, const struct machine_pci_identity *identity)
+uint32_t machine_pci_function_add(struct machine *m, uint8_t devfn,
+				  const struct machine_pci_identity *identity)
 {
 	(void)m;
 	assert_int_equal(devfn, MACHINE_PCI_DEVFN(MACHINE_PCI_VIRTIO_SLOT_FIRST + functions_added, 0));
@@ -60,7 +61,8 @@ void machine_pci_bar_add(struct machine *m, uint32_t function, uint32_t bar, uin
 	assert_false(is_port);
 }
 
-uint8_t machine_pci_capability_add(struct machine *m, uint32_t function, uint8_t id, const void *body, uint32_t size)
+uint8_t machine_pci_capability_add(struct machine *m, uint32_t function, uint8_t id, const void *body,
+				   uint32_t size)
 {
 	(void)m;
 	(void)function;
@@ -69,8 +71,8 @@ uint8_t machine_pci_capability_add(struct machine *m, uint32_t function, uint8_t
 	return 0x40;
 }
 
-void machine_pci_msix_add(struct machine *m, uint32_t function, uint32_t count, uint32_t bar, uint32_t table_offset,
-			  uint32_t pending_offset)
+void machine_pci_msix_add(struct machine *m, uint32_t function, uint32_t count, uint32_t bar,
+			  uint32_t table_offset, uint32_t pending_offset)
 {
 	(void)m;
 	(void)function;
@@ -109,7 +111,8 @@ bool machine_pci_is_master(const struct machine *m, uint32_t function)
 
 /* ---- the driver's part ---- */
 
-static void descriptor_set(uint64_t table, uint32_t index, uint64_t gpa, uint32_t size, uint16_t flags, uint16_t next)
+static void descriptor_set(uint64_t table, uint32_t index, uint64_t gpa, uint32_t size, uint16_t flags,
+			   uint16_t next)
 {
 	uint8_t *at = memory_bytes + table + 16 * (uint64_t)index;
 
@@ -187,10 +190,10 @@ static void device_start(uint32_t device, uint64_t features)
 }
 
 /* Device 0 is a disk, 1 a network port, 2 the console, 3 the entropy source. */
-#define DISK	0
-#define NET	1
+#define DISK 0
+#define NET 1
 #define CONSOLE 2
-#define RNG	3
+#define RNG 3
 
 static int set_up(void **state)
 {
@@ -222,7 +225,8 @@ static uint16_t disk_request(uint32_t index, uint32_t type, uint64_t sector, uin
 	store_le64(memory_bytes + header + 8, sector);
 	memory_bytes[header + 16] = 0xee;
 	descriptor_set(DESCRIPTORS(0), head, header, 16, DESCRIPTOR_NEXT, (uint16_t)(head + (size ? 1 : 2)));
-	descriptor_set(DESCRIPTORS(0), head + 1, header + 0x1000, size, DESCRIPTOR_NEXT | data_flags, (uint16_t)(head + 2));
+	descriptor_set(DESCRIPTORS(0), head + 1, header + 0x1000, size, DESCRIPTOR_NEXT | data_flags,
+		       (uint16_t)(head + 2));
 	descriptor_set(DESCRIPTORS(0), head + 2, header + 16, 1, DESCRIPTOR_WRITE, 0);
 	make_available(0, head, 128);
 	return head;
@@ -235,9 +239,11 @@ static uint8_t disk_status(uint32_t index)
 
 static void disk_complete(uint32_t request, uint32_t status, const void *data, uint32_t size)
 {
-	struct machine_input input = {
-		.kind = MACHINE_INPUT_DISK_COMPLETION, .request = request, .status = status, .data = data, .size = size
-	};
+	struct machine_input input = { .kind = MACHINE_INPUT_DISK_COMPLETION,
+				       .request = request,
+				       .status = status,
+				       .data = data,
+				       .size = size };
 
 	assert_true(machine_virtio_input(&machine, &memory, &input));
 }
@@ -339,7 +345,8 @@ static void disk_has_so_much_under_way(void **state)
 	notify(DISK, 0);
 	while (take())
 		count++;
-	assert_int_equal(count, (MACHINE_DISK_SIZE_UNDER_WAY_MAX - MACHINE_DISK_TRANSFER_MAX) / sizeof(data) + 1);
+	assert_int_equal(count,
+			 (MACHINE_DISK_SIZE_UNDER_WAY_MAX - MACHINE_DISK_TRANSFER_MAX) / sizeof(data) + 1);
 	disk_complete(output.disk.request, MACHINE_DISK_OK, data, sizeof(data));
 	assert_true(take());
 	assert_false(take());
@@ -406,19 +413,23 @@ static void broken_queues_stop_the_device_only(void **state)
 		disk_request(0, 0, 0, 512);
 		switch (row) {
 		case 0: /* a loop */
-			descriptor_set(DESCRIPTORS(0), 2, BUFFERS + 16, 1, DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, 1);
+			descriptor_set(DESCRIPTORS(0), 2, BUFFERS + 16, 1, DESCRIPTOR_WRITE | DESCRIPTOR_NEXT,
+				       1);
 			break;
 		case 1: /* outside memory */
-			descriptor_set(DESCRIPTORS(0), 1, MEMORY_SIZE - 1, 512, DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, 2);
+			descriptor_set(DESCRIPTORS(0), 1, MEMORY_SIZE - 1, 512,
+				       DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, 2);
 			break;
 		case 2: /* wraps around */
-			descriptor_set(DESCRIPTORS(0), 1, UINT64_MAX - 1, 512, DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, 2);
+			descriptor_set(DESCRIPTORS(0), 1, UINT64_MAX - 1, 512,
+				       DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, 2);
 			break;
 		case 3: /* readable behind writable */
 			descriptor_set(DESCRIPTORS(0), 2, BUFFERS + 16, 1, 0, 0);
 			break;
 		case 4: /* next outside the table */
-			descriptor_set(DESCRIPTORS(0), 1, BUFFERS, 512, DESCRIPTOR_WRITE | DESCRIPTOR_NEXT, 128);
+			descriptor_set(DESCRIPTORS(0), 1, BUFFERS, 512, DESCRIPTOR_WRITE | DESCRIPTOR_NEXT,
+				       128);
 			break;
 		case 5: /* head outside the table */
 			store_le16(memory_bytes + DRIVER(0) + 4, 9999);
@@ -566,7 +577,9 @@ static void link_changes_are_told_and_survive_a_reset(void **state)
 
 static void entropy_is_asked_for_and_given(void **state)
 {
-	struct machine_input input = { .kind = MACHINE_INPUT_ENTROPY, .data = (const uint8_t *)"random!!", .size = 8 };
+	struct machine_input input = { .kind = MACHINE_INPUT_ENTROPY,
+				       .data = (const uint8_t *)"random!!",
+				       .size = 8 };
 
 	(void)state;
 	device_start(RNG, 0);
@@ -588,7 +601,9 @@ static void entropy_is_asked_for_and_given(void **state)
 
 static void console_both_ways(void **state)
 {
-	struct machine_input input = { .kind = MACHINE_INPUT_VIRTIO_CONSOLE, .data = (const uint8_t *)"hello", .size = 5 };
+	struct machine_input input = { .kind = MACHINE_INPUT_VIRTIO_CONSOLE,
+				       .data = (const uint8_t *)"hello",
+				       .size = 5 };
 
 	(void)state;
 	device_start(CONSOLE, 0);

@@ -55,8 +55,8 @@ static struct {
 	bool refuses_features;
 	bool never_resets;
 	bool generation_runs;
-	bool hangs;	    /* answers no doorbell */
-	bool control_fails; /* answers every command with an error */
+	bool hangs;	     /* answers no doorbell */
+	bool control_fails;  /* answers every command with an error */
 	uint8_t rx_modes[3]; /* promiscuous, all multicast, all unicast */
 	uint32_t sent_count;
 	uint32_t sent_size;
@@ -308,10 +308,10 @@ static void put_on_bus(uint16_t device_id, uint64_t features)
 	add_capability(0x80, VIRTIO_CAPABILITY_COMMON, 0, VIRTIO_COMMON_SIZE);
 }
 
-#define FEATURES_ALL                                                                               \
-	(VIRTIO_NET_FEATURE_MTU | VIRTIO_NET_FEATURE_MAC | VIRTIO_NET_FEATURE_STATUS |             \
-	 VIRTIO_NET_FEATURE_CONTROL | VIRTIO_NET_FEATURE_CONTROL_RX |                              \
-	 VIRTIO_NET_FEATURE_CONTROL_EXTRA | VIRTIO_NET_FEATURE_SPEED | BIT(15) | BIT(28) | BIT(29))
+#define FEATURES_ALL                                                                                         \
+	(VIRTIO_NET_FEATURE_MTU | VIRTIO_NET_FEATURE_MAC | VIRTIO_NET_FEATURE_STATUS |                       \
+	 VIRTIO_NET_FEATURE_CONTROL | VIRTIO_NET_FEATURE_CONTROL_RX | VIRTIO_NET_FEATURE_CONTROL_EXTRA |     \
+	 VIRTIO_NET_FEATURE_SPEED | BIT(15) | BIT(28) | BIT(29))
 
 static void open_port(uint32_t frame_size_max, bool promiscuous)
 {
@@ -673,8 +673,10 @@ static void filter_here_when_the_device_has_none(void **state)
 	(void)state;
 	for (uint32_t promiscuous = 0; promiscuous < 2; promiscuous++) {
 		static const uint8_t to[4][6] = {
-			{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xef }, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
-			{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xee }, { 0x01, 0x00, 0x5e, 0, 0, 1 },
+			{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xef },
+			{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+			{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xee },
+			{ 0x01, 0x00, 0x5e, 0, 0, 1 },
 		};
 
 		bring_up(VIRTIO_NET_FEATURE_MAC, NET_FRAME_SIZE_STANDARD, promiscuous);
@@ -707,7 +709,9 @@ static void expect_fault(void)
 static void bad_receive_answers_are_faults(void **state)
 {
 	/* head, bytes: less than a header, more than the buffer, not a chain */
-	static const struct virtqueue_used_entry bad[] = { { 0, 11 }, { 0, 9027 }, { 256, 100 }, { UINT32_MAX, 100 } };
+	static const struct virtqueue_used_entry bad[] = {
+		{ 0, 11 }, { 0, 9027 }, { 256, 100 }, { UINT32_MAX, 100 }
+	};
 
 	(void)state;
 	for (uint32_t i = 0; i < ARRAY_SIZE(bad); i++) {

@@ -34,7 +34,8 @@ int dma_allocate(struct dma_buffer *buffer, uint64_t size, uint64_t alignment)
 {
 	uint64_t start = align_up(pool_used + GAP_SIZE, max_u64(alignment, 64));
 
-	if (allocations_left == 0 || buffer_count == BUFFER_COUNT_MAX || !range_fits(start, size, sizeof(pool)))
+	if (allocations_left == 0 || buffer_count == BUFFER_COUNT_MAX ||
+	    !range_fits(start, size, sizeof(pool)))
 		return -ENOMEM;
 	if (allocations_left != UINT32_MAX)
 		allocations_left--;
@@ -42,7 +43,9 @@ int dma_allocate(struct dma_buffer *buffer, uint64_t size, uint64_t alignment)
 		ASAN_POISON_MEMORY_REGION(pool, sizeof(pool));
 	ASAN_UNPOISON_MEMORY_REGION(pool + start, size);
 	memset(pool + start, 0, size);
-	*buffer = (struct dma_buffer){ .address = pool + start, .physical = HOST_DMA_PHYSICAL + start, .size = size };
+	*buffer = (struct dma_buffer){ .address = pool + start,
+				       .physical = HOST_DMA_PHYSICAL + start,
+				       .size = size };
 	buffers[buffer_count++] = *buffer;
 	pool_used = start + size;
 	return 0;
@@ -58,7 +61,8 @@ void *host_dma_at(uint64_t physical, uint64_t size)
 	for (uint32_t i = 0; i < buffer_count; i++) {
 		const struct dma_buffer *buffer = &buffers[i];
 
-		if (physical >= buffer->physical && range_fits(physical - buffer->physical, size, buffer->size))
+		if (physical >= buffer->physical &&
+		    range_fits(physical - buffer->physical, size, buffer->size))
 			return (uint8_t *)buffer->address + (physical - buffer->physical);
 	}
 	return NULL;

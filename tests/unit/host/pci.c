@@ -48,7 +48,8 @@ uint8_t *host_pci_config(const struct pci_device *device)
 	return config[device - devices];
 }
 
-void host_pci_add_capability(const struct pci_device *device, uint8_t offset, const void *capability, uint8_t size)
+void host_pci_add_capability(const struct pci_device *device, uint8_t offset, const void *capability,
+			     uint8_t size)
 {
 	uint8_t *space = host_pci_config(device);
 

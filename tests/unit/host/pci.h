@@ -23,7 +23,8 @@ struct pci_device *host_pci_add(uint16_t vendor, uint16_t device);
 uint8_t *host_pci_config(const struct pci_device *device);
 
 /* Puts `size` bytes of `capability` at `offset` and links it in front of the list. */
-void host_pci_add_capability(const struct pci_device *device, uint8_t offset, const void *capability, uint8_t size);
+void host_pci_add_capability(const struct pci_device *device, uint8_t offset, const void *capability,
+			     uint8_t size);
 
 /* May the device reach memory (pci_enable without pci_disable after it)? */
 bool host_pci_is_master(const struct pci_device *device);
