@@ -24,6 +24,7 @@ static const char *const attach_names[] = { "guest", "server", NULL };
 static const char *const no_yes[] = { "no", "yes", NULL };
 static const char *const start_names[] = { "disk", "direct", NULL };
 static const char *const failure_names[] = { "restart", "stop", NULL };
+static const char *const pair_mode_names[] = { "duplex", "single", NULL };
 static const char *const preferred_names[] = { "a", "b", "none", NULL };
 static const char *const unsure_names[] = { "stop", "continue", NULL };
 static const char *const record_names[] = { "off", "record", "replay", NULL };
@@ -85,10 +86,15 @@ static const struct config_key keys[] = {
 	  .minimum = SECOND, .maximum = MINUTE * 60, .word = "off", .word_value = 0 },
 	{ "guest", "failure_policy", CONFIG_CHOICE, AT(guest.failure_policy), .default_text = "restart", .choices = failure_names },
 
+	{ "pair", "mode", CONFIG_CHOICE, AT(pair.mode), .default_text = "duplex", .choices = pair_mode_names },
 	{ "pair", "start_wait", CONFIG_DURATION, AT(pair.start_wait_ns), .default_text = "1min",
 	  .minimum = 0, .maximum = MINUTE * 60 * 24, .word = "forever", .word_value = UINT64_MAX },
 	{ "pair", "failure_timeout", CONFIG_DURATION, AT(pair.failure_timeout_ns), .default_text = "1s",
 	  .minimum = 20 * MS, .maximum = MINUTE },
+	{ "pair", "ask_time", CONFIG_DURATION, AT(pair.ask_time_ns), .default_text = "50ms",
+	  .minimum = 5 * MS, .maximum = 10 * SECOND },
+	{ "pair", "management_station", CONFIG_IPV4, AT(pair.management_station), .default_text = "none" },
+	{ "pair", "public_station", CONFIG_IPV4, AT(pair.public_station), .default_text = "none" },
 	{ "pair", "preferred", CONFIG_CHOICE, AT(pair.preferred), .default_text = "a", .choices = preferred_names },
 	{ "pair", "when_unsure", CONFIG_CHOICE, AT(pair.when_unsure), .default_text = "stop", .choices = unsure_names },
 

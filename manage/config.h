@@ -35,6 +35,7 @@
 #define CONFIG_PLACE_SIZE 64
 #define CONFIG_SERIAL_SIZE 48
 #define CONFIG_MAC_SIZE 6
+#define CONFIG_IPV4_SIZE 4
 #define CONFIG_FILE_NAME_SIZE 64
 #define CONFIG_COMMAND_LINE_SIZE 512
 #define CONFIG_TRACE_MAX 16
@@ -47,6 +48,7 @@ enum config_server_name { CONFIG_SERVER_A, CONFIG_SERVER_B };
 enum config_attach { CONFIG_ATTACH_GUEST, CONFIG_ATTACH_SERVER };
 enum config_start { CONFIG_START_DISK, CONFIG_START_DIRECT };
 enum config_failure_policy { CONFIG_FAILURE_RESTART, CONFIG_FAILURE_STOP };
+enum config_pair_mode { CONFIG_PAIR_DUPLEX, CONFIG_PAIR_SINGLE };
 enum config_preferred { CONFIG_PREFERRED_A, CONFIG_PREFERRED_B, CONFIG_PREFERRED_NONE };
 enum config_when_unsure { CONFIG_UNSURE_STOP, CONFIG_UNSURE_CONTINUE };
 enum config_record_mode { CONFIG_RECORD_OFF, CONFIG_RECORD_RECORD, CONFIG_RECORD_REPLAY };
@@ -136,8 +138,12 @@ struct config {
 					    bite */
 	} guest;
 	struct {
+		uint32_t mode;		     /* enum config_pair_mode */
 		uint64_t start_wait_ns;	     /* UINT64_MAX: for ever */
 		uint64_t failure_timeout_ns; /* upper limit of the adaptive time-out */
+		uint64_t ask_time_ns;	     /* how long other paths are asked before silence counts */
+		uint8_t management_station[CONFIG_IPV4_SIZE]; /* 0.0.0.0: none */
+		uint8_t public_station[CONFIG_IPV4_SIZE];
 		uint32_t preferred;	     /* enum config_preferred */
 		uint32_t when_unsure;	     /* enum config_when_unsure */
 	} pair;
@@ -211,5 +217,11 @@ bool config_key_at(uint32_t index, const char **section, const char **name, cons
 /* "00:03.0", "52:54:00:12:34:56". */
 void config_pci_path_add(struct text *text, const struct config_pci_path *path);
 void config_mac_add(struct text *text, const uint8_t mac[CONFIG_MAC_SIZE]);
+
+/* Is `address` one that was given, not `none`? */
+static inline bool config_ipv4_is_given(const uint8_t address[CONFIG_IPV4_SIZE])
+{
+	return (address[0] | address[1] | address[2] | address[3]) != 0;
+}
 
 #endif

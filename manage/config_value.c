@@ -330,6 +330,61 @@ static void station_format(const struct config_key *key, const void *value, stru
 	config_mac_add(text, value);
 }
 
+/* Digits of one byte at *at, without leading zeros; moves *at behind them. */
+static bool octet_parse(const char **at, const char *end, uint8_t *octet)
+{
+	const char *first = *at;
+	uint32_t value = 0;
+
+	for (; *at < end && **at >= '0' && **at <= '9' && *at < first + 3; (*at)++)
+		value = value * 10 + (uint32_t)(**at - '0');
+	if (*at == first || value > 255 || (*first == '0' && *at > first + 1))
+		return false;
+	*octet = (uint8_t)value;
+	return true;
+}
+
+#define IPV4_GROUP_FIRST 224 /* from here on: groups, reserved, broadcast */
+
+static bool ipv4_parse(const struct config_key *key, const char *at, size_t size, void *value)
+{
+	uint8_t address[CONFIG_IPV4_SIZE] = { 0 };
+	const char *end = at + size;
+
+	(void)key;
+	if (word_is(at, size, "none")) {
+		memcpy(value, address, sizeof(address));
+		return true;
+	}
+	for (uint32_t i = 0; i < CONFIG_IPV4_SIZE; i++) {
+		if (i > 0 && (at == end || *at++ != '.'))
+			return false;
+		if (!octet_parse(&at, end, &address[i]))
+			return false;
+	}
+	if (at != end || address[0] == 0 || address[0] >= IPV4_GROUP_FIRST)
+		return false;
+	memcpy(value, address, sizeof(address));
+	return true;
+}
+
+static void ipv4_allowed(const struct config_key *key, struct text *text)
+{
+	(void)key;
+	text_add(text, "an IPv4 address of one host, such as 192.168.1.1, or none");
+}
+
+static void ipv4_format(const struct config_key *key, const void *value, struct text *text)
+{
+	const uint8_t *address = value;
+
+	(void)key;
+	if (!config_ipv4_is_given(address))
+		text_add(text, "none");
+	else
+		text_add(text, "%u.%u.%u.%u", address[0], address[1], address[2], address[3]);
+}
+
 static bool port_parse(const struct config_key *key, const char *at, size_t size, void *value)
 {
 	struct config_port_name name = { .kind = CONFIG_NAME_NONE };
@@ -528,6 +583,7 @@ static const struct config_kind_ops kinds[CONFIG_KIND_COUNT] = {
 	[CONFIG_TEXT] = { text_parse, text_allowed, text_format },
 	[CONFIG_FILE] = { text_parse, text_allowed, text_format },
 	[CONFIG_MAC] = { station_parse, station_allowed, station_format },
+	[CONFIG_IPV4] = { ipv4_parse, ipv4_allowed, ipv4_format },
 	[CONFIG_PORT] = { port_parse, port_allowed, port_format },
 	[CONFIG_DISK] = { disk_parse, disk_allowed, disk_format },
 	[CONFIG_LEVELS] = { levels_parse, levels_allowed, levels_format },

@@ -19,6 +19,7 @@ enum config_kind {
 	CONFIG_TEXT,	 /* char[]: `maximum` characters at most */
 	CONFIG_FILE,	 /* char[]: likewise, a file name without folder */
 	CONFIG_MAC,	 /* uint8_t[CONFIG_MAC_SIZE]: of one station */
+	CONFIG_IPV4,	 /* uint8_t[CONFIG_IPV4_SIZE]: of one host; all zero: none */
 	CONFIG_PORT,	 /* struct config_port_name */
 	CONFIG_DISK,	 /* struct config_disk_name */
 	CONFIG_LEVELS,	 /* struct config_trace_levels */

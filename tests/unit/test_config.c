@@ -48,7 +48,11 @@ static void empty_file_gives_the_defaults(void **state)
 	assert_int_equal(config.guest.watchdog_ns, 0);
 	assert_int_equal(config.guest.failure_policy, CONFIG_FAILURE_RESTART);
 	assert_true(config.pair.start_wait_ns == UINT64_C(60000000000));
+	assert_int_equal(config.pair.mode, CONFIG_PAIR_DUPLEX);
 	assert_true(config.pair.failure_timeout_ns == UINT64_C(1000000000));
+	assert_true(config.pair.ask_time_ns == UINT64_C(50000000));
+	assert_false(config_ipv4_is_given(config.pair.management_station));
+	assert_false(config_ipv4_is_given(config.pair.public_station));
 	assert_int_equal(config.pair.preferred, CONFIG_PREFERRED_A);
 	assert_int_equal(config.pair.when_unsure, CONFIG_UNSURE_STOP);
 	assert_int_equal(config.record.mode, CONFIG_RECORD_OFF);
@@ -88,6 +92,10 @@ static const char every_key[] = "\xef\xbb\xbf# Server b\r\n"
 				"[pair]\n"
 				"start_wait = forever\n"
 				"failure_timeout = 250ms\n"
+				"mode = single\n"
+				"ask_time = 12ms\n"
+				"management_station = 10.0.255.1\n"
+				"public_station = 192.168.1.254\n"
 				"preferred = none\n"
 				"when_unsure = continue\n"
 				"[record]\n"
@@ -132,6 +140,10 @@ static void check_every_key(void)
 	assert_int_equal(config.guest.failure_policy, CONFIG_FAILURE_STOP);
 	assert_true(config.pair.start_wait_ns == UINT64_MAX);
 	assert_true(config.pair.failure_timeout_ns == UINT64_C(250000000));
+	assert_int_equal(config.pair.mode, CONFIG_PAIR_SINGLE);
+	assert_true(config.pair.ask_time_ns == UINT64_C(12000000));
+	assert_memory_equal(config.pair.management_station, "\x0a\x00\xff\x01", CONFIG_IPV4_SIZE);
+	assert_memory_equal(config.pair.public_station, "\xc0\xa8\x01\xfe", CONFIG_IPV4_SIZE);
 	assert_int_equal(config.pair.preferred, CONFIG_PREFERRED_NONE);
 	assert_int_equal(config.pair.when_unsure, CONFIG_UNSURE_CONTINUE);
 	assert_int_equal(config.record.mode, CONFIG_RECORD_REPLAY);
@@ -231,8 +243,8 @@ static const struct bad_file bad_files[] = {
 	  "yoke.conf:2: unknown key \"memroy\" in [guest]; did you mean \"memory\"? Its keys are memory autostart start "
 	  "kernel initrd command_line mac watchdog failure_policy" },
 	{ "[pair]\nzebra = 1",
-	  "yoke.conf:2: unknown key \"zebra\" in [pair]; its keys are start_wait failure_timeout "
-	  "preferred when_unsure" },
+	  "yoke.conf:2: unknown key \"zebra\" in [pair]; its keys are mode start_wait "
+	  "failure_timeout ask_time management_station public_station preferred when_unsure" },
 	{ "[server]\nmemory = 256M",
 	  "yoke.conf:2: unknown key \"memory\" in [server]; it belongs into [guest]" },
 	{ "[guest]\nmemory = 256M\n# again\nmemory = 512M",
@@ -302,6 +314,18 @@ static const struct bad_file bad_files[] = {
 	  "yoke.conf:2: watchdog: found \"30\"; allowed: a time such as 100ms, 1s to 1h; or off" },
 	{ "[pair]\nfailure_timeout = 5ms",
 	  "yoke.conf:2: failure_timeout: found \"5ms\"; allowed: a time such as 100ms, 20ms to 1min" },
+	{ "[pair]\npublic_station = 10.0.0",
+	  "yoke.conf:2: public_station: found \"10.0.0\"; allowed: an IPv4 address of one host, such as 192.168.1.1, or "
+	  "none" },
+	{ "[pair]\npublic_station = 10.0.0.01",
+	  "yoke.conf:2: public_station: found \"10.0.0.01\"; allowed: an IPv4 address of one host, such as 192.168.1.1, "
+	  "or none" },
+	{ "[pair]\npublic_station = 10.0.0.256",
+	  "yoke.conf:2: public_station: found \"10.0.0.256\"; allowed: an IPv4 address of one host, such as 192.168.1.1, "
+	  "or none" },
+	{ "[pair]\npublic_station = 224.0.0.1",
+	  "yoke.conf:2: public_station: found \"224.0.0.1\"; allowed: an IPv4 address of one host, such as 192.168.1.1, "
+	  "or none" },
 	{ "[trace]\nlevel = verbose",
 	  "yoke.conf:2: level: found \"verbose\"; allowed: error | warning | info | debug" },
 	{ "[trace]\ncategories = net",
@@ -336,8 +360,8 @@ static const struct bad_file bad_words[] = {
 	  "command line: unknown section \"gues\"; did you mean [guest]? Sections are [server] [console] "
 	  "[network] [disk] [guest] [pair] [record] [trace]" },
 	{ "pair.wait=1",
-	  "command line: unknown key \"wait\" in [pair]; its keys are start_wait failure_timeout preferred "
-	  "when_unsure" },
+	  "command line: unknown key \"wait\" in [pair]; its keys are mode start_wait failure_timeout ask_time "
+	  "management_station public_station preferred when_unsure" },
 	{ "server.name=a guest.memory=64M server.name=b", "command line: server.name twice" },
 	{ "server.name=", "command line: name: found nothing; allowed: a | b" },
 	{ "guest.kernel=\"a b",
