@@ -102,7 +102,7 @@ static const char *kernel_place(const struct image *image, const struct guest_me
 {
 	if (image->load_gpa < HIGH_START || !range_fits(image->load_gpa, image->run_size, memory->low_size))
 		return "kernel: it does not fit into the guest's memory";
-	memcpy(guest_memory_at(memory, image->load_gpa, image->code_size), image->code, image->code_size);
+	memcpy(guest_memory_to_write(memory, image->load_gpa, image->code_size), image->code, image->code_size);
 	return NULL;
 }
 
@@ -121,7 +121,7 @@ static const char *initrd_place(const struct image *image, const struct guest_me
 	gpa = align_down(end - boot->initrd_size, 4096);
 	if (gpa < kernel_end)
 		return "initrd: it does not fit into the guest's memory beside the kernel";
-	memcpy(guest_memory_at(memory, gpa, boot->initrd_size), boot->initrd, boot->initrd_size);
+	memcpy(guest_memory_to_write(memory, gpa, boot->initrd_size), boot->initrd, boot->initrd_size);
 	store_le32(parameters + HEADER_INITRD, (uint32_t)gpa);
 	store_le32(parameters + HEADER_INITRD_SIZE, (uint32_t)boot->initrd_size);
 	return NULL;
@@ -136,7 +136,7 @@ static const char *command_line_place(const struct image *image, const struct gu
 
 	if (size > size_max)
 		return "command line: it is longer than the kernel takes";
-	memcpy(guest_memory_at(memory, COMMAND_LINE_GPA, size), boot->command_line, size);
+	memcpy(guest_memory_to_write(memory, COMMAND_LINE_GPA, size), boot->command_line, size);
 	store_le32(parameters + HEADER_COMMAND_LINE, (uint32_t)COMMAND_LINE_GPA);
 	return NULL;
 }
@@ -154,8 +154,8 @@ static void memory_map_fill(const struct machine *machine, uint8_t *parameters)
 
 static void acpi_put(const struct machine *machine, const struct guest_memory *memory, uint8_t *parameters)
 {
-	uint8_t *block = guest_memory_at(memory, ACPI_BLOCK_GPA, MACHINE_ACPI_SIZE_MAX);
-	uint8_t *rsdp = guest_memory_at(memory, ACPI_GPA, MACHINE_ACPI_RSDP_SIZE);
+	uint8_t *block = guest_memory_to_write(memory, ACPI_BLOCK_GPA, MACHINE_ACPI_SIZE_MAX);
+	uint8_t *rsdp = guest_memory_to_write(memory, ACPI_GPA, MACHINE_ACPI_RSDP_SIZE);
 	struct machine_acpi_layout layout;
 
 	memset(block, 0, MACHINE_ACPI_SIZE_MAX);
@@ -167,7 +167,7 @@ static void acpi_put(const struct machine *machine, const struct guest_memory *m
 /* Systems look for the anchor at multiples of 16 from 0xf0000 on. */
 static void smbios_put(const struct machine *machine, const struct guest_memory *memory)
 {
-	uint8_t *anchor = guest_memory_at(memory, SMBIOS_GPA, 32 + MACHINE_SMBIOS_SIZE_MAX);
+	uint8_t *anchor = guest_memory_to_write(memory, SMBIOS_GPA, 32 + MACHINE_SMBIOS_SIZE_MAX);
 
 	machine_smbios_build(machine, anchor + 32, anchor);
 	machine_smbios_place(anchor, (uint32_t)SMBIOS_GPA + 32);
@@ -200,7 +200,7 @@ static void segments_set(struct vcpu_state *vcpu, const struct guest_memory *mem
 {
 	uint16_t code = (uint16_t)(FLAT | TYPE_CODE | code_width);
 	uint16_t data = FLAT | TYPE_DATA | VCPU_SEGMENT_DEFAULT_32;
-	uint8_t *gdt = guest_memory_at(memory, GDT_GPA, 32);
+	uint8_t *gdt = guest_memory_to_write(memory, GDT_GPA, 32);
 
 	memset(gdt, 0, 32);
 	store_le64(gdt + SELECTOR_CODE, descriptor(code));
@@ -217,7 +217,7 @@ static void segments_set(struct vcpu_state *vcpu, const struct guest_memory *mem
 /* The first 4 GiB mapped to themselves in 2 MiB pages: six tables. */
 static void page_tables_fill(const struct guest_memory *memory)
 {
-	uint8_t *tables = guest_memory_at(memory, PAGE_TABLES_GPA, UINT64_C(6) * 4096);
+	uint8_t *tables = guest_memory_to_write(memory, PAGE_TABLES_GPA, UINT64_C(6) * 4096);
 
 	memset(tables, 0, UINT64_C(6) * 4096);
 	store_le64(tables, (PAGE_TABLES_GPA + 4096) | 3);
@@ -265,7 +265,7 @@ static void header_copy(uint8_t *parameters, const struct image *image)
 const char *machine_direct_boot(struct machine *machine, const struct guest_memory *memory,
 				const struct machine_direct_boot *boot, struct vcpu_state *vcpu)
 {
-	uint8_t *parameters = guest_memory_at(memory, PARAMETERS_GPA, PARAMETERS_SIZE);
+	uint8_t *parameters = guest_memory_to_write(memory, PARAMETERS_GPA, PARAMETERS_SIZE);
 	struct image image;
 	const char *problem = image_check(&image, boot);
 

@@ -12,8 +12,8 @@
 const char *machine_firmware_boot(const struct guest_memory *memory, const uint8_t *image,
 				  uint64_t image_size, struct vcpu_state *vcpu)
 {
-	uint8_t *top = guest_memory_at(memory, 4 * GIB - memory->firmware_size, memory->firmware_size);
-	uint8_t *low = guest_memory_at(memory, LOW_COPY_GPA, LOW_COPY_SIZE);
+	uint8_t *top = guest_memory_to_write(memory, 4 * GIB - memory->firmware_size, memory->firmware_size);
+	uint8_t *low = guest_memory_to_write(memory, LOW_COPY_GPA, LOW_COPY_SIZE);
 
 	if (image_size < LOW_COPY_SIZE || !is_aligned(image_size, 64 * KIB))
 		return "firmware: its size is not a multiple of 64 KiB from 128 KiB on";

@@ -225,7 +225,7 @@ static bool dma_read(struct machine_fw_cfg *fw_cfg, const struct guest_memory *m
 	const struct machine_fw_cfg_item *item = item_selected(fw_cfg);
 	uint32_t left = item && fw_cfg->offset < item->size ? item->size - fw_cfg->offset : 0;
 	uint32_t count = (uint32_t)min_u64(size, left);
-	uint8_t *to = guest_memory_at(memory, gpa, size);
+	uint8_t *to = guest_memory_to_write(memory, gpa, size);
 
 	if (!to)
 		return false;
@@ -248,7 +248,7 @@ static void dma_skip(struct machine_fw_cfg *fw_cfg, uint32_t size)
 static void dma_run(struct machine *machine, const struct guest_memory *memory, uint64_t gpa)
 {
 	struct machine_fw_cfg *fw_cfg = &machine->fw_cfg;
-	uint8_t *descriptor = guest_memory_at(memory, gpa, DMA_DESCRIPTOR_SIZE);
+	uint8_t *descriptor = guest_memory_to_write(memory, gpa, DMA_DESCRIPTOR_SIZE);
 	uint32_t control;
 	uint32_t size;
 	bool good = true;

@@ -16,9 +16,10 @@ void guest_memory_init(struct guest_memory *memory, uint8_t *base, uint64_t size
 	memory->low_size = min_u64(size, GUEST_MEMORY_LOW_MAX);
 	memory->high_size = size - memory->low_size;
 	memory->firmware_size = firmware_size;
+	memory->written = NULL;
 }
 
-uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+static uint8_t *address_of(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
 {
 	if (range_fits(gpa, size, memory->low_size))
 		return memory->base + gpa;
@@ -37,6 +38,25 @@ uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64
 		return memory->base + memory->low_size + memory->high_size + offset;
 	}
 	return NULL;
+}
+
+const uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+{
+	return address_of(memory, gpa, size);
+}
+
+uint8_t *guest_memory_to_write(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+{
+	uint8_t *at = address_of(memory, gpa, size);
+
+	if (at && size > 0 && memory->written) {
+		uint64_t first = (uint64_t)(at - memory->base) / GUEST_MEMORY_PAGE_SIZE;
+		uint64_t last = ((uint64_t)(at - memory->base) + size - 1) / GUEST_MEMORY_PAGE_SIZE;
+
+		for (uint64_t page = first; page <= last; page++)
+			memory->written[page / 64] |= BIT(page % 64);
+	}
+	return at;
 }
 
 uint64_t guest_memory_gpa(const struct guest_memory *memory, uint64_t offset)
@@ -63,7 +83,7 @@ bool guest_memory_read(const struct guest_memory *memory, uint64_t gpa, void *to
 
 bool guest_memory_write(const struct guest_memory *memory, uint64_t gpa, const void *from, uint64_t size)
 {
-	uint8_t *to = guest_memory_at(memory, gpa, size);
+	uint8_t *to = guest_memory_to_write(memory, gpa, size);
 
 	if (!to)
 		return false;

@@ -26,7 +26,14 @@ struct guest_memory {
 	uint64_t low_size;	/* bytes, multiple of 2 MiB, 1..GUEST_MEMORY_LOW_MAX */
 	uint64_t high_size;	/* bytes, multiple of 2 MiB, may be 0 */
 	uint64_t firmware_size; /* bytes, multiple of 4 KiB, may be 0 */
+	/*
+	 * Owner's memory, a bit for each 4 KiB from `base` on: set where we, and not the guest's
+	 * processor, write. NULL: nobody asks. For a join, which looks for changed pages.
+	 */
+	uint64_t *written;
 };
+
+#define GUEST_MEMORY_PAGE_SIZE (4 * KIB)
 
 /*
  * Splits `size` bytes of RAM (a multiple of 2 MiB, at least 16 MiB) into low and
@@ -42,9 +49,11 @@ static inline uint64_t guest_memory_total(const struct guest_memory *memory)
 
 /*
  * Our address of guest-physical [gpa, gpa + size), or NULL when any byte of it is
- * no memory or it spans two regions. `size` 0 asks for the address alone.
+ * no memory or it spans two regions. `size` 0 asks for the address alone. To be read;
+ * what is written through the second is noted as written at the call.
  */
-uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size);
+const uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size);
+uint8_t *guest_memory_to_write(const struct guest_memory *memory, uint64_t gpa, uint64_t size);
 
 /* The guest-physical address of the byte at base + offset; offset < guest_memory_total(). */
 uint64_t guest_memory_gpa(const struct guest_memory *memory, uint64_t offset);

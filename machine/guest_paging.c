@@ -26,7 +26,7 @@ struct shape {
 struct walk {
 	const struct guest_memory *memory;
 	struct shape shape;
-	uint8_t *entries[LEVEL_MAX]; /* ours, of each level that was walked */
+	uint64_t entry_gpas[LEVEL_MAX]; /* of each level that was walked */
 	uint64_t entry_values[LEVEL_MAX];
 	uint32_t depth;	 /* entries used */
 	uint64_t rights; /* WRITABLE and USER: all levels agree; NO_EXECUTE: one says so */
@@ -88,8 +88,8 @@ static uint32_t walk_down(const struct vcpu_state *vcpu, struct walk *walk, uint
 	for (uint32_t level = walk->shape.level_count; level > 0; level--) {
 		uint32_t page_bits = 12 + (level - 1) * walk->shape.index_bits;
 		uint64_t index = gva >> page_bits & (BIT(walk->shape.index_bits) - 1);
-		uint8_t *at = guest_memory_at(walk->memory, table + index * walk->shape.entry_size,
-					      walk->shape.entry_size);
+		uint64_t entry_gpa = table + index * walk->shape.entry_size;
+		const uint8_t *at = guest_memory_at(walk->memory, entry_gpa, walk->shape.entry_size);
 		uint64_t entry;
 
 		if (!at)
@@ -99,7 +99,7 @@ static uint32_t walk_down(const struct vcpu_state *vcpu, struct walk *walk, uint
 			return 0;
 		if (entry & reserved)
 			return GUEST_PAGE_PRESENT | GUEST_PAGE_RESERVED;
-		walk->entries[walk->depth] = at;
+		walk->entry_gpas[walk->depth] = entry_gpa;
 		walk->entry_values[walk->depth++] = entry;
 		rights_gather(walk, entry, level);
 		if (level == 1 || ((entry & ENTRY_LARGE) && can_be_large(vcpu, walk, level))) {
@@ -141,10 +141,8 @@ static void bits_set(const struct walk *walk, uint32_t access)
 			wanted |= ENTRY_DIRTY;
 		if (wanted == walk->entry_values[i])
 			continue;
-		if (walk->shape.entry_size == 8)
-			store_le64(walk->entries[i], wanted);
-		else
-			store_le32(walk->entries[i], (uint32_t)wanted);
+		/* Little-endian: the lower half is where a short entry is. */
+		guest_memory_write(walk->memory, walk->entry_gpas[i], &wanted, walk->shape.entry_size);
 	}
 }
 

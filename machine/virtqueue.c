@@ -42,14 +42,14 @@ static uint64_t device_area_size(const struct machine_virtqueue *queue)
 	return DEVICE_RING + DEVICE_ENTRY_SIZE * (uint64_t)queue->size + 2;
 }
 
-static uint8_t *driver_area(const struct machine_virtqueue *queue, const struct guest_memory *memory)
+static const uint8_t *driver_area(const struct machine_virtqueue *queue, const struct guest_memory *memory)
 {
 	return guest_memory_at(memory, queue->driver_gpa, driver_area_size(queue));
 }
 
 static uint8_t *device_area(const struct machine_virtqueue *queue, const struct guest_memory *memory)
 {
-	return guest_memory_at(memory, queue->device_gpa, device_area_size(queue));
+	return guest_memory_to_write(memory, queue->device_gpa, device_area_size(queue));
 }
 
 void machine_virtqueue_reset(struct machine_virtqueue *queue, uint16_t size_max)
@@ -225,20 +225,15 @@ static uint64_t segments_copy(const struct machine_virtqueue_segment *segments, 
 
 	for (uint32_t i = 0; i < count && copied < size; i++) {
 		uint64_t piece;
-		uint8_t *guest;
 
 		if (offset >= segments[i].size) {
 			offset -= segments[i].size;
 			continue;
 		}
 		piece = min_u64(segments[i].size - offset, size - copied);
-		guest = guest_memory_at(memory, segments[i].gpa + offset, piece);
-		if (!guest)
+		if (into_guest ? !guest_memory_write(memory, segments[i].gpa + offset, bytes + copied, piece) :
+				 !guest_memory_read(memory, segments[i].gpa + offset, bytes + copied, piece))
 			break;
-		if (into_guest)
-			memcpy(guest, bytes + copied, piece);
-		else
-			memcpy(bytes + copied, guest, piece);
 		copied += piece;
 		offset = 0;
 	}

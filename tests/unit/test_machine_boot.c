@@ -24,7 +24,7 @@ static void item_read(uint16_t selector, void *to, uint32_t size)
 /* By DMA, as SeaBIOS does when the identity says that it can. */
 static uint32_t dma(uint32_t control, uint32_t size, uint64_t gpa)
 {
-	uint8_t *descriptor = guest_memory_at(&memory, 0x5000, 16);
+	uint8_t *descriptor = guest_memory_to_write(&memory, 0x5000, 16);
 
 	store_be32(descriptor, control);
 	store_be32(descriptor + 4, size);
@@ -77,10 +77,10 @@ static void items_are_read_both_ways(void **state)
 	assert_int_equal(in32(0x514), 0x554d4551); /* "QEMU" */
 	assert_int_equal(in32(0x518), 0x47464320);
 	assert_int_equal(dma(0 << 16 | 8 | 2, 4, 0x6000), 0);
-	assert_memory_equal(guest_memory_at(&memory, 0x6000, 4), "QEMU", 4);
+	assert_memory_equal(guest_memory_to_write(&memory, 0x6000, 4), "QEMU", 4);
 	assert_int_equal(dma(0 << 16 | 8 | 4, 2, 0), 0); /* skip two */
 	assert_int_equal(dma(2, 4, 0x6000), 0);
-	assert_memory_equal(guest_memory_at(&memory, 0x6000, 4), "MU\0\0", 4);
+	assert_memory_equal(guest_memory_to_write(&memory, 0x6000, 4), "MU\0\0", 4);
 	assert_int_equal(dma(16, 4, 0x6000), 1);		     /* no writes */
 	assert_int_equal(dma(8 | 2, 4, FIXTURE_MEMORY_SIZE - 2), 1); /* no memory there */
 	assert_int_equal(dma(8 | 2, UINT32_MAX, 0x6000), 1);
@@ -131,15 +131,15 @@ static void script_step(const uint8_t *entry)
 	case 1:
 		break;
 	case 2:
-		field = guest_memory_at(&memory, at + load_le32(rest + 56), rest[60]);
+		field = guest_memory_to_write(&memory, at + load_le32(rest + 56), rest[60]);
 		if (rest[60] == 8)
 			store_le64(field, load_le64(field) + place_of(rest));
 		else
 			store_le32(field, load_le32(field) + (uint32_t)place_of(rest));
 		break;
 	case 3:
-		field = guest_memory_at(&memory, at + load_le32(rest), 1);
-		*field = (uint8_t)(*field - sum(guest_memory_at(&memory, at + load_le32(rest + 4),
+		field = guest_memory_to_write(&memory, at + load_le32(rest), 1);
+		*field = (uint8_t)(*field - sum(guest_memory_to_write(&memory, at + load_le32(rest + 4),
 								load_le32(rest + 8)),
 						load_le32(rest + 8)));
 		break;
@@ -151,7 +151,7 @@ static void script_step(const uint8_t *entry)
 /* Follows the pointers as a system does; every checksum on the way must be right. */
 static void check_acpi(uint64_t rsdp_gpa)
 {
-	const uint8_t *rsdp = guest_memory_at(&memory, rsdp_gpa, 36);
+	const uint8_t *rsdp = guest_memory_to_write(&memory, rsdp_gpa, 36);
 	const uint8_t *xsdt;
 	const uint8_t *rsdt;
 	uint32_t found = 0;
@@ -159,24 +159,24 @@ static void check_acpi(uint64_t rsdp_gpa)
 	assert_memory_equal(rsdp, "RSD PTR ", 8);
 	assert_int_equal(sum(rsdp, 20), 0);
 	assert_int_equal(sum(rsdp, 36), 0);
-	xsdt = guest_memory_at(&memory, load_le64(rsdp + 24), 36);
-	rsdt = guest_memory_at(&memory, load_le32(rsdp + 16), 36);
+	xsdt = guest_memory_to_write(&memory, load_le64(rsdp + 24), 36);
+	rsdt = guest_memory_to_write(&memory, load_le32(rsdp + 16), 36);
 	assert_memory_equal(xsdt, "XSDT", 4);
 	assert_memory_equal(rsdt, "RSDT", 4);
 	assert_int_equal(sum(xsdt, load_le32(xsdt + 4)), 0);
 	assert_int_equal(sum(rsdt, load_le32(rsdt + 4)), 0);
 	for (uint32_t i = 36; i < load_le32(xsdt + 4); i += 8) {
-		const uint8_t *table = guest_memory_at(&memory, load_le64(xsdt + i), 36);
+		const uint8_t *table = guest_memory_to_write(&memory, load_le64(xsdt + i), 36);
 
 		assert_true(load_le64(xsdt + i) == load_le32(rsdt + 36 + (i - 36) / 2));
 		assert_int_equal(sum(table, load_le32(table + 4)), 0);
 		if (memcmp(table, "FACP", 4) == 0) {
-			const uint8_t *dsdt = guest_memory_at(&memory, load_le64(table + 140), 36);
+			const uint8_t *dsdt = guest_memory_to_write(&memory, load_le64(table + 140), 36);
 
 			assert_true(load_le32(table + 40) == load_le64(table + 140));
 			assert_memory_equal(dsdt, "DSDT", 4);
 			assert_int_equal(sum(dsdt, load_le32(dsdt + 4)), 0);
-			assert_memory_equal(guest_memory_at(&memory, load_le32(table + 36), 4), "FACS", 4);
+			assert_memory_equal(guest_memory_to_write(&memory, load_le32(table + 36), 4), "FACS", 4);
 			assert_int_equal(load_le32(table + 36) % 64, 0);
 			assert_int_equal(load_le16(table + 46), 9);
 			assert_int_equal(load_le32(table + 56), 0x600);
@@ -195,8 +195,8 @@ static void loader_script_links_the_tables(void **state)
 	uint32_t size;
 
 	(void)state;
-	file_read("etc/acpi/rsdp", guest_memory_at(&memory, RSDP_AT, 36), 36);
-	file_read("etc/acpi/tables", guest_memory_at(&memory, TABLES_AT, 4096), 4096);
+	file_read("etc/acpi/rsdp", guest_memory_to_write(&memory, RSDP_AT, 36), 36);
+	file_read("etc/acpi/tables", guest_memory_to_write(&memory, TABLES_AT, 4096), 4096);
 	size = file_read("etc/table-loader", script, sizeof(script));
 	assert_int_equal(size % 128, 0);
 	for (uint32_t i = 0; i < size; i += 128)
@@ -246,9 +246,9 @@ static void firmware_is_in_both_places(void **state)
 	assert_non_null(machine_firmware_boot(&with_firmware, image, 100 * 1024, &vcpu));
 	assert_non_null(strstr(machine_firmware_boot(&with_firmware, image, 128 * 1024, &vcpu), "size"));
 	assert_null(machine_firmware_boot(&with_firmware, image, sizeof(image), &vcpu));
-	assert_int_equal(*guest_memory_at(&with_firmware, vcpu.segments[VCPU_CS].base + vcpu.rip, 1), 0xea);
-	assert_int_equal(*guest_memory_at(&with_firmware, 0xffff0, 1), 0xea);
-	assert_int_equal(*guest_memory_at(&with_firmware, 0xe0000, 1), 0x55);
+	assert_int_equal(*guest_memory_to_write(&with_firmware, vcpu.segments[VCPU_CS].base + vcpu.rip, 1), 0xea);
+	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xffff0, 1), 0xea);
+	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xe0000, 1), 0x55);
 	free(base);
 }
 
@@ -291,7 +291,7 @@ static const char *start(void)
 
 static void a_kernel_is_placed(void **state)
 {
-	const uint8_t *parameters = guest_memory_at(&memory, 0x7000, 4096);
+	const uint8_t *parameters = guest_memory_to_write(&memory, 0x7000, 4096);
 	uint32_t initrd_at;
 	uint64_t gpa;
 	uint32_t error_code;
@@ -302,14 +302,14 @@ static void a_kernel_is_placed(void **state)
 	assert_int_equal(machine_mode_bits(&vcpu), 64);
 	assert_true(vcpu.rip == 0x200200 && vcpu.gpr[VCPU_RSI] == 0x7000);
 	assert_int_equal(vcpu.rflags & VCPU_RFLAGS_IF, 0);
-	assert_memory_equal(guest_memory_at(&memory, 0x200000, 100), kernel + 1024, 100);
-	assert_string_equal((const char *)guest_memory_at(&memory, load_le32(parameters + 0x228), 32),
+	assert_memory_equal(guest_memory_to_write(&memory, 0x200000, 100), kernel + 1024, 100);
+	assert_string_equal((const char *)guest_memory_to_write(&memory, load_le32(parameters + 0x228), 32),
 			    "console=ttyS0");
 	initrd_at = load_le32(parameters + 0x218);
 	assert_int_equal(load_le32(parameters + 0x21c), sizeof(initrd));
 	assert_in_range(initrd_at, 0x600000, FIXTURE_MEMORY_SIZE - sizeof(initrd));
 	assert_int_equal(initrd_at % 4096, 0);
-	assert_memory_equal(guest_memory_at(&memory, initrd_at, sizeof(initrd)), initrd, sizeof(initrd));
+	assert_memory_equal(guest_memory_to_write(&memory, initrd_at, sizeof(initrd)), initrd, sizeof(initrd));
 	assert_int_equal(parameters[0x210], 0xff);
 	assert_true(load_le64(parameters + 0x258) == 0x200000); /* the header came along */
 	/* Its page tables map what the protocol wants. */
@@ -318,13 +318,13 @@ static void a_kernel_is_placed(void **state)
 	assert_true(guest_paging_translate(&vcpu, &memory, 0xfee00000, GUEST_PAGE_WRITE, &gpa, &error_code));
 	assert_true(gpa == 0xfee00000);
 	check_acpi(load_le64(parameters + 0x70));
-	assert_memory_equal(guest_memory_at(&memory, 0xf0000, 4), "_SM_", 4);
-	assert_int_equal(sum(guest_memory_at(&memory, 0xf0000, 31), 31), 0);
+	assert_memory_equal(guest_memory_to_write(&memory, 0xf0000, 4), "_SM_", 4);
+	assert_int_equal(sum(guest_memory_to_write(&memory, 0xf0000, 31), 31), 0);
 }
 
 static void memory_map_of_the_direct_boot(void **state)
 {
-	const uint8_t *parameters = guest_memory_at(&memory, 0x7000, 4096);
+	const uint8_t *parameters = guest_memory_to_write(&memory, 0x7000, 4096);
 	uint64_t ram = 0;
 
 	(void)state;
@@ -335,7 +335,7 @@ static void memory_map_of_the_direct_boot(void **state)
 
 		if (load_le32(entry + 16) == 1) {
 			ram += load_le64(entry + 8);
-			assert_non_null(guest_memory_at(&memory, load_le64(entry), load_le64(entry + 8)));
+			assert_non_null(guest_memory_to_write(&memory, load_le64(entry), load_le64(entry + 8)));
 		}
 	}
 	assert_true(ram == FIXTURE_MEMORY_SIZE - MIB + 0x9fc00);
@@ -360,7 +360,7 @@ static void no_initrd_is_fine(void **state)
 	boot.initrd = NULL;
 	boot.initrd_size = 0;
 	assert_null(start());
-	assert_int_equal(load_le32(guest_memory_at(&memory, 0x7218, 4)), 0);
+	assert_int_equal(load_le32(guest_memory_to_write(&memory, 0x7218, 4)), 0);
 }
 
 static void assert_refused(const char *word)

@@ -206,12 +206,12 @@ static void any_bytes_are_survived(void **state)
 
 static void table_put(uint64_t at, uint64_t value)
 {
-	store_le64(guest_memory_at(&memory, at, 8), value);
+	store_le64(guest_memory_to_write(&memory, at, 8), value);
 }
 
 static uint64_t table_get(uint64_t at)
 {
-	return load_le64(guest_memory_at(&memory, at, 8));
+	return load_le64(guest_memory_to_write(&memory, at, 8));
 }
 
 /* 1 with the translation, or minus the error code - 1. */
@@ -313,12 +313,12 @@ static void pae_and_32_bits(void **state)
 
 	vcpu.cr4 = 0;
 	vcpu.cr3 = 0x8000;
-	directory = guest_memory_at(&memory, 0x8000, 4096);
+	directory = guest_memory_to_write(&memory, 0x8000, 4096);
 	store_le32(directory, 0x9007);
 	store_le32(directory + 4, 0x00c00083);
-	store_le32(guest_memory_at(&memory, 0x9004, 4), 0xa003);
+	store_le32(guest_memory_to_write(&memory, 0x9004, 4), 0xa003);
 	assert_true(walk(&vcpu, 0x1abc, 0) == 0xaabc);
-	assert_int_equal(load_le32(guest_memory_at(&memory, 0x9004, 4)), 0xa023);
+	assert_int_equal(load_le32(guest_memory_to_write(&memory, 0x9004, 4)), 0xa023);
 	assert_int_equal(walk(&vcpu, 0x400000, 0),
 			 -1); /* a table at 12 MiB, without PSE, with nothing in it */
 	vcpu.cr4 = VCPU_CR4_PSE;
@@ -335,8 +335,8 @@ static void fetches_stop_at_what_is_missing(void **state)
 	(void)state;
 	long_mode(&vcpu);
 	table_put(0x4008, 0x6003);
-	memcpy(guest_memory_at(&memory, 0x5ffe, 2), "ab", 2);
-	memcpy(guest_memory_at(&memory, 0x6000, 2), "cd", 2);
+	memcpy(guest_memory_to_write(&memory, 0x5ffe, 2), "ab", 2);
+	memcpy(guest_memory_to_write(&memory, 0x6000, 2), "cd", 2);
 	assert_int_equal(guest_paging_fetch(&vcpu, &memory, 0xffe, bytes, 15), 15);
 	assert_memory_equal(bytes, "abcd", 4);
 	assert_int_equal(guest_paging_fetch(&vcpu, &memory, 0x1ffe, bytes, 15), 2);

@@ -33,7 +33,7 @@ static void long_mode(void)
 
 static void code_put(const char *bytes, size_t count)
 {
-	memset(guest_memory_at(&memory, CODE_GPA, 16), 0x90, 16);
+	memset(guest_memory_to_write(&memory, CODE_GPA, 16), 0x90, 16);
 	assert_true(guest_memory_write(&memory, CODE_GPA, bytes, count));
 }
 
@@ -263,7 +263,7 @@ static uint64_t random_operand(void)
 
 static void check_form(const struct form *form, uint8_t *code)
 {
-	uint8_t *data = guest_memory_at(&memory, DATA_GPA, DATA_SIZE);
+	uint8_t *data = guest_memory_to_write(&memory, DATA_GPA, DATA_SIZE);
 	static uint8_t reference[DATA_SIZE]
 		__attribute__((aligned(4096))); /* low bits as DATA_GPA: SIL is stored */
 	struct machine_emulation emulation;
@@ -404,7 +404,7 @@ static void repeated_string_goes_one_step_at_a_time(void **state)
 		assert_true(vcpu.gpr[VCPU_RSI] == MACHINE_IOAPIC_BASE + i * 4);
 		assert_true(vcpu.rip == CODE_GPA + (i == 3 ? 2 : 0));
 	}
-	assert_int_equal(load_le32(guest_memory_at(&memory, DATA_GPA, 4)), 0x77);
+	assert_int_equal(load_le32(guest_memory_to_write(&memory, DATA_GPA, 4)), 0x77);
 	vcpu.rip = CODE_GPA;
 	assert_int_equal(prepare(&emulation, 0), 0); /* RCX is 0: nothing is touched */
 	execute(&emulation);
@@ -417,7 +417,7 @@ static void string_io_reaches_ports(void **state)
 
 	(void)state;
 	long_mode();
-	memcpy(guest_memory_at(&memory, DATA_GPA, 3), "hey", 3);
+	memcpy(guest_memory_to_write(&memory, DATA_GPA, 3), "hey", 3);
 	vcpu.gpr[VCPU_RSI] = DATA_GPA;
 	vcpu.gpr[VCPU_RDX] = 0x3f8;
 	vcpu.gpr[VCPU_RCX] = 3;
@@ -440,7 +440,7 @@ static void string_io_reaches_ports(void **state)
 	assert_int_equal(prepare(&emulation, 0), 0);
 	assert_false(machine_emulate_reads_time(&emulation, &machine, &vcpu, &memory));
 	execute(&emulation);
-	assert_int_equal(load_le32(guest_memory_at(&memory, DATA_GPA + 8, 4)), 0x80001234);
+	assert_int_equal(load_le32(guest_memory_to_write(&memory, DATA_GPA + 8, 4)), 0x80001234);
 	assert_true(vcpu.gpr[VCPU_RDI] == DATA_GPA + 12);
 }
 
@@ -450,13 +450,13 @@ static void page_tables(uint32_t second_page)
 	long_mode();
 	vcpu.cr0 |= VCPU_CR0_PG | VCPU_CR0_WP;
 	vcpu.cr3 = 0x1000;
-	store_le64(guest_memory_at(&memory, 0x1000, 8), 0x2003);
-	store_le64(guest_memory_at(&memory, 0x2000, 8), 0x3003);
-	store_le64(guest_memory_at(&memory, 0x3000, 8), 0x4003);
-	store_le64(guest_memory_at(&memory, 0x4000 + 0x10 * 8, 8), CODE_GPA | 3);
-	store_le64(guest_memory_at(&memory, 0x4000 + 0x20 * 8, 8), 0x30003);
-	store_le64(guest_memory_at(&memory, 0x4000 + 0x21 * 8, 8), second_page);
-	store_le64(guest_memory_at(&memory, 0x4000 + 0x40 * 8, 8), MACHINE_LAPIC_BASE | 3);
+	store_le64(guest_memory_to_write(&memory, 0x1000, 8), 0x2003);
+	store_le64(guest_memory_to_write(&memory, 0x2000, 8), 0x3003);
+	store_le64(guest_memory_to_write(&memory, 0x3000, 8), 0x4003);
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x10 * 8, 8), CODE_GPA | 3);
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x20 * 8, 8), 0x30003);
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x21 * 8, 8), second_page);
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x40 * 8, 8), MACHINE_LAPIC_BASE | 3);
 }
 
 static void operands_cross_pages(void **state)
@@ -470,8 +470,8 @@ static void operands_cross_pages(void **state)
 	CODE("\xa5"); /* movsd: the APIC's version to memory */
 	assert_int_equal(prepare(&emulation, MACHINE_LAPIC_BASE + 0x30), 0);
 	execute(&emulation);
-	assert_int_equal(load_le16(guest_memory_at(&memory, 0x30ffe, 2)), 0x0014);
-	assert_int_equal(load_le16(guest_memory_at(&memory, 0x50000, 2)), 0x0005);
+	assert_int_equal(load_le16(guest_memory_to_write(&memory, 0x30ffe, 2)), 0x0014);
+	assert_int_equal(load_le16(guest_memory_to_write(&memory, 0x50000, 2)), 0x0005);
 }
 
 static void a_missing_page_is_a_fault_of_the_guest(void **state)
@@ -496,13 +496,13 @@ static void code_crosses_pages(void **state)
 	(void)state;
 	page_tables(0x50003);
 	vcpu.rip = 0x20fff;
-	*guest_memory_at(&memory, 0x30fff, 1) = 0x0f;
-	*guest_memory_at(&memory, 0x50000, 1) = 0xa2;
+	*guest_memory_to_write(&memory, 0x30fff, 1) = 0x0f;
+	*guest_memory_to_write(&memory, 0x50000, 1) = 0xa2;
 	assert_int_equal(machine_instruction_fetch(&vcpu, &memory, &instruction), 0);
 	assert_int_equal(instruction.size, 2);
-	store_le64(guest_memory_at(&memory, 0x4000 + 0x21 * 8, 8), 0);
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x21 * 8, 8), 0);
 	assert_int_equal(machine_instruction_fetch(&vcpu, &memory, &instruction), -EFAULT);
-	*guest_memory_at(&memory, 0x30fff, 1) = 0xf4;
+	*guest_memory_to_write(&memory, 0x30fff, 1) = 0xf4;
 	assert_int_equal(machine_instruction_fetch(&vcpu, &memory, &instruction), 0);
 }
 
@@ -520,7 +520,7 @@ static void real_mode_wraps_at_64_kib(void **state)
 	CODE("\xaa");
 	assert_int_equal(prepare(&emulation, 0), 0);
 	execute(&emulation);
-	assert_int_equal(*guest_memory_at(&memory, DATA_GPA + 0xffff, 1), 'x');
+	assert_int_equal(*guest_memory_to_write(&memory, DATA_GPA + 0xffff, 1), 'x');
 	assert_true(vcpu.gpr[VCPU_RDI] == 0xabcd0000);
 	assert_true(vcpu.rip == 1);
 }

@@ -104,6 +104,33 @@ static void reset_starts_16_bytes_below_4_gib(void **state)
 	assert_int_equal(vcpu.xsave[25], 0x1f);
 }
 
+static void what_we_write_is_noted(void **state)
+{
+	static uint8_t bytes[64 * 1024];
+	static uint64_t written[(16 * MIB + 256 * KIB) / GUEST_MEMORY_PAGE_SIZE / 64 + 1];
+	static uint8_t ram[16 * MIB + 256 * KIB];
+	struct guest_memory memory;
+
+	(void)state;
+	guest_memory_init(&memory, ram, 16 * MIB, 256 * KIB);
+	assert_true(guest_memory_write(&memory, 0x1000, bytes, 8)); /* nobody asks */
+	memory.written = written;
+	assert_true(guest_memory_read(&memory, 0x2000, bytes, 8));
+	assert_non_null(guest_memory_at(&memory, 0x3000, 8));
+	assert_non_null(guest_memory_to_write(&memory, 0x4000, 0));
+	for (uint32_t i = 0; i < ARRAY_SIZE(written); i++)
+		assert_true(written[i] == 0);
+	assert_true(guest_memory_write(&memory, 63 * 4096 + 4095, bytes, 2)); /* over the end of a page, and of a word */
+	assert_true(written[0] == BIT(63));
+	assert_true(written[1] == BIT(0));
+	assert_non_null(guest_memory_to_write(&memory, 0x100000, 64 * 1024));
+	assert_true(written[4] == 0xffff);
+	assert_non_null(guest_memory_to_write(&memory, 4 * GIB - 4096, 4096)); /* the firmware's last page */
+	assert_true(written[16 * MIB / 4096 / 64] == BIT(63)); /* 64 pages of it, behind the RAM */
+	assert_false(guest_memory_write(&memory, 16 * MIB - 4, bytes, 8));
+	assert_true(written[16 * MIB / 4096 / 64 - 1] == 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -113,6 +140,7 @@ int main(void)
 		cmocka_unit_test(offsets_and_addresses_agree),
 		cmocka_unit_test(copies_are_all_or_nothing),
 		cmocka_unit_test(reset_starts_16_bytes_below_4_gib),
+		cmocka_unit_test(what_we_write_is_noted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
