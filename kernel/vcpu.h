@@ -30,6 +30,7 @@
 #include "kernel/step_counter.h"
 
 #define VCPU_INSTRUCTION_SIZE_MAX 15
+#define VCPU_DIRTY_WORDS 8 /* a bit for each 4 KiB of 2 MiB */
 
 struct vcpu;
 
@@ -54,6 +55,15 @@ struct vcpu_ops {
 	/* Adds memory to the guest's address space; all a multiple of 4 KiB. Start-up only. */
 	int (*map)(struct vcpu *vcpu, uint64_t gpa, uint64_t hpa, uint64_t size);
 	void (*unmap_all)(struct vcpu *vcpu);
+	/*
+	 * Which pages does the guest's processor write? `reserve_tracking` takes memory for a
+	 * guest of `size` bytes, start-up only: 0 or -ENOMEM. `track` begins, with no page
+	 * written, or ends it. While it is on, `take_dirty` tells which pages of 4 KiB of the
+	 * 2 MiB at `gpa` were written since the last time, where something is mapped.
+	 */
+	int (*reserve_tracking)(struct vcpu *vcpu, uint64_t size);
+	void (*track)(struct vcpu *vcpu, bool on);
+	void (*take_dirty)(struct vcpu *vcpu, uint64_t gpa, uint64_t dirty[VCPU_DIRTY_WORDS]);
 	/* Runs the guest until an exit; the slice timer is started with `timer_count` right before. */
 	void (*run)(struct vcpu *vcpu, uint32_t timer_count, struct vcpu_exit *exit);
 	/* Hardware's copy -> vcpu->state, and back. All but FPU and DR0..DR3. */

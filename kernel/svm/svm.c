@@ -344,12 +344,33 @@ static void svm_unmap_all(struct vcpu *vcpu)
 	svm_exit_forget();
 }
 
+static int svm_reserve_tracking(struct vcpu *vcpu, uint64_t size)
+{
+	(void)vcpu;
+	return svm_npt_reserve(size);
+}
+
+static void svm_track(struct vcpu *vcpu, bool on)
+{
+	svm_flush(vcpu);
+	svm_npt_track(on);
+}
+
+static void svm_take_dirty(struct vcpu *vcpu, uint64_t gpa, uint64_t dirty[VCPU_DIRTY_WORDS])
+{
+	svm_flush(vcpu);
+	svm_npt_take_dirty(gpa, dirty);
+}
+
 const struct vcpu_ops svm_vcpu_ops = {
 	.name = "svm",
 	.unusable = svm_unusable,
 	.init = svm_init,
 	.map = svm_map,
 	.unmap_all = svm_unmap_all,
+	.reserve_tracking = svm_reserve_tracking,
+	.track = svm_track,
+	.take_dirty = svm_take_dirty,
 	.run = svm_vcpu_run,
 	.save = svm_save,
 	.load = svm_load,

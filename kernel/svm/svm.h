@@ -231,6 +231,11 @@ uint64_t svm_npt_init(void);
 void svm_npt_clear(void);
 int svm_npt_map(uint64_t gpa, uint64_t hpa, uint64_t size);
 
+/* npt.c: tracking, as struct vcpu_ops has it, but that the caller flushes. */
+int svm_npt_reserve(uint64_t guest_size);
+void svm_npt_track(bool on);
+void svm_npt_take_dirty(uint64_t gpa, uint64_t *dirty);
+
 /* msr.c: physical addresses of new, filled bitmaps; 0: no memory. Start-up only. */
 uint64_t svm_msr_bitmap_physical(void);
 uint64_t svm_port_bitmap_physical(void);

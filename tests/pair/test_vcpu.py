@@ -27,3 +27,8 @@ def test_torture_replay(self_test, rounds):
 def test_torture_through_snapshots(self_test):
     """At random places all state is copied out, wiped and loaded back: the run ends the same."""
     self_test("torture_snapshot", expect=["by snapshots, slices of 5:"], timeout_s=600)
+
+
+def test_written_pages_are_named(self_test):
+    """A copy that gets only the pages that tracking names stays equal, and no page is named for nothing."""
+    self_test("tracking", expect=[r"\d+ pages named, 0 of them unchanged"])
