@@ -15,7 +15,7 @@
 #define WIRE_VERSION 1
 
 #define WIRE_LINK_COUNT 2 /* cs1, cs2 */
-#define WIRE_STREAM_COUNT 3
+#define WIRE_STREAM_COUNT 4
 
 /* The identity of a pair that a server speaks of which has none yet (pairing.h). */
 #define WIRE_PAIR_NONE 0
@@ -25,7 +25,8 @@
 enum wire_stream {
 	WIRE_STREAM_CONTROL, /* messages: who we are, what we do (message.h) */
 	WIRE_STREAM_LOG,     /* records and nothing else: its offset stamps outputs */
-	WIRE_STREAM_BULK,    /* memory of a join, blocks of a remirror */
+	WIRE_STREAM_DISK,    /* mirrored disks: words and blocks (mirror/) */
+	WIRE_STREAM_BULK,    /* memory of a join */
 };
 
 enum wire_kind {
@@ -58,10 +59,10 @@ struct wire_header {
 	uint64_t offset; /* of the payload in its stream; HELLO: the sender's generation */
 };
 
-BUILD_ASSERT(sizeof(struct wire_header) == 128);
+BUILD_ASSERT(sizeof(struct wire_header) == 144);
 BUILD_ASSERT(offsetof(struct wire_header, pair) == 16);
 BUILD_ASSERT(offsetof(struct wire_header, received) == 72);
-BUILD_ASSERT(offsetof(struct wire_header, offset) == 120);
+BUILD_ASSERT(offsetof(struct wire_header, offset) == 136);
 
 #define WIRE_FRAME_MAX 1500 /* header and payload, behind the Ethernet header */
 #define WIRE_PAYLOAD_MAX (WIRE_FRAME_MAX - sizeof(struct wire_header))
