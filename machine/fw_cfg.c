@@ -27,7 +27,9 @@ enum {
 
 #define ID_TRADITIONAL 1
 #define ID_DMA 2
-#define SELECTOR_MASK 0x3fff /* the upper two bits ask for what this device does not have */
+/* Bit 14 asked for writing once. Bit 15 makes an item of the architecture's own, which are others: here,
+ * none. */
+#define SELECTOR_MASK 0xbfff
 
 #define DIRECTORY_ENTRY_SIZE 64
 #define FILE_NAME_SIZE 56

@@ -72,8 +72,14 @@ static void items_are_read_both_ways(void **state)
 	assert_int_equal(bytes[0], 3);
 	item_read(5, bytes, 2);
 	assert_int_equal(load_le16(bytes), 1);
-	item_read(0x8002, bytes, 8); /* none such: zeroes */
-	assert_true(load_le64(bytes) == 0);
+	item_read(0x4000, bytes, 4);
+	assert_memory_equal(bytes, "QEMU", 4);
+	for (uint16_t selector = 0x8000; selector <= 0x8003; selector++) {
+		item_read(selector, bytes, 8); /* the architecture's own items, none: zeroes */
+		assert_true(load_le64(bytes) == 0);
+	}
+	assert_int_equal(dma(0x8000u << 16 | 8 | 2, 4, 0x6000), 0);
+	assert_int_equal(load_le32(guest_memory_at(&memory, 0x6000, 4)), 0);
 	assert_int_equal(in32(0x514), 0x554d4551); /* "QEMU" */
 	assert_int_equal(in32(0x518), 0x47464320);
 	assert_int_equal(dma(0 << 16 | 8 | 2, 4, 0x6000), 0);
