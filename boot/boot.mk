@@ -35,7 +35,7 @@ $(B)/%.efi: $(B)/%.so
 
 # What a boot needs, in one folder: the EFI system partition's /yoke is made from
 # it, and a TFTP server for network boot can serve it as it is.
-BOOT_FILES := $(addprefix $(B)/boot/,yoke.elf yoke.elf32 yoke_loader.efi yoke.ipxe yoke.conf)
+BOOT_FILES := $(addprefix $(B)/boot/,yoke.elf yoke.elf32 yoke_loader.efi yoke.ipxe yoke.conf bios-256k.bin)
 
 .PHONY: netboot image
 netboot: $(BOOT_FILES) ## fill build/boot/ with what a network boot by iPXE fetches
@@ -44,6 +44,10 @@ $(B)/boot/yoke.elf: $(B)/yoke.elf
 	@mkdir -p $(@D)
 	objcopy --strip-all $< $@
 $(B)/boot/yoke.elf32 $(B)/boot/yoke_loader.efi: $(B)/boot/%: $(B)/%
+	@mkdir -p $(@D)
+	@cp $< $@
+# The guest's firmware: SeaBIOS as Debian built it (kernel/guest_service.h names the file).
+$(B)/boot/bios-256k.bin: /usr/share/seabios/bios-256k.bin
 	@mkdir -p $(@D)
 	@cp $< $@
 $(B)/boot/yoke.ipxe $(B)/boot/yoke.conf: $(B)/boot/%: boot/%

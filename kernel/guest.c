@@ -14,6 +14,7 @@
 #include "kernel/time.h"
 #include "machine/digest.h"
 #include "machine/direct_boot.h"
+#include "machine/firmware_boot.h"
 #include "machine/guest_paging.h"
 
 TRACE_FILE("guest", TRACE_INFO);
@@ -105,7 +106,7 @@ static int map_memory(struct guest *guest)
 	return 0;
 }
 
-const char *guest_init(struct guest *guest, const struct machine_config *config,
+const char *guest_init(struct guest *guest, const struct machine_config *config, uint64_t firmware_size,
 		       const struct step_counter *counter, const struct guest_outside *outside)
 {
 	const char *wrong = machine_config_check(config);
@@ -113,7 +114,7 @@ const char *guest_init(struct guest *guest, const struct machine_config *config,
 
 	if (wrong)
 		return wrong;
-	guest_memory_init(&guest->memory, (uint8_t *)GUEST_MAP_BASE, config->memory_size, 0);
+	guest_memory_init(&guest->memory, (uint8_t *)GUEST_MAP_BASE, config->memory_size, firmware_size);
 	pages = align_up(guest_memory_total(&guest->memory), LARGE_PAGE_SIZE) / LARGE_PAGE_SIZE;
 	for (uint64_t i = 0; i < pages; i++) {
 		uint64_t physical = pages_allocate_guest();
@@ -138,8 +139,7 @@ static void zero_memory(struct guest *guest)
 	__asm__ volatile("rep stosq" : "+D"(at), "+c"(count) : "a"(0) : "memory");
 }
 
-/* Processor and kernel as after power-on or reset; memory and time are left alone. */
-static const char *boot(struct guest *guest)
+static const char *load_kernel(struct guest *guest)
 {
 	const struct machine_direct_boot direct = {
 		.kernel = guest->boot.kernel,
@@ -148,11 +148,21 @@ static const char *boot(struct guest *guest)
 		.initrd_size = guest->boot.initrd_size,
 		.command_line = guest->boot.command_line,
 	};
-	struct vcpu *vcpu = &guest->vcpu;
-	const char *wrong;
 
-	vcpu_state_reset(&vcpu->state);
-	wrong = machine_direct_boot(&guest->machine, &guest->memory, &direct, &vcpu->state);
+	vcpu_state_reset(&guest->vcpu.state);
+	return machine_direct_boot(&guest->machine, &guest->memory, &direct, &guest->vcpu.state);
+}
+
+/* Processor and firmware or kernel as after power-on or reset; other memory and time are left alone. */
+static const char *boot(struct guest *guest)
+{
+	struct vcpu *vcpu = &guest->vcpu;
+	const char *wrong = NULL;
+
+	if (guest->boot.firmware)
+		machine_firmware_boot(&guest->memory, guest->boot.firmware, &vcpu->state);
+	else
+		wrong = load_kernel(guest);
 	vcpu_withdraw_interrupt(vcpu);
 	vcpu_load(vcpu);
 	guest->lines_changed = true;

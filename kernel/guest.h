@@ -43,8 +43,9 @@ struct guest_outside {
 	bool (*input)(struct machine_input *input);
 };
 
-/* What the guest starts from; the files must stay. */
+/* What the guest starts from: its firmware, or a kernel. The files must stay. */
 struct guest_boot {
+	const uint8_t *firmware; /* of the size that guest_init() made room for; NULL: the kernel is started */
 	const uint8_t *kernel;
 	uint64_t kernel_size;
 	const uint8_t *initrd; /* NULL: none */
@@ -87,15 +88,16 @@ struct guest {
 };
 
 /*
- * Takes the guest's memory and gets the processor ready. Start-up only. NULL, or one
- * line that says why there will be no guest; `counter` has proved itself or not.
+ * Takes the guest's memory, with room for firmware of `firmware_size` bytes (0: none will
+ * be started), and gets the processor ready. Start-up only. NULL, or one line that says
+ * why there will be no guest; `counter` has proved itself or not.
  */
-const char *guest_init(struct guest *guest, const struct machine_config *config,
+const char *guest_init(struct guest *guest, const struct machine_config *config, uint64_t firmware_size,
 		       const struct step_counter *counter, const struct guest_outside *outside);
 
 /*
- * Power-on: memory zeroed, machine and processor reset, kernel loaded. The door is
- * open; call guest_door_record() or guest_door_replay() on guest->door right after.
+ * Power-on: memory zeroed, machine and processor reset, firmware or kernel loaded. The door
+ * is open; call guest_door_record() or guest_door_replay() on guest->door right after.
  * NULL, or one line that says what is wrong with the kernel or initrd.
  */
 const char *guest_start(struct guest *guest, const struct guest_boot *boot);

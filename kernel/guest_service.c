@@ -11,10 +11,12 @@
 #include "kernel/apic.h"
 #include "kernel/boot_info.h"
 #include "kernel/console.h"
+#include "kernel/guest_debug_port.h"
 #include "kernel/guest_events.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
+#include "machine/firmware_boot.h"
 
 TRACE_FILE("guest", TRACE_INFO);
 
@@ -56,6 +58,8 @@ static void take_output(const struct machine_output *output)
 {
 	if (output->kind == MACHINE_OUTPUT_SERIAL)
 		serial_output((const char *)output->data, output->size);
+	else if (output->kind == MACHINE_OUTPUT_DEBUG)
+		guest_debug_port_take(output->data, output->size);
 	else if (guest.door.mode != GUEST_DOOR_REPLAY)
 		guest_devices_take(output, &guest.memory);
 }
@@ -152,6 +156,14 @@ static void read_slice_options(void)
 		guest.slice_seed = decimal(value) * 2 + 1;
 }
 
+/* Memory is taken once, so there is room for a firmware that is there, however the guest starts at first. */
+static uint64_t firmware_size(void)
+{
+	const struct boot_file *file = boot_file_find(boot, GUEST_FIRMWARE_FILE);
+
+	return file && !machine_firmware_check(pages_pointer(file->base), file->size) ? file->size : 0;
+}
+
 const char *guest_service_init(const struct boot_info *boot_info, const struct config *configuration,
 			       const struct guest_devices *devices, struct event_log *events)
 {
@@ -169,7 +181,7 @@ const char *guest_service_init(const struct boot_info *boot_info, const struct c
 	make_machine_config(&machine);
 	wrong = guest_devices_open(devices, config, &machine);
 	if (!wrong)
-		wrong = guest_init(&guest, &machine, &counter, &outside);
+		wrong = guest_init(&guest, &machine, firmware_size(), &counter, &outside);
 	return wrong ? wrong : prepare_log();
 }
 
@@ -192,6 +204,35 @@ static const char *find_file(const char *key, const char *name, const uint8_t **
 	return NULL;
 }
 
+static const char *find_kernel(struct guest_boot *files)
+{
+	const char *wrong = find_file("kernel", config->guest.kernel, &files->kernel, &files->kernel_size);
+
+	if (!wrong)
+		wrong = find_file("initrd", config->guest.initrd, &files->initrd, &files->initrd_size);
+	if (!wrong && !files->kernel)
+		wrong = "guest.kernel: not given, and guest.start = direct needs it";
+	return wrong;
+}
+
+static const char *find_firmware(struct guest_boot *files)
+{
+	static char reason[128];
+	const struct boot_file *file = boot_file_find(boot, GUEST_FIRMWARE_FILE);
+	const char *wrong;
+
+	if (!file)
+		return "guest.start = disk: " GUEST_FIRMWARE_FILE " is not among the boot files";
+	if (guest.machine.config.disk_count == 0)
+		return "guest.start = disk: no disk of this server is mirror1";
+	files->firmware = pages_pointer(file->base);
+	wrong = machine_firmware_check(files->firmware, file->size);
+	if (!wrong)
+		return NULL;
+	snprintf(reason, sizeof(reason), "guest.start = disk: " GUEST_FIRMWARE_FILE ": %s", wrong);
+	return reason;
+}
+
 /* Time went on for the server, not for the guest. */
 static void go_on(void)
 {
@@ -205,16 +246,12 @@ static const char *power_on(void)
 	struct guest_boot files = { .command_line = config->guest.command_line };
 	const char *wrong;
 
-	if (config->guest.start != CONFIG_START_DIRECT)
-		return "guest.start = disk: this version starts a guest from a kernel file only";
-	wrong = find_file("kernel", config->guest.kernel, &files.kernel, &files.kernel_size);
+	if (config->guest.start == CONFIG_START_DIRECT)
+		wrong = find_kernel(&files);
+	else
+		wrong = find_firmware(&files);
 	if (!wrong)
-		wrong = find_file("initrd", config->guest.initrd, &files.initrd, &files.initrd_size);
-	if (wrong)
-		return wrong;
-	if (!files.kernel)
-		return "guest.kernel: not given, and guest.start = direct needs it";
-	wrong = guest_start(&guest, &files);
+		wrong = guest_start(&guest, &files);
 	if (wrong)
 		return wrong;
 	guest_devices_restart();

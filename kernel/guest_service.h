@@ -12,6 +12,9 @@
 #include "manage/config.h"
 #include "manage/event.h"
 
+/* The guest's firmware, among the boot files, for `guest.start = disk`. */
+#define GUEST_FIRMWARE_FILE "bios-256k.bin"
+
 /* A recording that comes in as a boot file, for `record.mode = replay`. */
 #define GUEST_RECORDING_FILE "record.log"
 

@@ -11,13 +11,14 @@
 #include "include/vcpu_state.h"
 #include "machine/guest_memory.h"
 
+/* NULL when `image` is one to boot, or one line that says what is wrong with it. */
+const char *machine_firmware_check(const uint8_t *image, uint64_t image_size);
+
 /*
- * Places `image` and sets `vcpu` to its reset state; at power-on and again after
- * each reset, because the guest may have written over either copy. Returns NULL, or
- * one line that says what is wrong: the image's size must be the memory's
- * firmware_size, a multiple of 64 KiB from 128 KiB.
+ * Places `image`, which has passed the check and is of the memory's firmware_size,
+ * and sets `vcpu` to its reset state; at power-on and again after each reset, because
+ * the guest may have written over either copy.
  */
-const char *machine_firmware_boot(const struct guest_memory *memory, const uint8_t *image,
-				  uint64_t image_size, struct vcpu_state *vcpu);
+void machine_firmware_boot(const struct guest_memory *memory, const uint8_t *image, struct vcpu_state *vcpu);
 
 #endif

@@ -73,6 +73,10 @@ def state_type():
     return header_constant("include/yoke_guid.h", "YOKE_STATE_TYPE_GUID")
 
 
+def firmware_name():
+    return header_constant("kernel/guest_service.h", "GUEST_FIRMWARE_FILE")
+
+
 def parse_size(text):
     match = re.fullmatch(r"(\d+)([KMG]?)", text)
     if not match:
@@ -113,6 +117,8 @@ def files_of_yoke_folder(arguments):
     files = {"yoke.elf": arguments.kernel}
     if arguments.config:
         files["yoke.conf"] = arguments.config
+    if arguments.firmware:
+        files[firmware_name()] = arguments.firmware
     for path in arguments.file:
         name = pathlib.Path(path).name
         if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
@@ -310,6 +316,8 @@ def check(image, quiet=False):
         say(f"  /yoke/{name}")
     if not any(name.endswith("/yoke.conf") for name in names):
         say("  no yoke.conf: the server will stay at its console")
+    if not any(name.endswith("/" + firmware_name()) for name in names):
+        say(f"  no {firmware_name()}: no guest can be started from its disk")
     say(f"Yoke state: {partitions[STATE][2] // MIB} MiB, {state}")
 
 
@@ -321,6 +329,8 @@ def main():
     parser.add_argument("--kernel", default=build_folder / "boot/yoke.elf")
     parser.add_argument("--loader", default=build_folder / "boot/yoke_loader.efi")
     parser.add_argument("--config", default=ROOT / "boot/yoke.conf", help="becomes /yoke/yoke.conf; '' for none")
+    parser.add_argument("--firmware", default=build_folder / "boot" / firmware_name(),
+                        help="the guest's, by the name that the kernel looks for; '' for none")
     parser.add_argument("--file", action="append", default=[], help="one more file for /yoke (may be given again)")
     parser.add_argument("--options", default="", help="command line that overrides the configuration")
     parser.add_argument("--state-size", type=parse_size, default=64 * MIB, help="of the state partition (64M)")

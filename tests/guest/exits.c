@@ -63,7 +63,7 @@ SELF_TEST(guest_exits)
 	step_counter_init(&counter, &guest.vcpu);
 	SELF_TEST_CHECK(counter.exact);
 	config.memory_size = GUEST_MEMORY;
-	wrong = guest_init(&guest, &config, &counter, &outside);
+	wrong = guest_init(&guest, &config, 0, &counter, &outside);
 	if (!wrong)
 		wrong = guest_start(&guest, &boot);
 	if (wrong)

@@ -79,7 +79,7 @@ static void items_are_read_both_ways(void **state)
 		assert_true(load_le64(bytes) == 0);
 	}
 	assert_int_equal(dma(0x8000u << 16 | 8 | 2, 4, 0x6000), 0);
-	assert_int_equal(load_le32(guest_memory_at(&memory, 0x6000, 4)), 0);
+	assert_int_equal(load_le32(guest_memory_to_write(&memory, 0x6000, 4)), 0);
 	assert_int_equal(in32(0x514), 0x554d4551); /* "QEMU" */
 	assert_int_equal(in32(0x518), 0x47464320);
 	assert_int_equal(dma(0 << 16 | 8 | 2, 4, 0x6000), 0);
@@ -245,17 +245,52 @@ static void firmware_is_in_both_places(void **state)
 
 	(void)state;
 	guest_memory_init(&with_firmware, base, FIXTURE_MEMORY_SIZE, sizeof(image));
-	assert_non_null(
-		strstr(machine_firmware_boot(&with_firmware, image, sizeof(image), &vcpu), "no BIOS image"));
 	image[sizeof(image) - 16] = 0xea;
 	image[128 * 1024] = 0x55;
-	assert_non_null(machine_firmware_boot(&with_firmware, image, 100 * 1024, &vcpu));
-	assert_non_null(strstr(machine_firmware_boot(&with_firmware, image, 128 * 1024, &vcpu), "size"));
-	assert_null(machine_firmware_boot(&with_firmware, image, sizeof(image), &vcpu));
+	machine_firmware_boot(&with_firmware, image, &vcpu);
 	assert_int_equal(*guest_memory_to_write(&with_firmware, vcpu.segments[VCPU_CS].base + vcpu.rip, 1), 0xea);
 	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xffff0, 1), 0xea);
 	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xe0000, 1), 0x55);
 	free(base);
+}
+
+/* After a reset both copies are the image again, whatever the guest wrote, and other memory is left alone. */
+static void firmware_is_whole_after_a_reset(void **state)
+{
+	static uint8_t image[128 * 1024];
+	struct guest_memory with_firmware;
+	struct vcpu_state vcpu;
+	uint8_t *base = calloc(1, FIXTURE_MEMORY_SIZE + sizeof(image));
+
+	(void)state;
+	guest_memory_init(&with_firmware, base, FIXTURE_MEMORY_SIZE, sizeof(image));
+	image[sizeof(image) - 16] = 0xea;
+	machine_firmware_boot(&with_firmware, image, &vcpu);
+	memset(guest_memory_to_write(&with_firmware, 0xd0000, 0x30000), 0x77, 0x30000);
+	memset(guest_memory_to_write(&with_firmware, 4 * GIB - sizeof(image), sizeof(image)), 0x77, sizeof(image));
+	vcpu.rip = 0x1234;
+	machine_firmware_boot(&with_firmware, image, &vcpu);
+	assert_memory_equal(guest_memory_to_write(&with_firmware, 0xe0000, sizeof(image)), image, sizeof(image));
+	assert_memory_equal(guest_memory_to_write(&with_firmware, 4 * GIB - sizeof(image), sizeof(image)), image,
+			    sizeof(image));
+	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xdffff, 1), 0x77);
+	assert_int_equal(vcpu.rip, 0xfff0);
+	free(base);
+}
+
+static void firmware_that_cannot_be_is_refused(void **state)
+{
+	static uint8_t image[GUEST_FIRMWARE_SIZE_MAX];
+
+	(void)state;
+	assert_non_null(strstr(machine_firmware_check(image, sizeof(image)), "no BIOS image"));
+	image[sizeof(image) - 16] = 0xea;
+	assert_null(machine_firmware_check(image, sizeof(image)));
+	assert_non_null(strstr(machine_firmware_check(image, sizeof(image) + 64 * KIB), "too large"));
+	assert_non_null(strstr(machine_firmware_check(image, 0), "size"));
+	assert_non_null(strstr(machine_firmware_check(image, 64 * KIB), "size"));
+	assert_non_null(strstr(machine_firmware_check(image, 200 * KIB), "size"));
+	assert_non_null(strstr(machine_firmware_check(image, UINT64_MAX), "too large"));
 }
 
 /* ---- direct ---- */
@@ -433,6 +468,8 @@ int main(void)
 		TEST(loader_script_links_the_tables),
 		TEST(smbios_has_an_end),
 		TEST(firmware_is_in_both_places),
+		TEST(firmware_is_whole_after_a_reset),
+		TEST(firmware_that_cannot_be_is_refused),
 		TEST(a_kernel_is_placed),
 		TEST(memory_map_of_the_direct_boot),
 		TEST(a_32_bit_kernel_gets_its_entry),
