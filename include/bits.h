@@ -18,6 +18,10 @@
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
+/* For what a hot path rarely needs, so that it need not make room for it; and for its own pieces. */
+#define NOINLINE __attribute__((noinline))
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 #define BUILD_ASSERT(condition) _Static_assert((condition), #condition)
 
 /* The structure that holds `member` at `pointer`. */

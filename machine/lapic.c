@@ -177,6 +177,7 @@ static void accept(struct machine *machine, uint32_t mode, uint8_t vector, bool 
 {
 	struct machine_lapic *lapic = &machine->lapic;
 
+	machine_changed(machine);
 	if (mode == MACHINE_DELIVERY_NMI) {
 		lapic->nmi_pending = 1;
 		return;
@@ -465,6 +466,7 @@ void machine_lapic_write(struct machine *machine, uint32_t offset, uint32_t valu
 {
 	struct machine_lapic *lapic = &machine->lapic;
 
+	machine_changed(machine);
 	switch (offset & 0xff0) {
 	case REGISTER_ID:
 		lapic->id = value & 0xff000000;
@@ -632,6 +634,7 @@ bool machine_lapic_msr_read(struct machine *machine, uint32_t msr, uint64_t *val
 
 bool machine_lapic_msr_write(struct machine *machine, uint32_t msr, uint64_t value)
 {
+	machine_changed(machine);
 	switch (msr) {
 	case BASE_MSR:
 		return base_write(machine, value);

@@ -64,6 +64,7 @@ void machine_reset(struct machine *machine)
 {
 	machine->power = 0;
 	machine->reset_count++;
+	machine_changed(machine);
 	machine->ioapic.lines = 0;
 	machine_rtc_reset(machine);
 	devices_reset(machine);
@@ -76,6 +77,7 @@ void machine_time_set(struct machine *machine, uint64_t now_ns)
 	if (now_ns < machine->now_ns)
 		return;
 	machine->now_ns = now_ns;
+	machine_changed(machine);
 	machine_lapic_time_set(machine);
 	machine_pit_time_set(machine);
 	machine_rtc_time_set(machine);
@@ -203,14 +205,6 @@ static bool mmio_reads_time(const struct machine *machine, const struct machine_
 	return window && is_watchdog(machine, window->function);
 }
 
-static bool msr_reads_time(const struct machine_access *access)
-{
-	if (access->address == 0x10)
-		return true;
-	return access->address >= 0x800 && access->address <= 0x8ff &&
-	       machine_lapic_reads_time((uint32_t)(access->address - 0x800) << 4, access->is_write);
-}
-
 bool machine_reads_time(const struct machine *machine, const struct machine_access *access)
 {
 	switch (access->kind) {
@@ -220,7 +214,7 @@ bool machine_reads_time(const struct machine *machine, const struct machine_acce
 	case MACHINE_ACCESS_MMIO:
 		return mmio_reads_time(machine, access);
 	case MACHINE_ACCESS_MSR:
-		return msr_reads_time(access);
+		return machine_msr_reads_time((uint32_t)access->address, access->is_write);
 	default:
 		return true;
 	}
@@ -236,6 +230,7 @@ uint64_t machine_cr8_read(const struct machine *machine)
 void machine_cr8_write(struct machine *machine, uint64_t value)
 {
 	machine->lapic.task_priority = (uint8_t)((value & 15) << 4);
+	machine_changed(machine);
 }
 
 bool machine_interrupt_pending(const struct machine *machine, uint8_t *vector)
@@ -249,6 +244,7 @@ void machine_interrupt_acknowledge(struct machine *machine, uint8_t vector)
 {
 	uint8_t pending;
 
+	machine_changed(machine);
 	if (machine_lapic_pending(machine, &pending)) {
 		ASSERT(pending == vector);
 		machine_lapic_acknowledge(machine, vector);
@@ -266,14 +262,20 @@ bool machine_nmi_pending(const struct machine *machine)
 void machine_nmi_acknowledge(struct machine *machine)
 {
 	machine->lapic.nmi_pending = 0;
+	machine_changed(machine);
 }
 
 void machine_irq_set(struct machine *machine, uint32_t gsi, bool level)
 {
+	uint32_t pin = gsi == 0 ? 2 : gsi;
+
 	ASSERT(gsi < MACHINE_GSI_COUNT);
+	/* Devices drive their lines at every access; both controllers know the level already. */
+	if ((machine->ioapic.lines >> pin & 1) == level)
+		return;
 	if (gsi < 16)
 		machine_pic_irq_set(machine, gsi, level);
-	machine_ioapic_pin_set(machine, gsi == 0 ? 2 : gsi, level);
+	machine_ioapic_pin_set(machine, pin, level);
 }
 
 /* Intel SDM 3, 11.11: the address names the processor, the data the vector. */
@@ -299,6 +301,7 @@ static bool input_button(struct machine *machine, uint32_t button)
 		return true;
 	case MACHINE_BUTTON_NMI:
 		machine->lapic.nmi_pending = 1;
+		machine_changed(machine);
 		return true;
 	case MACHINE_BUTTON_RESET:
 		machine_power_request(machine, MACHINE_POWER_RESET);

@@ -208,7 +208,8 @@ struct machine_byte_queue {
 
 struct machine {
 	struct machine_config config;
-	uint64_t now_ns; /* virtual time since power-on; not set back by a reset */
+	uint64_t now_ns;  /* virtual time since power-on; not set back by a reset */
+	uint64_t changes; /* goes up whenever the answers below may be others: see machine_changed() */
 
 	uint32_t power; /* enum machine_power that is to be told, 0: none */
 	uint32_t reset_count;
@@ -230,6 +231,15 @@ struct machine {
 	struct machine_pci pci;
 	struct machine_virtio virtio;
 };
+
+/*
+ * The interrupt and NMI lines, CR8 and the next deadline: whoever may change an answer
+ * of theirs calls this. So the loop asks again only when `changes` is not what it was.
+ */
+static inline void machine_changed(struct machine *machine)
+{
+	machine->changes++;
+}
 
 /* Power-on. `config` has passed machine_config_check(). */
 void machine_init(struct machine *machine, const struct machine_config *config);
@@ -323,7 +333,7 @@ void machine_cr8_write(struct machine *machine, uint64_t value);
 
 /*
  * Is there an interrupt that the processor should take as soon as it can (IF, no
- * shadow)? Priorities are applied; nothing changes. Ask anew after each exit.
+ * shadow)? Priorities are applied; nothing changes. Ask anew when `changes` has gone up.
  */
 bool machine_interrupt_pending(const struct machine *machine, uint8_t *vector);
 

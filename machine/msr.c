@@ -125,6 +125,15 @@ static bool mtrr_is_valid(uint32_t index, uint64_t value)
 	return true;
 }
 
+bool machine_msr_reads_time(uint32_t index, bool is_write)
+{
+	uint32_t x2apic = index - MSR_X2APIC;
+
+	if (x2apic <= 0xff)
+		return machine_lapic_reads_time(x2apic << 4, is_write);
+	return index == MSR_TSC;
+}
+
 bool machine_msr_read(struct machine *machine, uint32_t index, uint64_t *value)
 {
 	struct machine_msr *msr = &machine->msr;
@@ -195,7 +204,8 @@ bool machine_msr_write(struct machine *machine, uint32_t index, uint64_t value)
 	struct machine_msr *msr = &machine->msr;
 
 	switch (index) {
-	case MSR_TSC:
+	case MSR_TSC: /* the deadline in TSC ticks moves with it */
+		machine_changed(machine);
 		msr->tsc_offset = value - machine->now_ns;
 		return true;
 	case MSR_APIC_BASE:

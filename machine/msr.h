@@ -28,6 +28,9 @@ struct machine_msr {
 
 void machine_msr_reset(struct machine *machine);
 
+/* machine_reads_time() for MSRs. */
+bool machine_msr_reads_time(uint32_t msr, bool is_write);
+
 /* Memory types as firmware sets them up: write-back, but for the devices below 4 GiB. For the direct boot. */
 void machine_msr_mtrr_setup(struct machine *machine);
 

@@ -75,6 +75,7 @@ void machine_pic_irq_set(struct machine *machine, uint32_t irq, bool level)
 {
 	struct machine_pic_chip *chip = &machine->pic.chips[(irq >> 3) & 1];
 	uint8_t bit = (uint8_t)BIT(irq & 7);
+	uint8_t request = chip->request;
 
 	if (irq == PIN_CASCADE)
 		return;
@@ -83,6 +84,8 @@ void machine_pic_irq_set(struct machine *machine, uint32_t irq, bool level)
 	if (!level && (chip->level_triggered & bit))
 		chip->request &= (uint8_t)~bit;
 	chip->lines = (uint8_t)(level ? chip->lines | bit : chip->lines & ~bit);
+	if (chip->request != request)
+		machine_changed(machine);
 }
 
 bool machine_pic_pending(const struct machine *machine, uint8_t *vector)
@@ -217,9 +220,11 @@ void machine_pic_port_write(struct machine *machine, uint16_t port, uint8_t valu
 	uint32_t index = (port & 0x80) ? 1 : 0;
 	struct machine_pic_chip *chip = &machine->pic.chips[index];
 
+	machine_changed(machine);
 	if (port == 0x4d0 || port == 0x4d1) {
-		index = port & 1;
-		machine->pic.chips[index].level_triggered = value & elcr_writable[index];
+		chip = &machine->pic.chips[port & 1];
+		chip->level_triggered = value & elcr_writable[port & 1];
+		chip->request |= chip->lines & chip->level_triggered;
 	} else if (!(port & 1)) {
 		chip_command(chip, value);
 	} else if (chip->init_step) {
@@ -251,8 +256,10 @@ uint8_t machine_pic_port_read(struct machine *machine, uint16_t port)
 
 	if (port == 0x4d0 || port == 0x4d1)
 		return machine->pic.chips[port & 1].level_triggered;
-	if (chip->poll)
+	if (chip->poll) {
+		machine_changed(machine);
 		return chip_poll(&machine->pic, index);
+	}
 	if (port & 1)
 		return chip->mask;
 	if (chip->read_in_service)

@@ -201,6 +201,7 @@ static void speaker_write(struct machine *machine, uint8_t value)
 
 void machine_pit_port_write(struct machine *machine, uint16_t port, uint8_t value)
 {
+	machine_changed(machine);
 	if (port == PORT_CONTROL)
 		control_write(machine, value);
 	else if (port == PORT_SPEAKER)

@@ -59,6 +59,7 @@ static void timer_catch_up(struct machine *machine)
 
 	if (carry == pm->timer_carry)
 		return;
+	machine_changed(machine);
 	pm->timer_carry = carry;
 	pm->status |= EVENT_TIMER;
 	interrupt_update(machine);
@@ -124,6 +125,7 @@ void machine_pm_port_write(struct machine *machine, uint32_t offset, uint32_t si
 {
 	struct machine_pm *pm = &machine->pm;
 
+	machine_changed(machine);
 	timer_catch_up(machine);
 	for (uint32_t i = 0; i < size; i++, value >>= 8) {
 		uint32_t at = offset + i;

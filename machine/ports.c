@@ -10,15 +10,26 @@
  *     60 64                 8042            3c0..3df    VGA
  *     510..51b              fw_cfg
  *
- * and where the guest has put the port BARs of PCI devices. Elsewhere reads give
- * all ones and writes are ignored: that includes 0x80, which systems write to wait.
+ * and behind fw_cfg, where the guest has put the port BARs of PCI devices. Elsewhere
+ * reads give all ones and writes are ignored: that includes 0x80, which systems write
+ * to wait. The narrow ports all come first, so that an access to one is short.
  */
 #include "machine/ports.h"
 
 #include "machine/machine.h"
 
+#define NARROW_PORT_END 0x500 /* below it all devices are 8 bits wide */
 #define DEBUG_PORT 0x402
 #define DEBUG_PORT_ANSWER 0xe9 /* "something listens" */
+
+BUILD_ASSERT(MACHINE_PM_PORT >= NARROW_PORT_END);
+BUILD_ASSERT(MACHINE_FW_CFG_PORT >= NARROW_PORT_END);
+BUILD_ASSERT(MACHINE_VGA_PORT + MACHINE_VGA_PORT_COUNT <= NARROW_PORT_END);
+
+static bool is_narrow(uint16_t port, uint32_t size)
+{
+	return size == 1 && port < NARROW_PORT_END;
+}
 
 static bool is_pm(uint16_t port, uint32_t size)
 {
@@ -35,7 +46,7 @@ static bool is_pci_config(uint16_t port)
 	return port >= 0xcf8 && port <= 0xcff && port != MACHINE_RESET_PORT;
 }
 
-static uint8_t port_read8(struct machine *machine, uint16_t port)
+static ALWAYS_INLINE uint8_t port_read8(struct machine *machine, uint16_t port)
 {
 	switch (port) {
 	case 0x20 ... 0x21:
@@ -64,7 +75,7 @@ static uint8_t port_read8(struct machine *machine, uint16_t port)
 	}
 }
 
-static void port_write8(struct machine *machine, uint16_t port, uint8_t value)
+static ALWAYS_INLINE void port_write8(struct machine *machine, uint16_t port, uint8_t value)
 {
 	switch (port) {
 	case 0x20 ... 0x21:
@@ -106,8 +117,8 @@ static uint32_t size_mask(uint32_t size)
 	return size >= 4 ? UINT32_MAX : (UINT32_C(1) << size * 8) - 1;
 }
 
-uint32_t machine_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port,
-			   uint32_t size)
+static NOINLINE uint32_t port_read_wide(struct machine *machine, const struct guest_memory *memory,
+					uint16_t port, uint32_t size)
 {
 	const struct machine_pci_window *window;
 	uint32_t value = 0;
@@ -127,8 +138,15 @@ uint32_t machine_port_read(struct machine *machine, const struct guest_memory *m
 	return value;
 }
 
-void machine_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port,
-			uint32_t size, uint32_t value)
+uint32_t machine_port_read(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			   uint32_t size)
+{
+	return is_narrow(port, size) ? port_read8(machine, port)
+				     : port_read_wide(machine, memory, port, size);
+}
+
+static NOINLINE void port_write_wide(struct machine *machine, const struct guest_memory *memory,
+				     uint16_t port, uint32_t size, uint32_t value)
 {
 	const struct machine_pci_window *window;
 
@@ -154,6 +172,15 @@ void machine_port_write(struct machine *machine, const struct guest_memory *memo
 		port_write8(machine, (uint16_t)(port + i), (uint8_t)(value >> i * 8));
 }
 
+void machine_port_write(struct machine *machine, const struct guest_memory *memory, uint16_t port,
+			uint32_t size, uint32_t value)
+{
+	if (is_narrow(port, size))
+		port_write8(machine, port, (uint8_t)value);
+	else
+		port_write_wide(machine, memory, port, size, value);
+}
+
 static bool port_reads_time8(const struct machine *machine, uint16_t port, bool is_write)
 {
 	switch (port) {
@@ -167,7 +194,8 @@ static bool port_reads_time8(const struct machine *machine, uint16_t port, bool 
 	}
 }
 
-bool machine_port_reads_time(const struct machine *machine, uint16_t port, uint32_t size, bool is_write)
+static NOINLINE bool port_reads_time_wide(const struct machine *machine, uint16_t port, uint32_t size,
+					  bool is_write)
 {
 	if (is_pm(port, size))
 		return machine_pm_reads_time(port - MACHINE_PM_PORT, size, is_write);
@@ -177,4 +205,10 @@ bool machine_port_reads_time(const struct machine *machine, uint16_t port, uint3
 		if (port_reads_time8(machine, (uint16_t)(port + i), is_write))
 			return true;
 	return false;
+}
+
+bool machine_port_reads_time(const struct machine *machine, uint16_t port, uint32_t size, bool is_write)
+{
+	return is_narrow(port, size) ? port_reads_time8(machine, port, is_write)
+				     : port_reads_time_wide(machine, port, size, is_write);
 }

@@ -228,6 +228,7 @@ static void flags_catch_up(struct machine *machine)
 	uint64_t hz = periodic_hz(rtc);
 	uint64_t second;
 
+	machine_changed(machine);
 	if (hz) {
 		uint64_t tick = clock_ticks(machine->now_ns, hz);
 

@@ -140,15 +140,19 @@ static uint8_t modem_status(const struct machine_uart *uart)
 	return (uint8_t)((control & 0x0c) << 4 | (control & 0x02) << 3 | (control & 0x01) << 5);
 }
 
-static uint8_t line_status_read(struct machine_uart *uart)
+/* Drivers ask for it before each byte, so nothing more is done than must be. */
+static uint8_t line_status_read(struct machine *machine)
 {
+	struct machine_uart *uart = &machine->uart;
 	uint8_t status = LINE_STATUS_EMPTY;
 
 	if (uart->receive_count)
 		status |= LINE_STATUS_READY;
-	if (uart->overrun)
+	if (uart->overrun) {
 		status |= LINE_STATUS_OVERRUN;
-	uart->overrun = 0;
+		uart->overrun = 0;
+		interrupt_update(machine);
+	}
 	return status;
 }
 
@@ -178,8 +182,6 @@ static uint8_t register_read(struct machine_uart *uart, uint32_t offset)
 		return uart->line_control;
 	case REGISTER_MODEM_CONTROL:
 		return uart->modem_control;
-	case REGISTER_LINE_STATUS:
-		return line_status_read(uart);
 	case REGISTER_MODEM_STATUS:
 		return modem_status(uart);
 	default:
@@ -189,8 +191,11 @@ static uint8_t register_read(struct machine_uart *uart, uint32_t offset)
 
 uint8_t machine_uart_port_read(struct machine *machine, uint32_t offset)
 {
-	uint8_t value = register_read(&machine->uart, offset);
+	uint8_t value;
 
+	if (offset == REGISTER_LINE_STATUS)
+		return line_status_read(machine);
+	value = register_read(&machine->uart, offset);
 	interrupt_update(machine);
 	return value;
 }

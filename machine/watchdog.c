@@ -93,6 +93,7 @@ void machine_watchdog_config_written(struct machine *machine, uint32_t function,
 	if (!machine->config.has_watchdog || function != machine->watchdog.function ||
 	    offset != LOCK_REGISTER)
 		return;
+	machine_changed(machine);
 	pci = function_of(machine);
 	lock = pci->config[LOCK_REGISTER];
 	if (lock & LOCK_LOCKED) { /* write once */
@@ -125,6 +126,7 @@ static void reload_write(struct machine *machine, uint64_t value)
 {
 	struct machine_watchdog *watchdog = &machine->watchdog;
 
+	machine_changed(machine);
 	if (value & RELOAD_TIMED_OUT)
 		watchdog->timed_out = 0;
 	if ((value & RELOAD_COUNT) && watchdog->deadline_ns != MACHINE_NO_DEADLINE)

@@ -132,6 +132,17 @@ static uint64_t device_gpa(const struct step *step)
 	}
 }
 
+/* As the run loop does it: short of the next deadline no timer needs to look. */
+static void time_read(void)
+{
+	uint64_t now_ns = machine.now_ns + 1000;
+
+	if (now_ns < machine_next_deadline_ns(&machine))
+		machine_time_pass(&machine, now_ns);
+	else
+		machine_time_set(&machine, now_ns);
+}
+
 static void access_told(uint32_t kind, uint64_t address, const struct step *step, bool is_write)
 {
 	const struct machine_access access = {
@@ -139,7 +150,7 @@ static void access_told(uint32_t kind, uint64_t address, const struct step *step
 	};
 
 	if (machine_reads_time(&machine, &access))
-		machine_time_set(&machine, machine.now_ns + 1000);
+		time_read();
 }
 
 static void step_port(const struct step *step)
@@ -273,12 +284,51 @@ static void step_instruction(const struct step *step)
 	if (machine_emulate_prepare(&emulation, &vcpu, &memory, device_gpa(step)))
 		return;
 	if (machine_emulate_reads_time(&emulation, &machine, &vcpu, &memory))
-		machine_time_set(&machine, machine.now_ns + 1000);
+		time_read();
 	machine_emulate_execute(&emulation, &machine, &vcpu, &memory);
+}
+
+/* All that the run loop asks again only when `changes` has gone up. */
+struct answers {
+	uint64_t deadline_ns;
+	uint64_t cr8;
+	uint32_t vector;
+	bool pending;
+	bool nmi;
+};
+
+static struct answers answers_now(void)
+{
+	uint8_t vector = 0;
+	struct answers answers = {
+		.deadline_ns = machine_next_deadline_ns(&machine),
+		.cr8 = machine_cr8_read(&machine),
+		.pending = machine_interrupt_pending(&machine, &vector),
+		.nmi = machine_nmi_pending(&machine),
+	};
+
+	answers.vector = answers.pending ? vector : 0;
+	return answers;
+}
+
+static void check_changes(const struct answers *before, uint64_t changes)
+{
+	struct answers after = answers_now();
+
+	if (machine.changes != changes)
+		return;
+	FUZZ_CHECK(after.deadline_ns == before->deadline_ns);
+	FUZZ_CHECK(after.cr8 == before->cr8);
+	FUZZ_CHECK(after.pending == before->pending);
+	FUZZ_CHECK(after.vector == before->vector);
+	FUZZ_CHECK(after.nmi == before->nmi);
 }
 
 static void step_run(const struct step *step)
 {
+	const struct answers before = answers_now();
+	uint64_t changes = machine.changes;
+
 	switch (step->operation % 12) {
 	case 0 ... 1:
 		step_port(step);
@@ -311,6 +361,7 @@ static void step_run(const struct step *step)
 		step_instruction(step);
 	}
 	outputs_drain();
+	check_changes(&before, changes);
 	FUZZ_CHECK(machine.pci.window_count <= MACHINE_PCI_WINDOW_MAX);
 }
 

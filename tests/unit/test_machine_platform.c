@@ -432,6 +432,78 @@ static void a_storm_of_accesses_is_survived_and_repeats(void **state)
 	}
 }
 
+/* ---- `changes`: what the fuzzer seldom meets ---- */
+
+static bool changed(void)
+{
+	static uint64_t seen;
+	bool answer = machine.changes != seen;
+
+	seen = machine.changes;
+	return answer;
+}
+
+static void what_may_change_the_lines_counts(void **state)
+{
+	const struct machine_input button = { .kind = MACHINE_INPUT_BUTTON, .value = MACHINE_BUTTON_NMI };
+
+	(void)state;
+	pic_open();
+	machine_irq_set(&machine, 5, true);
+	assert_true(changed());
+	machine_irq_set(&machine, 5, true); /* as it is already */
+	assert_false(changed());
+	out8(0x20, 0x0c); /* poll: the read takes the interrupt */
+	changed();
+	assert_int_equal(pending(), 0x25);
+	assert_int_equal(in8(0x20), 0x85);
+	assert_int_equal(pending(), -1);
+	assert_true(changed());
+	in8(0x21);
+	assert_false(changed());
+	machine_cr8_write(&machine, 3);
+	assert_true(changed());
+	assert_true(machine_input(&machine, &memory, &button));
+	assert_true(changed());
+	machine_nmi_acknowledge(&machine);
+	assert_true(changed());
+}
+
+static void a_line_that_is_up_is_seen_when_it_becomes_level_triggered(void **state)
+{
+	(void)state;
+	pic_open();
+	machine_irq_set(&machine, 5, true);
+	assert_int_equal(take(), 0x25);
+	out8(0x20, 0x20);
+	assert_int_equal(pending(), -1);
+	out8(0x4d0, 0x20);
+	assert_int_equal(pending(), 0x25);
+}
+
+static void what_may_change_the_deadline_counts(void **state)
+{
+	(void)state;
+	changed();
+	out8(0x43, 0x34);
+	assert_true(changed());
+	out16(0x602, 1); /* the timer's carry */
+	assert_true(changed());
+	machine_time_pass(&machine, clock_ns(3 << 23, MACHINE_PM_TIMER_HZ));
+	assert_false(changed());
+	in16(0x600); /* finds the carry, which is told once */
+	assert_true(machine_next_deadline_ns(&machine) == MACHINE_NO_DEADLINE);
+	assert_true(changed());
+	out8(0x70, 0x0c);
+	assert_false(changed());
+	in8(0x71);
+	assert_true(changed());
+	assert_true(machine_msr_write(&machine, 0x10, 5)); /* a deadline in TSC ticks moves with the TSC */
+	assert_true(changed());
+	out8(0x80, 0);
+	assert_false(changed());
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -452,6 +524,9 @@ int main(void)
 		TEST(nothing_there_reads_as_ones),
 		TEST(configuration_is_checked_by_name),
 		TEST(a_storm_of_accesses_is_survived_and_repeats),
+		TEST(what_may_change_the_lines_counts),
+		TEST(a_line_that_is_up_is_seen_when_it_becomes_level_triggered),
+		TEST(what_may_change_the_deadline_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,13 +68,17 @@ static void start(uint8_t lock)
 
 static void a_kept_watchdog_is_quiet(void **state)
 {
+	uint64_t changes;
+
 	(void)state;
 	assert_true(machine_next_deadline_ns(&machine) == MACHINE_NO_DEADLINE);
 	start(2);
 	for (uint64_t i = 1; i < 20; i++) {
 		machine_time_set(&machine, i * 6 * SECOND); /* into the second stage each time */
 		assert_int_equal(power(), 0);
+		changes = machine.changes;
 		keep_alive();
+		assert_true(machine.changes != changes); /* the deadline is another one */
 	}
 	start(0);
 	machine_time_set(&machine, 1000 * SECOND);
