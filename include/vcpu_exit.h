@@ -55,9 +55,7 @@ struct vcpu_exit {
 			uint16_t port;
 			uint8_t size; /* bytes: 1, 2 or 4 */
 			uint8_t is_in;
-			uint8_t is_string;    /* INS, OUTS */
-			uint8_t is_repeated;  /* REP before it */
-			uint8_t address_size; /* bytes: 2, 4 or 8; of strings */
+			uint8_t is_string; /* INS, OUTS */
 		} port;
 		struct {
 			uint32_t number;

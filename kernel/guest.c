@@ -165,7 +165,7 @@ static const char *boot(struct guest *guest)
 		wrong = load_kernel(guest);
 	vcpu_withdraw_interrupt(vcpu);
 	vcpu_load(vcpu);
-	guest->lines_changed = true;
+	guest_look_again(guest);
 	guest->nmi_returns = false;
 	return wrong;
 }
@@ -250,27 +250,37 @@ void guest_outputs(struct guest *guest)
 	}
 }
 
-bool guest_time_update(struct guest *guest)
+static NOINLINE void find_deadline(struct guest *guest)
 {
-	struct position exit = { .exits = guest->vcpu.position.exits, .rip = guest->vcpu.state.rip };
-	uint64_t time_ns;
-	int error = guest_door_time(&guest->door, &exit, &time_ns);
+	guest->deadline_ns = machine_next_deadline_ns(&guest->machine);
+	guest->deadline_of = guest->machine.changes;
+}
 
+static inline uint64_t next_deadline_ns(struct guest *guest)
+{
+	if (guest->deadline_of != guest->machine.changes)
+		find_deadline(guest);
+	return guest->deadline_ns;
+}
+
+static NOINLINE bool no_time(struct guest *guest, int error)
+{
 	if (error == -EILSEQ)
 		guest_stop(guest, guest->door.diverged);
+	return false;
+}
+
+bool guest_time_update(struct guest *guest)
+{
+	uint64_t time_ns;
+	int error = guest_door_time(&guest->door, vcpu_exit_position(&guest->vcpu), &time_ns);
+
 	if (error)
-		return false;
-	if (!guest->deadline_known) {
-		guest->deadline_ns = machine_next_deadline_ns(&guest->machine);
-		guest->deadline_known = true;
-	}
-	if (time_ns < guest->deadline_ns) {
+		return no_time(guest, error);
+	if (time_ns < next_deadline_ns(guest))
 		machine_time_pass(&guest->machine, time_ns);
-		return true;
-	}
-	guest->lines_changed = true;
-	guest->deadline_known = false;
-	machine_time_set(&guest->machine, time_ns);
+	else
+		machine_time_set(&guest->machine, time_ns);
 	return true;
 }
 
@@ -280,7 +290,7 @@ static void apply_input(struct guest *guest, const struct machine_input *input)
 		guest_stop(guest, "an input in the log that this machine does not know");
 		return;
 	}
-	guest->lines_changed = true;
+	guest_look_again(guest);
 	guest->input_here = true;
 	guest_outputs(guest);
 }
@@ -307,7 +317,7 @@ static void decide_inputs(struct guest *guest)
 	struct machine_input input = { .kind = MACHINE_INPUT_TIME,
 				       .time_ns = guest_door_now_ns(&guest->door) };
 
-	if (input.time_ns >= machine_next_deadline_ns(&guest->machine))
+	if (input.time_ns >= next_deadline_ns(guest))
 		decide_input(guest, &input);
 	if (guest->door.mode == GUEST_DOOR_RECORD && input.time_ns >= guest->check_next_ns) {
 		guest->check_next_ns = input.time_ns + CHECK_INTERVAL_NS;
@@ -364,8 +374,6 @@ static void look_at_lines(struct guest *guest)
 	struct vcpu *vcpu = &guest->vcpu;
 	uint8_t vector;
 
-	guest->lines_changed = false;
-	guest->deadline_known = false; /* whatever touched the lines may have touched a timer */
 	vcpu->task_priority = (uint8_t)machine_cr8_read(&guest->machine);
 	if (machine_nmi_pending(&guest->machine)) {
 		if (vcpu->state.nmi_blocked) {
@@ -376,6 +384,10 @@ static void look_at_lines(struct guest *guest)
 			vcpu->state.activity = VCPU_RUNNING;
 		}
 	}
+	/* An NMI that an exception at this place keeps waiting is looked at behind the next exit. */
+	guest->lines_of = guest->machine.changes;
+	if (machine_nmi_pending(&guest->machine))
+		guest_look_again(guest);
 	if (!machine_interrupt_pending(&guest->machine, &vector)) {
 		vcpu_withdraw_interrupt(vcpu);
 		return;
@@ -385,27 +397,34 @@ static void look_at_lines(struct guest *guest)
 		vcpu->state.activity = VCPU_RUNNING;
 }
 
+/* The IRET at which NMIs open again: one step, and it is always there, so as good as an input. */
+static NOINLINE void run_nmi_return(struct guest *guest)
+{
+	vcpu_run(&guest->vcpu, 1, &guest->exit);
+	guest->nmi_returns = false;
+	guest->vcpu.state.nmi_blocked = 0;
+	guest_look_again(guest);
+	guest->input_here = true;
+}
+
 /* One run and what its exit asks for. False: the guest cannot go on here and now. */
-static bool run(struct guest *guest, uint64_t steps_max)
+static ALWAYS_INLINE bool run(struct guest *guest, uint64_t steps_max)
 {
 	struct vcpu *vcpu = &guest->vcpu;
 
 	guest->input_here = false;
-	vcpu_run(vcpu, guest->nmi_returns ? 1 : steps_max, &guest->exit);
+	if (guest->nmi_returns)
+		run_nmi_return(guest);
+	else
+		vcpu_run(vcpu, steps_max, &guest->exit);
 	guest->steps += guest->exit.steps;
-	if (guest->nmi_returns) {
-		guest->nmi_returns = false;
-		vcpu->state.nmi_blocked = 0;
-		guest->lines_changed = true;
-		guest->input_here = true; /* always one step behind that exit: as good as an input */
-	}
-	if (vcpu->interrupt_taken) {
+	if (vcpu->interrupt_taken)
 		machine_interrupt_acknowledge(&guest->machine, vcpu->interrupt_vector);
-		guest->lines_changed = true;
-	}
 	if (vcpu_exit_is_asynchronous(guest->exit.kind))
 		return false;
 	guest->exit_open = !guest_exit_act(guest);
+	if (guest->machine.power && !guest->exit_open) /* a write, or a watchdog that saw the time */
+		guest_outputs(guest);
 	if (vcpu->state.activity == VCPU_SHUTDOWN && guest->state == GUEST_RUNNING)
 		guest_stop(guest, "triple fault");
 	return !guest->exit_open;
@@ -422,7 +441,7 @@ static uint64_t random_steps(struct guest *guest)
 /* How far to run if nothing else ends the slice: to the next timer, within bounds. */
 static uint64_t slice_steps(struct guest *guest)
 {
-	uint64_t deadline_ns = machine_next_deadline_ns(&guest->machine);
+	uint64_t deadline_ns = next_deadline_ns(guest);
 	uint64_t now_ns;
 
 	if (guest->slice_mean)
@@ -436,29 +455,30 @@ static uint64_t slice_steps(struct guest *guest)
 }
 
 /* Runs until the slice is over, the guest halts or something is due. */
-static void run_slice(struct guest *guest)
+static NOINLINE void run_slice(struct guest *guest)
 {
 	uint64_t steps_left = slice_steps(guest);
 	struct vcpu *vcpu = &guest->vcpu;
 
+	/* What the first entry costs is not its exit's doing: much else was done in between. */
+	guest->exit.kind = VCPU_EXIT_SLICE_END;
 	for (uint32_t exits = 0; exits < GUEST_SLICE_EXITS; exits++) {
+		struct guest_exit_count *last = &guest->exits[guest->exit.kind];
 		uint64_t exit_tsc = vcpu->tsc_exit;
-		uint32_t kind = guest->exit.kind;
 		uint64_t steps_max = steps_left;
 
 		if (guest->door.mode == GUEST_DOOR_REPLAY)
 			steps_max = min_u64(steps_max, replay_inputs(guest));
 		/* Not after the mere end of a slice: the other server's ends elsewhere. */
-		if (guest->lines_changed && (vcpu->position.steps == 0 || guest->input_here))
+		if (guest->lines_of != guest->machine.changes &&
+		    (vcpu->position.steps == 0 || guest->input_here))
 			look_at_lines(guest);
 		if (guest->state != GUEST_RUNNING || vcpu->state.activity != VCPU_RUNNING)
 			return;
 		if (!run(guest, steps_max))
 			return;
-		if (exits > 0) {
-			guest->exits[kind].count++;
-			guest->exits[kind].ticks += vcpu->tsc_entry - exit_tsc;
-		}
+		last->count++;
+		last->ticks += vcpu->tsc_entry - exit_tsc;
 		if (guest->exit.steps >= steps_left)
 			return;
 		steps_left -= guest->exit.steps;
@@ -533,7 +553,7 @@ uint64_t guest_digest(struct guest *guest, uint64_t check)
 void guest_show_exits(const struct guest *guest, void (*print)(const char *format, ...))
 {
 	print("exits by kind: how many, and TSC ticks of the hypervisor for each\n");
-	for (uint32_t kind = 0; kind < VCPU_EXIT_KIND_COUNT; kind++) {
+	for (uint32_t kind = VCPU_EXIT_SERVER_INIT + 1; kind < VCPU_EXIT_KIND_COUNT; kind++) {
 		const struct guest_exit_count *count = &guest->exits[kind];
 
 		if (count->count)

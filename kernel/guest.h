@@ -70,13 +70,15 @@ struct guest {
 	const char *reason;    /* of STOPPED */
 	struct vcpu_exit exit; /* the last one */
 	bool exit_open;	       /* not acted upon yet: it waits for a value */
-	bool lines_changed;    /* the interrupt lines are to be looked at */
-	bool deadline_known;   /* `deadline_ns` is machine_next_deadline_ns() */
+	uint64_t
+		lines_of; /* machine.changes when the interrupt lines were looked at last; guest_look_again() */
+	uint64_t deadline_of; /* machine.changes when `deadline_ns` was machine_next_deadline_ns() */
 	uint64_t deadline_ns;
 	bool input_here;  /* an input took effect at this position */
 	bool nmi_returns; /* one step more, and NMIs are open again */
 
-	uint64_t slice_mean; /* slices of random length around it, for tests; 0: as long as may be */
+	uint64_t
+		slice_mean; /* slices of random length around it, for the determinism tests; 0: as long as may be */
 	uint64_t slice_seed; /* not 0 */
 
 	uint64_t check_next_ns; /* virtual time of the next digest */
@@ -117,10 +119,20 @@ void guest_show_exits(const struct guest *guest, void (*print)(const char *forma
 /* ---- for guest_exit.c ---- */
 
 /* Acts upon guest->exit. False: it needs a value that is not there yet, nothing was changed; try again. */
-bool guest_exit_act(struct guest *guest);
+extern bool (*const guest_exit_acts[VCPU_EXIT_KIND_COUNT])(struct guest *guest);
+static inline bool guest_exit_act(struct guest *guest)
+{
+	return guest_exit_acts[guest->exit.kind](guest);
+}
 
-/* The time has to be known: asks the door, tells the machine. False: not there yet, or diverged (stopped). */
+/* The time has to be known: asks the door and tells the machine. False: not there yet, or diverged (stopped). */
 bool guest_time_update(struct guest *guest);
+
+/* The interrupt lines are to be looked at before the next run, even if nothing changed in the machine. */
+static inline void guest_look_again(struct guest *guest)
+{
+	guest->lines_of = UINT64_MAX;
+}
 
 /* Hands all outputs out; may reset or stop the guest. */
 void guest_outputs(struct guest *guest);

@@ -39,12 +39,6 @@ void guest_door_replay(struct guest_door *door, const uint8_t *log, uint64_t log
 	follower_receive(&door->follower, log, log_size);
 }
 
-/* Virtual time never goes back, whatever the server's clock does. */
-uint64_t guest_door_now_ns(const struct guest_door *door)
-{
-	return max_u64(time_now_ns() - door->start_ns, door->last_ns);
-}
-
 /* Is there room for a record with `size` bytes of data? A recording that is full ends; the guest goes on. */
 static bool has_room(struct guest_door *door, uint32_t size)
 {
@@ -57,7 +51,7 @@ static bool has_room(struct guest_door *door, uint32_t size)
 	return false;
 }
 
-int guest_door_time(struct guest_door *door, const struct position *exit, uint64_t *time_ns)
+int guest_door_time_by_log(struct guest_door *door, const struct position *exit, uint64_t *time_ns)
 {
 	if (door->mode == GUEST_DOOR_REPLAY)
 		return follower_value(&door->follower, exit, RECORD_VALUE_TIME, time_ns, &door->diverged);

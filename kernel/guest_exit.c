@@ -10,6 +10,7 @@
 #include "include/trace.h"
 #include "kernel/guest.h"
 #include "machine/emulate.h"
+#include "machine/ports.h"
 
 TRACE_FILE("guest", TRACE_INFO);
 
@@ -114,75 +115,90 @@ static bool emulate(struct guest *guest, uint64_t gpa)
 			break;
 		}
 	}
-	guest->lines_changed = true;
+	return true;
+}
+
+static bool act_on_port_in(struct guest *guest, uint16_t port, uint32_t size)
+{
+	if (machine_port_reads_time(&guest->machine, port, size, false) && !guest_time_update(guest))
+		return false;
+	set_rax(&guest->vcpu.state, size, machine_port_read(&guest->machine, &guest->memory, port, size));
+	done(guest);
+	return true;
+}
+
+static bool act_on_port_out(struct guest *guest, uint16_t port, uint32_t size)
+{
+	if (machine_port_reads_time(&guest->machine, port, size, true) && !guest_time_update(guest))
+		return false;
+	machine_port_write(&guest->machine, &guest->memory, port, size,
+			   rax_of_size(&guest->vcpu.state, size));
+	done(guest);
+	/* No virtqueue moves by a port, so what else may want to go out is quickly looked at. */
+	if (guest->machine.serial_output.size | guest->machine.debug_output.size)
+		guest_outputs(guest);
 	return true;
 }
 
 static bool act_on_port(struct guest *guest)
 {
 	const struct vcpu_exit *exit = &guest->exit;
-	struct vcpu_state *state = &guest->vcpu.state;
-	uint32_t size = exit->port.size;
-	const struct machine_access access = {
-		.kind = MACHINE_ACCESS_PORT,
-		.is_write = !exit->port.is_in,
-		.size = exit->port.size,
-		.value = exit->port.is_in ? 0 : rax_of_size(state, size),
-		.address = exit->port.port,
-	};
 
 	if (exit->port.is_string)
 		return emulate(guest, 0);
-	if (machine_reads_time(&guest->machine, &access) && !guest_time_update(guest))
-		return false;
-	if (exit->port.is_in)
-		set_rax(state, size,
-			machine_port_read(&guest->machine, &guest->memory, exit->port.port, size));
-	else
-		machine_port_write(&guest->machine, &guest->memory, exit->port.port, size, access.value);
+	return exit->port.is_in ? act_on_port_in(guest, exit->port.port, exit->port.size)
+				: act_on_port_out(guest, exit->port.port, exit->port.size);
+}
+
+/* False: the time has to be known first. */
+static bool msr_time_known(struct guest *guest, bool is_write)
+{
+	return !machine_msr_reads_time(guest->exit.msr.number, is_write) || guest_time_update(guest);
+}
+
+static bool act_on_msr_read(struct guest *guest)
+{
+	struct vcpu *vcpu = &guest->vcpu;
+	uint32_t number = guest->exit.msr.number;
+	uint64_t value;
+	bool good = true;
+
+	if (vcpu_msr_read(vcpu, number, &value) == VCPU_MSR_PLATFORM) {
+		if (!msr_time_known(guest, false))
+			return false;
+		good = machine_msr_read(&guest->machine, number, &value);
+	}
+	if (!good) {
+		vcpu_inject_general_protection(vcpu);
+		return true;
+	}
+	set_pair(&vcpu->state, value);
 	done(guest);
-	guest->lines_changed = true;
-	/* No virtqueue moves by a port, so what else may want to go out is quickly looked at. */
-	if (guest->machine.serial_output.size | guest->machine.debug_output.size | guest->machine.power)
-		guest_outputs(guest);
+	return true;
+}
+
+static bool act_on_msr_write(struct guest *guest)
+{
+	const struct vcpu_exit *exit = &guest->exit;
+	struct vcpu *vcpu = &guest->vcpu;
+	enum vcpu_msr_result result = vcpu_msr_write(vcpu, exit->msr.number, exit->msr.value);
+	bool good = result == VCPU_MSR_DONE;
+
+	if (result == VCPU_MSR_PLATFORM) {
+		if (!msr_time_known(guest, true))
+			return false;
+		good = machine_msr_write(&guest->machine, exit->msr.number, exit->msr.value);
+	}
+	if (good)
+		done(guest);
+	else
+		vcpu_inject_general_protection(vcpu);
 	return true;
 }
 
 static bool act_on_msr(struct guest *guest)
 {
-	const struct vcpu_exit *exit = &guest->exit;
-	struct vcpu *vcpu = &guest->vcpu;
-	const struct machine_access access = {
-		.kind = MACHINE_ACCESS_MSR,
-		.is_write = exit->msr.is_write,
-		.size = 8,
-		.value = (uint32_t)exit->msr.value,
-		.address = exit->msr.number,
-	};
-	uint64_t value = 0;
-	enum vcpu_msr_result result = exit->msr.is_write
-					      ? vcpu_msr_write(vcpu, exit->msr.number, exit->msr.value)
-					      : vcpu_msr_read(vcpu, exit->msr.number, &value);
-
-	if (result == VCPU_MSR_PLATFORM) {
-		bool good;
-
-		if (machine_reads_time(&guest->machine, &access) && !guest_time_update(guest))
-			return false;
-		good = exit->msr.is_write
-			       ? machine_msr_write(&guest->machine, exit->msr.number, exit->msr.value)
-			       : machine_msr_read(&guest->machine, exit->msr.number, &value);
-		result = good ? VCPU_MSR_DONE : VCPU_MSR_FAULT;
-		guest->lines_changed |= exit->msr.is_write;
-	}
-	if (result == VCPU_MSR_FAULT) {
-		vcpu_inject_general_protection(vcpu);
-		return true;
-	}
-	if (!exit->msr.is_write)
-		set_pair(&vcpu->state, value);
-	done(guest);
-	return true;
+	return guest->exit.msr.is_write ? act_on_msr_write(guest) : act_on_msr_read(guest);
 }
 
 static bool act_on_cr(struct guest *guest)
@@ -199,7 +215,6 @@ static bool act_on_cr(struct guest *guest)
 		good = exit->cr.value <= CR8_MAX;
 		if (good)
 			machine_cr8_write(&guest->machine, exit->cr.value);
-		guest->lines_changed = true;
 	} else {
 		good = vcpu_cr_write(&guest->vcpu, exit->cr.number, exit->cr.value);
 	}
@@ -219,7 +234,7 @@ static bool act_on_xsetbv(struct guest *guest)
 	return true;
 }
 
-/* Device memory as code reads as ones, which is no instruction; as a page table or stack it ends the guest. */
+/* Device memory as code reads as all ones, which is no instruction; as a page table or stack it ends the guest. */
 static bool act_on_memory(struct guest *guest)
 {
 	const struct vcpu_exit *exit = &guest->exit;
@@ -238,60 +253,78 @@ static bool act_on_memory(struct guest *guest)
 	return emulate(guest, exit->memory.gpa);
 }
 
-static void stop_invalid(struct guest *guest)
+static bool act_on_hlt(struct guest *guest)
+{
+	done(guest);
+	guest->vcpu.state.activity = VCPU_HALTED;
+	guest_look_again(guest);
+	return true;
+}
+
+static bool act_on_cache(struct guest *guest)
+{
+	done(guest);
+	return true;
+}
+
+/* CPUID promises no counters. */
+static bool act_on_rdpmc(struct guest *guest)
+{
+	vcpu_inject_general_protection(&guest->vcpu);
+	return true;
+}
+
+static bool act_on_undefined(struct guest *guest)
+{
+	vcpu_inject_undefined(&guest->vcpu);
+	return true;
+}
+
+/* The interrupt lines are looked at next, as behind any exit. */
+static bool act_on_window(struct guest *guest)
+{
+	(void)guest;
+	return true;
+}
+
+static bool act_on_nmi_return(struct guest *guest)
+{
+	guest->vcpu.ops->watch_nmi_return(&guest->vcpu, false);
+	guest->nmi_returns = true;
+	return true;
+}
+
+static bool act_on_shutdown(struct guest *guest)
+{
+	guest_stop(guest, "triple fault");
+	return true;
+}
+
+static bool act_on_invalid(struct guest *guest)
 {
 	const struct vcpu_exit *exit = &guest->exit;
 
 	trace(TRACE_ERROR, "the processor refuses the guest's state: exit code 0x%lx, 0x%lx, 0x%lx",
 	      exit->invalid.code, exit->invalid.information[0], exit->invalid.information[1]);
 	guest_stop(guest, "a processor state that cannot be");
+	return true;
 }
 
-bool guest_exit_act(struct guest *guest)
-{
-	struct vcpu *vcpu = &guest->vcpu;
-
-	switch (guest->exit.kind) {
-	case VCPU_EXIT_CPUID:
-		return act_on_cpuid(guest);
-	case VCPU_EXIT_TSC:
-		return act_on_tsc(guest);
-	case VCPU_EXIT_PORT:
-		return act_on_port(guest);
-	case VCPU_EXIT_MSR:
-		return act_on_msr(guest);
-	case VCPU_EXIT_MEMORY:
-		return act_on_memory(guest);
-	case VCPU_EXIT_CR:
-		return act_on_cr(guest);
-	case VCPU_EXIT_XSETBV:
-		return act_on_xsetbv(guest);
-	case VCPU_EXIT_HLT:
-		done(guest);
-		vcpu->state.activity = VCPU_HALTED;
-		guest->lines_changed = true;
-		return true;
-	case VCPU_EXIT_CACHE:
-		done(guest);
-		return true;
-	case VCPU_EXIT_RDPMC: /* CPUID promises no counters */
-		vcpu_inject_general_protection(vcpu);
-		return true;
-	case VCPU_EXIT_HYPERCALL:
-	case VCPU_EXIT_UNDEFINED:
-		vcpu_inject_undefined(vcpu);
-		return true;
-	case VCPU_EXIT_WINDOW:
-		return true;
-	case VCPU_EXIT_NMI_RETURN:
-		vcpu->ops->watch_nmi_return(vcpu, false);
-		guest->nmi_returns = true;
-		return true;
-	case VCPU_EXIT_SHUTDOWN:
-		guest_stop(guest, "triple fault");
-		return true;
-	default:
-		stop_invalid(guest);
-		return true;
-	}
-}
+bool (*const guest_exit_acts[VCPU_EXIT_KIND_COUNT])(struct guest *guest) = {
+	[VCPU_EXIT_CPUID] = act_on_cpuid,
+	[VCPU_EXIT_TSC] = act_on_tsc,
+	[VCPU_EXIT_RDPMC] = act_on_rdpmc,
+	[VCPU_EXIT_PORT] = act_on_port,
+	[VCPU_EXIT_MSR] = act_on_msr,
+	[VCPU_EXIT_CR] = act_on_cr,
+	[VCPU_EXIT_XSETBV] = act_on_xsetbv,
+	[VCPU_EXIT_HLT] = act_on_hlt,
+	[VCPU_EXIT_CACHE] = act_on_cache,
+	[VCPU_EXIT_HYPERCALL] = act_on_undefined,
+	[VCPU_EXIT_UNDEFINED] = act_on_undefined,
+	[VCPU_EXIT_MEMORY] = act_on_memory,
+	[VCPU_EXIT_NMI_RETURN] = act_on_nmi_return,
+	[VCPU_EXIT_WINDOW] = act_on_window,
+	[VCPU_EXIT_SHUTDOWN] = act_on_shutdown,
+	[VCPU_EXIT_INVALID] = act_on_invalid,
+};

@@ -101,7 +101,7 @@ static void fill_guest(struct status_guest *status)
 	status->memory_size = server.config.guest.memory_size;
 	status->uptime_ns = guest->machine.now_ns;
 	status->restarts = guest_service_restarts();
-	for (uint32_t kind = 0; kind < VCPU_EXIT_KIND_COUNT; kind++)
+	for (uint32_t kind = VCPU_EXIT_SERVER_INIT + 1; kind < VCPU_EXIT_KIND_COUNT; kind++)
 		status->exits += guest->exits[kind].count;
 	switch (guest->state) {
 	case GUEST_OFF:

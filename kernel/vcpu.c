@@ -129,18 +129,27 @@ struct position vcpu_position(const struct vcpu *vcpu)
 /* ---- running ---- */
 
 /* `window_watched`: an offered interrupt is not taken, but told of when it could be. */
-static inline __attribute__((always_inline)) void run_once(struct vcpu *vcpu, uint64_t steps_max,
-							   bool window_watched, struct vcpu_exit *exit)
+static ALWAYS_INLINE void run_once(struct vcpu *vcpu, uint64_t steps_max, bool window_watched,
+				   struct vcpu_exit *exit)
 {
 	uint32_t timer_count = vcpu->counter->ops->timer_count(vcpu->counter, steps_max);
 
 	vcpu->window_watched = window_watched;
 	vcpu->ops->run(vcpu, timer_count, exit);
-	vcpu->position.steps += exit->steps;
-	if (!vcpu_exit_is_asynchronous(exit->kind)) {
-		vcpu->position.exits++;
-		vcpu->position.steps = 0;
-	}
+}
+
+static ALWAYS_INLINE void pass_exit(struct vcpu *vcpu)
+{
+	vcpu->position.exits++;
+	vcpu->position.steps = 0;
+}
+
+static void move_on(struct vcpu *vcpu, const struct vcpu_exit *exit)
+{
+	if (vcpu_exit_is_asynchronous(exit->kind))
+		vcpu->position.steps += exit->steps;
+	else
+		pass_exit(vcpu);
 }
 
 /*
@@ -168,9 +177,10 @@ static uint64_t step_on(struct vcpu *vcpu, struct vcpu_exit *exit)
 
 	if (is_shadow)
 		vcpu->interrupt_offered = false;
-	do
+	do {
 		run_once(vcpu, 1, vcpu->interrupt_offered, exit);
-	while (vcpu_exit_is_asynchronous(exit->kind) && exit->steps == 0);
+		move_on(vcpu, exit);
+	} while (vcpu_exit_is_asynchronous(exit->kind) && exit->steps == 0);
 	if (is_shadow) {
 		vcpu->interrupt_offered = offered;
 		vcpu->state.interrupt_shadow = 0;
@@ -178,39 +188,48 @@ static uint64_t step_on(struct vcpu *vcpu, struct vcpu_exit *exit)
 	return exit->steps;
 }
 
-void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
+static ALWAYS_INLINE void run_for(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
 {
-	uint64_t steps = 0;
+	run_once(vcpu, steps_max, vcpu->interrupt_offered && !vcpu_can_take_interrupt(vcpu), exit);
+}
 
-	ASSERT(steps_max > 0);
-	ASSERT(vcpu->state.activity == VCPU_RUNNING);
-	vcpu->interrupt_taken = false;
-	/* Too early when the last slice's timer came while we were in the hypervisor: once more. */
-	do {
-		run_once(vcpu, steps_max - steps, vcpu->interrupt_offered && !vcpu_can_take_interrupt(vcpu),
-			 exit);
+/* The slice timer has come. Too early, when it was the last slice's and came while we were in the hypervisor. */
+static NOINLINE void finish_slice(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
+{
+	uint64_t steps = exit->steps;
+
+	move_on(vcpu, exit);
+	while (vcpu_exit_is_asynchronous(exit->kind) && steps < steps_max) {
+		run_for(vcpu, steps_max - steps, exit);
+		move_on(vcpu, exit);
 		steps += exit->steps;
-	} while (vcpu_exit_is_asynchronous(exit->kind) && steps < steps_max);
+	}
 	while (is_between(vcpu, exit))
 		steps += step_on(vcpu, exit);
 	exit->steps = steps;
 }
 
-void vcpu_instruction_done(struct vcpu *vcpu, uint32_t size)
+void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
 {
-	struct vcpu_state *state = &vcpu->state;
+	ASSERT(steps_max > 0);
+	ASSERT(vcpu->state.activity == VCPU_RUNNING);
+	vcpu->interrupt_taken = false;
+	run_for(vcpu, steps_max, exit);
+	if (vcpu_exit_is_asynchronous(exit->kind))
+		finish_slice(vcpu, steps_max, exit);
+	else
+		pass_exit(vcpu);
+}
 
-	state->rip += size;
-	if (!vcpu_is_64bit(state))
-		state->rip &= UINT32_MAX;
-	state->rflags &= ~VCPU_RFLAGS_RF;
-	state->interrupt_shadow = 0;
-	if (state->rflags & VCPU_RFLAGS_TF) {
-		vcpu->ops->save(vcpu);
-		state->dr6 |= DR6_SINGLE_STEP;
-		vcpu->ops->load(vcpu);
-		vcpu_inject_exception(vcpu, EXCEPTION_DEBUG, false, 0);
-	}
+void vcpu_flags_done(struct vcpu *vcpu)
+{
+	vcpu->state.rflags &= ~VCPU_RFLAGS_RF;
+	if (!(vcpu->state.rflags & VCPU_RFLAGS_TF))
+		return;
+	vcpu->ops->save(vcpu);
+	vcpu->state.dr6 |= DR6_SINGLE_STEP;
+	vcpu->ops->load(vcpu);
+	vcpu_inject_exception(vcpu, EXCEPTION_DEBUG, false, 0);
 }
 
 /* ---- events ---- */
@@ -301,11 +320,13 @@ bool vcpu_can_take_interrupt(const struct vcpu *vcpu)
 static bool cr0_write(struct vcpu *vcpu, uint64_t value)
 {
 	struct vcpu_state *state = &vcpu->state;
-	bool turns_paging_on = (value & VCPU_CR0_PG) && !(state->cr0 & VCPU_CR0_PG);
 	uint64_t efer = state->efer;
+	bool turns_paging_on;
 
 	if (value >> 32)
 		return false;
+	vcpu->ops->save(vcpu);
+	turns_paging_on = (value & VCPU_CR0_PG) && !(state->cr0 & VCPU_CR0_PG);
 	value = (value & CR0_VALID) | VCPU_CR0_ET;
 	if ((value & VCPU_CR0_PG) && !(value & VCPU_CR0_PE))
 		return false;
@@ -321,7 +342,6 @@ static bool cr0_write(struct vcpu *vcpu, uint64_t value)
 			return false;
 		efer &= ~VCPU_EFER_LMA;
 	}
-	vcpu->ops->save(vcpu);
 	state->cr0 = value;
 	state->efer = efer;
 	vcpu->ops->load(vcpu);
@@ -352,6 +372,7 @@ bool vcpu_cr_write(struct vcpu *vcpu, uint32_t number, uint64_t value)
 
 bool vcpu_xsetbv(struct vcpu *vcpu, uint32_t number, uint64_t value)
 {
+	vcpu->ops->save(vcpu);
 	if (number != 0 || !(value & VCPU_XCR0_X87) || (value & ~vcpu->xcr0_allowed) || vcpu->state.cpl != 0)
 		return false;
 	if ((value & VCPU_XCR0_AVX) && !(value & VCPU_XCR0_SSE))
@@ -368,9 +389,9 @@ static bool efer_write(struct vcpu *vcpu, uint64_t value)
 
 	if (value & ~(writable | VCPU_EFER_LMA))
 		return false;
+	vcpu->ops->save(vcpu);
 	if (((value ^ state->efer) & VCPU_EFER_LME) && (state->cr0 & VCPU_CR0_PG))
 		return false;
-	vcpu->ops->save(vcpu);
 	state->efer = (value & writable) | (state->efer & VCPU_EFER_LMA);
 	vcpu->ops->load(vcpu);
 	vcpu->ops->flush(vcpu);

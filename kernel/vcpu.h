@@ -6,9 +6,9 @@
  *
  * The run loop calls vcpu_run(), acts on the exit, and either moves past the
  * instruction (vcpu_instruction_done) or injects a fault. Between two runs these
- * fields of `state` are current: gpr, rip, rflags, cr0, cr3, cr4, efer, CS without its
- * limit and selector, cpl, pat, tsc_aux, debug_control, event, activity, interrupt_shadow, nmi_blocked.
- * The others after vcpu_save(). gpr, rip and rflags may be changed freely; after a
+ * fields of `state` are current: gpr, rip, rflags, cr4, efer, the attributes of CS, pat,
+ * tsc_aux, debug_control, event, activity, interrupt_shadow, nmi_blocked. The others after ops->save(),
+ * FPU and debug registers after vcpu_save(). gpr, rip and rflags may be changed freely; after a
  * change of anything else call vcpu_load().
  *
  * Determinism, kept here so that nobody else needs to know:
@@ -117,8 +117,8 @@ void vcpu_reset(struct vcpu *vcpu, vcpu_fetch_function *fetch, void *owner);
  */
 void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit);
 
-/* The exit's instruction is done: RIP behind it, shadow and RF gone, single-step trap if asked for. */
-void vcpu_instruction_done(struct vcpu *vcpu, uint32_t size);
+/* For vcpu_instruction_done(): RF and TF behind an instruction. */
+void vcpu_flags_done(struct vcpu *vcpu);
 
 /*
  * Raises an exception at the current RIP, at the next entry. When it meets one that
@@ -158,8 +158,28 @@ static inline bool vcpu_is_64bit(const struct vcpu_state *state)
 	return (state->efer & VCPU_EFER_LMA) && (state->segments[VCPU_CS].attributes & VCPU_SEGMENT_LONG);
 }
 
+/* The exit's instruction is done: RIP behind it, shadow and RF gone, single-step trap if asked for. */
+static inline void vcpu_instruction_done(struct vcpu *vcpu, uint32_t size)
+{
+	struct vcpu_state *state = &vcpu->state;
+
+	state->rip += size;
+	if (state->rip > UINT32_MAX && !vcpu_is_64bit(state))
+		state->rip &= UINT32_MAX;
+	state->interrupt_shadow = 0;
+	if (state->rflags & (VCPU_RFLAGS_RF | VCPU_RFLAGS_TF))
+		vcpu_flags_done(vcpu);
+}
+
 /* Position with its checks. */
 struct position vcpu_position(const struct vcpu *vcpu);
+
+/* Position of the exit that is open, RIP the only check: good until the next run. */
+static inline const struct position *vcpu_exit_position(struct vcpu *vcpu)
+{
+	vcpu->position.rip = vcpu->state.rip;
+	return &vcpu->position;
+}
 
 /* Makes all of `state` current, FPU included; and the other way round: hardware takes it all from `state`. */
 void vcpu_save(struct vcpu *vcpu);

@@ -28,7 +28,7 @@ TRACE_FILE("svm", TRACE_INFO);
  * The key mixes address, address space and mode; should two places ever share one, the
  * bytes still decide, and what is remembered follows from the guest's history alone.
  */
-#define KNOWN_COUNT 64
+#define KNOWN_COUNT 256
 #define KNOWN_SIZE_MAX 8
 
 static const uint8_t nothing[KNOWN_SIZE_MAX];
@@ -54,10 +54,11 @@ void svm_exit_forget(void)
 		forget(&known[i]);
 }
 
-static __attribute__((noinline)) void learn(struct vcpu *vcpu, struct known_instruction *place, uint64_t key)
+static NOINLINE void learn(struct vcpu *vcpu, struct known_instruction *place, uint64_t key)
 {
 	struct vcpu_code code;
 
+	vcpu->ops->save(vcpu);
 	vcpu->fetch(vcpu->owner, &vcpu->state, &code);
 	forget(place);
 	place->key = key;
@@ -69,128 +70,194 @@ static __attribute__((noinline)) void learn(struct vcpu *vcpu, struct known_inst
 	}
 }
 
-static inline const struct svm_instruction *fetch_instruction(struct vcpu *vcpu)
-{
-	const struct vcpu_state *state = &vcpu->state;
-	const struct vcpu_segment *code = &state->segments[VCPU_CS];
-	uint64_t address = state->rip + code->base;
-	uint64_t key = address ^ state->cr3 << 17 ^ (uint64_t)code->attributes << 48;
-	struct known_instruction *place = &known[(address ^ address >> 8) % KNOWN_COUNT];
-
-	if (place->key != key || (load_le64(place->bytes) & place->mask) != place->word)
-		learn(vcpu, place, key);
-	return &place->instruction;
-}
-
 /* The guest's code is no longer what just exited (it changed its page tables without INVLPG): #UD is fair. */
-static __attribute__((noinline)) void exit_undecodable(struct vcpu *vcpu, const struct svm_vmcb *vmcb,
-						       struct vcpu_exit *exit)
+static NOINLINE void exit_undecodable(const struct vcpu *vcpu, const struct svm_vmcb *vmcb,
+				      struct vcpu_exit *exit)
 {
 	trace(TRACE_DEBUG, "exit %#lx at rip %#lx: instruction not readable or not known", vmcb->exit_code,
 	      vcpu->state.rip);
 	exit->kind = VCPU_EXIT_UNDEFINED;
 }
 
-static inline __attribute__((always_inline)) void exit_plain(struct vcpu *vcpu, const struct svm_vmcb *vmcb,
-							     struct vcpu_exit *exit, uint32_t kind)
-{
-	const struct svm_instruction *instruction = fetch_instruction(vcpu);
-
-	exit->kind = kind;
-	exit->instruction_size = instruction->size;
-	if (!instruction->size)
-		exit_undecodable(vcpu, vmcb, exit);
-}
+/* ---- operands ---- */
 
 /* RDTSCP comes as RDTSC from some processors (QEMU's), so the bytes decide. */
-static void exit_tsc(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+static void exit_tsc(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+		     const struct svm_instruction *instruction)
 {
-	const struct svm_instruction *instruction = fetch_instruction(vcpu);
 	bool is_rdtscp = instruction->opcode == OPCODE_GROUP7 && instruction->modrm == MODRM_RDTSCP;
 
-	exit->kind = VCPU_EXIT_TSC;
-	exit->instruction_size = instruction->size;
 	exit->tsc.is_rdtscp = is_rdtscp;
-	if (!instruction->size || !instruction->is_two_byte ||
-	    !(is_rdtscp || instruction->opcode == OPCODE_RDTSC))
+	if (!instruction->is_two_byte || !(is_rdtscp || instruction->opcode == OPCODE_RDTSC))
 		exit_undecodable(vcpu, vmcb, exit);
 }
 
-static void exit_msr(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+static void exit_msr(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+		     const struct svm_instruction *instruction)
 {
 	const uint64_t *gpr = vcpu->state.gpr;
 
-	exit_plain(vcpu, vmcb, exit, VCPU_EXIT_MSR);
+	(void)instruction;
 	exit->msr.number = (uint32_t)gpr[VCPU_RCX];
 	exit->msr.is_write = vmcb->exit_information1 & 1;
 	exit->msr.value = gpr[VCPU_RDX] << 32 | (uint32_t)gpr[VCPU_RAX];
 }
 
-static void exit_xsetbv(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+static void exit_xsetbv(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+			const struct svm_instruction *instruction)
 {
 	const uint64_t *gpr = vcpu->state.gpr;
 
-	exit_plain(vcpu, vmcb, exit, VCPU_EXIT_XSETBV);
+	(void)vmcb;
+	(void)instruction;
 	exit->xsetbv.number = (uint32_t)gpr[VCPU_RCX];
 	exit->xsetbv.value = gpr[VCPU_RDX] << 32 | (uint32_t)gpr[VCPU_RAX];
 }
 
-static void exit_port(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+/* The one exit that every processor tells the next RIP of. */
+static void exit_port(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+		      const struct svm_instruction *instruction)
 {
 	uint64_t information = vmcb->exit_information1;
 
-	exit->kind = VCPU_EXIT_PORT;
+	(void)instruction;
 	exit->instruction_size = (uint32_t)(vmcb->exit_information2 - vcpu->state.rip);
 	exit->port.port = SVM_PORT_NUMBER(information);
 	exit->port.size = SVM_PORT_SIZE(information);
 	exit->port.is_in = (information & SVM_PORT_IN) != 0;
 	exit->port.is_string = (information & SVM_PORT_STRING) != 0;
-	exit->port.is_repeated = (information & SVM_PORT_REPEATED) != 0;
-	exit->port.address_size = SVM_PORT_ADDRESS_SIZE(information);
 }
 
 /* MOV to CR0, CR4, CR8; CLTS; LMSW of a register. LMSW of memory nobody writes: #UD, with a trace line. */
-static void exit_cr_write(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+static void exit_cr_write(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+			  const struct svm_instruction *instruction)
 {
-	const struct svm_instruction *instruction = fetch_instruction(vcpu);
 	const struct vcpu_state *state = &vcpu->state;
 
-	exit->kind = VCPU_EXIT_CR;
-	exit->instruction_size = instruction->size;
 	exit->cr.number = (uint32_t)(vmcb->exit_code - SVM_EXIT_CR0_WRITE);
 	exit->cr.is_read = 0;
-	if (!instruction->size || !instruction->is_two_byte) {
+	if (!instruction->is_two_byte) {
 		exit_undecodable(vcpu, vmcb, exit);
 	} else if (instruction->opcode == OPCODE_MOV_TO_CR) {
 		exit->cr.value = state->gpr[instruction->rm];
 		if (!vcpu_is_64bit(state))
 			exit->cr.value &= UINT32_MAX;
 	} else if (instruction->opcode == OPCODE_CLTS) {
-		exit->cr.value = state->cr0 & ~CR0_TS;
+		exit->cr.value = vmcb->cr0 & ~CR0_TS;
 	} else if (instruction->opcode == OPCODE_GROUP7 && (instruction->reg & 7) == GROUP7_LMSW &&
 		   instruction->modrm >= 0xc0) {
 		/* LMSW sets PE but never clears it. */
-		exit->cr.value = (state->cr0 & ~(CR0_LMSW_MASK & ~VCPU_CR0_PE)) |
+		exit->cr.value = (vmcb->cr0 & ~(CR0_LMSW_MASK & ~VCPU_CR0_PE)) |
 				 (state->gpr[instruction->rm] & CR0_LMSW_MASK);
 	} else {
 		exit_undecodable(vcpu, vmcb, exit);
 	}
 }
 
-static void exit_cr4_read(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+static void exit_cr4_read(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+			  const struct svm_instruction *instruction)
 {
-	const struct svm_instruction *instruction = fetch_instruction(vcpu);
-
-	exit->kind = VCPU_EXIT_CR;
-	exit->instruction_size = instruction->size;
 	exit->cr.number = 4;
 	exit->cr.is_read = 1;
 	exit->cr.gpr = instruction->rm;
-	if (!instruction->size || !instruction->is_two_byte || instruction->opcode != OPCODE_MOV_FROM_CR)
+	if (!instruction->is_two_byte || instruction->opcode != OPCODE_MOV_FROM_CR)
 		exit_undecodable(vcpu, vmcb, exit);
 }
 
-static void exit_memory(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+/*
+ * The interrupt that ended the slice waits for us; its handler only acknowledges
+ * it. It may be the one of an earlier slice, which came while we were outside the
+ * guest: so stop the timer too, or a short slice's own would be late the same way.
+ */
+static void exit_slice_end(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+			   const struct svm_instruction *instruction)
+{
+	(void)vmcb;
+	(void)exit;
+	(void)instruction;
+	*vcpu->timer = 0;
+	__asm__ volatile("sti; nop; cli" : : : "memory");
+}
+
+/* ---- the table ---- */
+
+#define ROW(code, name) [SVM_EXIT_##code] = { .kind = VCPU_EXIT_##name }
+#define ROW_OF_INSTRUCTION(code, name, function)                                                             \
+	[SVM_EXIT_##code] = { .kind = VCPU_EXIT_##name, .has_instruction = true, .finish = (function) }
+
+static const struct exit_row {
+	uint8_t kind;
+	bool has_instruction; /* whose size, at least, has to be found out */
+	void (*finish)(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+		       const struct svm_instruction *instruction); /* NULL: nothing more */
+} rows[SVM_EXIT_COUNT] = {
+	ROW_OF_INSTRUCTION(CR4_READ, CR, exit_cr4_read),
+	ROW_OF_INSTRUCTION(CR0_WRITE, CR, exit_cr_write),
+	ROW_OF_INSTRUCTION(CR4_WRITE, CR, exit_cr_write),
+	ROW_OF_INSTRUCTION(CR8_WRITE, CR, exit_cr_write),
+	[SVM_EXIT_INTR] = { .kind = VCPU_EXIT_SLICE_END, .finish = exit_slice_end },
+	ROW(NMI, SERVER_NMI),
+	ROW(INIT, SERVER_INIT),
+	ROW(WINDOW, WINDOW),
+	ROW_OF_INSTRUCTION(RDTSC, TSC, exit_tsc),
+	ROW_OF_INSTRUCTION(RDPMC, RDPMC, NULL),
+	ROW_OF_INSTRUCTION(CPUID, CPUID, NULL),
+	ROW(IRET, NMI_RETURN),
+	ROW_OF_INSTRUCTION(INVD, CACHE, NULL),
+	ROW_OF_INSTRUCTION(HLT, HLT, NULL),
+	ROW(INVLPGA, UNDEFINED),
+	[SVM_EXIT_PORT] = { .kind = VCPU_EXIT_PORT, .finish = exit_port },
+	ROW_OF_INSTRUCTION(MSR, MSR, exit_msr),
+	ROW(SHUTDOWN, SHUTDOWN),
+	ROW(VMRUN, UNDEFINED),
+	ROW_OF_INSTRUCTION(VMMCALL, HYPERCALL, NULL),
+	ROW(VMLOAD, UNDEFINED),
+	ROW(VMSAVE, UNDEFINED),
+	ROW(STGI, UNDEFINED),
+	ROW(CLGI, UNDEFINED),
+	ROW(SKINIT, UNDEFINED),
+	ROW_OF_INSTRUCTION(RDTSCP, TSC, exit_tsc),
+	ROW_OF_INSTRUCTION(WBINVD, CACHE, NULL),
+	ROW(MONITOR, UNDEFINED),
+	ROW(MWAIT, UNDEFINED),
+	ROW(MWAIT_ARMED, UNDEFINED),
+	ROW_OF_INSTRUCTION(XSETBV, XSETBV, exit_xsetbv),
+};
+#undef ROW
+#undef ROW_OF_INSTRUCTION
+
+static ALWAYS_INLINE void decoded(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+				  const struct exit_row *row, const struct svm_instruction *instruction)
+{
+	exit->instruction_size = instruction->size;
+	if (!instruction->size)
+		exit_undecodable(vcpu, vmcb, exit);
+	else if (row->finish)
+		row->finish(vcpu, vmcb, exit, instruction);
+}
+
+static NOINLINE void learn_and_decode(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+				      const struct exit_row *row, struct known_instruction *place,
+				      uint64_t key)
+{
+	learn(vcpu, place, key);
+	decoded(vcpu, vmcb, exit, row, &place->instruction);
+}
+
+static ALWAYS_INLINE void decode(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
+				 const struct exit_row *row)
+{
+	uint64_t address = vmcb->rip + vmcb->cs.base;
+	uint64_t key = address ^ vmcb->cr3 << 17 ^ (uint64_t)vmcb->cs.attributes << 48;
+	struct known_instruction *place = &known[(address ^ address >> 8) % KNOWN_COUNT];
+
+	if (place->key != key || (load_le64(place->bytes) & place->mask) != place->word)
+		learn_and_decode(vcpu, vmcb, exit, row, place, key);
+	else
+		decoded(vcpu, vmcb, exit, row, &place->instruction);
+}
+
+static NOINLINE void exit_memory(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
 	exit->kind = VCPU_EXIT_MEMORY;
 	exit->memory.gpa = vmcb->exit_information2;
@@ -200,7 +267,8 @@ static void exit_memory(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 	exit->memory.is_event_delivery = 0;
 }
 
-static void exit_invalid(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+/* VMEXIT_INVALID, and whatever we did not ask for. */
+static NOINLINE void exit_invalid(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
 	exit->kind = VCPU_EXIT_INVALID;
 	exit->invalid.code = vmcb->exit_code;
@@ -208,75 +276,19 @@ static void exit_invalid(const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 	exit->invalid.information[1] = vmcb->exit_information2;
 }
 
-/* Exits of which only the instruction's size has to be found out. */
-static const uint8_t plain_kinds[] = {
-	[SVM_EXIT_CPUID] = VCPU_EXIT_CPUID,  [SVM_EXIT_RDPMC] = VCPU_EXIT_RDPMC,
-	[SVM_EXIT_HLT] = VCPU_EXIT_HLT,	     [SVM_EXIT_INVD] = VCPU_EXIT_CACHE,
-	[SVM_EXIT_WBINVD] = VCPU_EXIT_CACHE, [SVM_EXIT_VMMCALL] = VCPU_EXIT_HYPERCALL,
-};
-
-void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_exit *exit)
+void svm_exit_normalise(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
-	if (vmcb->exit_code < ARRAY_SIZE(plain_kinds) && plain_kinds[vmcb->exit_code]) {
-		exit_plain(vcpu, vmcb, exit, plain_kinds[vmcb->exit_code]);
-		return;
-	}
+	uint64_t code = vmcb->exit_code;
+	const struct exit_row *row = code < SVM_EXIT_COUNT ? &rows[code] : &rows[SVM_EXIT_NONE];
+
 	exit->instruction_size = 0;
-	switch (vmcb->exit_code) {
-	case SVM_EXIT_INTR:
-		exit->kind = VCPU_EXIT_SLICE_END;
-		break;
-	case SVM_EXIT_NMI:
-		exit->kind = VCPU_EXIT_SERVER_NMI;
-		break;
-	case SVM_EXIT_INIT:
-		exit->kind = VCPU_EXIT_SERVER_INIT;
-		break;
-	case SVM_EXIT_RDTSC:
-	case SVM_EXIT_RDTSCP:
-		exit_tsc(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_PORT:
-		exit_port(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_MSR:
-		exit_msr(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_XSETBV:
-		exit_xsetbv(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_CR4_READ:
-		exit_cr4_read(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_CR0_WRITE ... SVM_EXIT_CR15_WRITE:
-		exit_cr_write(vcpu, vmcb, exit);
-		break;
-	case SVM_EXIT_NPF:
+	exit->kind = row->kind;
+	if (row->has_instruction)
+		decode(vcpu, vmcb, exit, row);
+	else if (row->finish)
+		row->finish(vcpu, vmcb, exit, NULL);
+	else if (code == SVM_EXIT_NPF)
 		exit_memory(vmcb, exit);
-		break;
-	case SVM_EXIT_IRET:
-		exit->kind = VCPU_EXIT_NMI_RETURN;
-		break;
-	case SVM_EXIT_WINDOW:
-		exit->kind = VCPU_EXIT_WINDOW;
-		break;
-	case SVM_EXIT_SHUTDOWN:
-		exit->kind = VCPU_EXIT_SHUTDOWN;
-		break;
-	case SVM_EXIT_INVLPGA:
-	case SVM_EXIT_VMRUN:
-	case SVM_EXIT_VMLOAD:
-	case SVM_EXIT_VMSAVE:
-	case SVM_EXIT_STGI:
-	case SVM_EXIT_CLGI:
-	case SVM_EXIT_SKINIT:
-	case SVM_EXIT_MONITOR:
-	case SVM_EXIT_MWAIT:
-	case SVM_EXIT_MWAIT_ARMED:
-		exit->kind = VCPU_EXIT_UNDEFINED;
-		break;
-	default: /* VMEXIT_INVALID, and whatever we did not ask for */
+	else if (!row->kind)
 		exit_invalid(vmcb, exit);
-		break;
-	}
 }

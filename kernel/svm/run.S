@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * svm_run(struct svm_run *run): into the guest and back. APM 2, 15.5 and 15.17.
+ * svm_run, `run` in RDI: into the guest and back. APM 2, 15.5 and 15.17. Leaves no
+ * register but RBP and RSP as it was: svm.c calls it with all of them declared lost,
+ * so that they are saved once, by the function around.
  *
  * The path from the timer's write and from the first RDTSC to VMRUN, and from the
  * exit to the second RDTSC, is straight: kernel/icount.c measures its length once
@@ -24,11 +26,6 @@
 svm_run:
 	pushq %rbp
 	movq %rsp, %rbp
-	pushq %rbx
-	pushq %r12
-	pushq %r13
-	pushq %r14
-	pushq %r15
 	pushq %rdi
 
 	movq %rdi, %rsi
@@ -91,11 +88,6 @@ svm_run:
 	cli
 	stgi
 	cld
-	popq %r15
-	popq %r14
-	popq %r13
-	popq %r12
-	popq %rbx
 	popq %rbp
 	ret
 

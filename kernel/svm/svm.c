@@ -44,12 +44,9 @@ struct svm_run {
 BUILD_ASSERT(offsetof(struct svm_run, timer_count) == 32);
 BUILD_ASSERT(offsetof(struct svm_run, tsc_exit) == 48);
 
-void svm_run(struct svm_run *run);
-
 static struct svm_vmcb *vmcb;
 static struct svm_run run_frame;
 static uint32_t features;
-static bool flush_wanted;
 
 static const char *svm_unusable(void)
 {
@@ -136,7 +133,10 @@ static void svm_save(struct vcpu *vcpu)
 	segment_save(&state->segments[VCPU_TR], &vmcb->tr);
 	state->gdtr = (struct vcpu_descriptor_table){ .base = vmcb->gdtr.base, .limit = vmcb->gdtr.limit };
 	state->idtr = (struct vcpu_descriptor_table){ .base = vmcb->idtr.base, .limit = vmcb->idtr.limit };
+	state->cr0 = vmcb->cr0;
 	state->cr2 = vmcb->cr2;
+	state->cr3 = vmcb->cr3;
+	state->cpl = vmcb->cpl;
 	state->xcr0 = vcpu_fpu_xcr0();
 	state->dr6 = vmcb->dr6;
 	state->dr7 = vmcb->dr7;
@@ -186,7 +186,7 @@ static void svm_load(struct vcpu *vcpu)
 static void svm_flush(struct vcpu *vcpu)
 {
 	(void)vcpu;
-	flush_wanted = true;
+	vmcb->tlb_control = features & SVM_FEATURE_FLUSH_BY_ASID ? SVM_TLB_FLUSH_GUEST : SVM_TLB_FLUSH_ALL;
 }
 
 static void svm_watch_nmi_return(struct vcpu *vcpu, bool on)
@@ -199,6 +199,15 @@ static void svm_watch_nmi_return(struct vcpu *vcpu, bool on)
 }
 
 /* ---- a run ---- */
+
+static ALWAYS_INLINE void enter_guest(struct svm_run *run)
+{
+	__asm__ volatile("call svm_run"
+			 : "+D"(run)
+			 :
+			 : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+			   "r15", "memory", "cc");
+}
 
 static uint64_t event_word(const struct vcpu_event *event)
 {
@@ -216,57 +225,63 @@ static uint64_t event_word(const struct vcpu_event *event)
 			: 0);
 }
 
-static void before_run(struct vcpu *vcpu, uint32_t timer_count)
+static NOINLINE void put_event(struct vcpu_state *state)
+{
+	/* INT n is given back with RIP at the instruction; delivery pushes the one behind it. */
+	state->rip += state->event.instruction_size;
+	vmcb->event = event_word(&state->event);
+	state->event = (struct vcpu_event){ 0 };
+}
+
+/* An interrupt on offer: V_IRQ, and when it cannot be taken yet, an exit where it can. */
+static NOINLINE void put_offer(const struct vcpu *vcpu)
+{
+	vmcb->interrupt |= SVM_INTERRUPT_IRQ | SVM_INTERRUPT_PRIORITY_HIGHEST | SVM_INTERRUPT_IGNORE_TPR |
+			   (uint64_t)vcpu->interrupt_vector << SVM_INTERRUPT_VECTOR_SHIFT;
+	if (vcpu->window_watched)
+		vmcb->intercept1 |= (uint32_t)SVM_INTERCEPT1_WINDOW;
+}
+
+static NOINLINE void take_offer_back(struct vcpu *vcpu)
+{
+	vmcb->intercept1 &= (uint32_t)~SVM_INTERCEPT1_WINDOW;
+	if (vcpu->window_watched || (vmcb->interrupt & SVM_INTERRUPT_IRQ))
+		return;
+	vcpu->interrupt_offered = false;
+	vcpu->interrupt_taken = true;
+}
+
+static inline void before_run(struct vcpu *vcpu, uint32_t timer_count)
 {
 	struct vcpu_state *state = &vcpu->state;
 
 	vmcb->event = 0;
-	if (state->event.kind != VCPU_EVENT_NONE) {
-		/* INT n is given back with RIP at the instruction; delivery pushes the one behind it. */
-		state->rip += state->event.instruction_size;
-		vmcb->event = event_word(&state->event);
-		state->event = (struct vcpu_event){ 0 };
-	}
+	if (state->event.kind != VCPU_EVENT_NONE)
+		put_event(state);
 	vmcb->rip = state->rip;
 	vmcb->rsp = state->gpr[VCPU_RSP];
 	vmcb->rax = state->gpr[VCPU_RAX];
 	vmcb->rflags = state->rflags;
-	vmcb->shadow = state->interrupt_shadow ? SVM_SHADOW : 0;
+	vmcb->shadow = state->interrupt_shadow; /* 0 or SVM_SHADOW */
 	vmcb->interrupt = SVM_INTERRUPT_MASKING | (vcpu->task_priority & SVM_INTERRUPT_TPR_MASK);
 	if (vcpu->interrupt_offered)
-		vmcb->interrupt |= SVM_INTERRUPT_IRQ | SVM_INTERRUPT_PRIORITY_HIGHEST |
-				   SVM_INTERRUPT_IGNORE_TPR |
-				   (uint64_t)vcpu->interrupt_vector << SVM_INTERRUPT_VECTOR_SHIFT;
-	if (vcpu->window_watched)
-		vmcb->intercept1 |= (uint32_t)SVM_INTERCEPT1_WINDOW;
-	else
-		vmcb->intercept1 &= (uint32_t)~SVM_INTERCEPT1_WINDOW;
-	vmcb->tlb_control = 0;
-	if (flush_wanted)
-		vmcb->tlb_control =
-			features & SVM_FEATURE_FLUSH_BY_ASID ? SVM_TLB_FLUSH_GUEST : SVM_TLB_FLUSH_ALL;
-	flush_wanted = false;
+		put_offer(vcpu);
 	run_frame.timer_count = timer_count;
 }
 
-static void after_run(struct vcpu *vcpu)
+static inline void after_run(struct vcpu *vcpu)
 {
 	struct vcpu_state *state = &vcpu->state;
 
+	vmcb->tlb_control = 0;
 	state->rip = vmcb->rip;
 	state->gpr[VCPU_RSP] = vmcb->rsp;
 	state->gpr[VCPU_RAX] = vmcb->rax;
 	state->rflags = vmcb->rflags;
-	state->cr0 = vmcb->cr0;
-	state->cr3 = vmcb->cr3;
-	state->cpl = vmcb->cpl;
-	state->segments[VCPU_CS].base = vmcb->cs.base;
 	state->segments[VCPU_CS].attributes = vmcb->cs.attributes;
-	state->interrupt_shadow = vmcb->shadow & SVM_SHADOW ? 1 : 0;
-	if (vcpu->interrupt_offered && !vcpu->window_watched && !(vmcb->interrupt & SVM_INTERRUPT_IRQ)) {
-		vcpu->interrupt_offered = false;
-		vcpu->interrupt_taken = true;
-	}
+	state->interrupt_shadow = vmcb->shadow & SVM_SHADOW;
+	if (vcpu->interrupt_offered)
+		take_offer_back(vcpu);
 }
 
 /*
@@ -274,14 +289,11 @@ static void after_run(struct vcpu *vcpu)
  * was not taken after all: it is offered again. (QEMU tells it as an exception with
  * a vector that no exception has, and leaves V_IRQ set.)
  */
-static void recover_event(struct vcpu *vcpu, struct vcpu_exit *exit)
+static NOINLINE void recover_event(struct vcpu *vcpu, struct vcpu_exit *exit, uint64_t word)
 {
-	uint64_t word = vmcb->exit_event;
 	uint8_t vector = (uint8_t)(word & SVM_EVENT_VECTOR_MASK);
 	struct vcpu_event event = { .vector = vector };
 
-	if (!(word & SVM_EVENT_VALID))
-		return;
 	if (exit->kind == VCPU_EXIT_MEMORY)
 		exit->memory.is_event_delivery = 1;
 	switch (SVM_EVENT_TYPE(word)) {
@@ -313,22 +325,14 @@ static void recover_event(struct vcpu *vcpu, struct vcpu_exit *exit)
 static void svm_vcpu_run(struct vcpu *vcpu, uint32_t timer_count, struct vcpu_exit *exit)
 {
 	before_run(vcpu, timer_count);
-	svm_run(&run_frame);
+	enter_guest(&run_frame);
 	after_run(vcpu);
 	vcpu->tsc_entry = run_frame.tsc_entry;
 	vcpu->tsc_exit = run_frame.tsc_exit;
 	exit->steps = vcpu->counter->ops->retired(vcpu->counter, run_frame.tsc_entry, run_frame.tsc_exit);
 	svm_exit_normalise(vcpu, vmcb, exit);
-	recover_event(vcpu, exit);
-	/*
-	 * The interrupt that ended the slice waits for us; its handler only acknowledges
-	 * it. It may be the one of an earlier slice, which came while we were outside the
-	 * guest: so stop the timer too, or a short slice's own would be late the same way.
-	 */
-	if (exit->kind == VCPU_EXIT_SLICE_END) {
-		*vcpu->timer = 0;
-		__asm__ volatile("sti; nop; cli" : : : "memory");
-	}
+	if (vmcb->exit_event & SVM_EVENT_VALID)
+		recover_event(vcpu, exit, vmcb->exit_event);
 }
 
 static int svm_map(struct vcpu *vcpu, uint64_t gpa, uint64_t hpa, uint64_t size)

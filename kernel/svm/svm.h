@@ -84,9 +84,11 @@ enum svm_event_type {
 
 /* Appendix C. */
 enum svm_exit_code {
+	SVM_EXIT_NONE = 0x00, /* a CR0 read: not asked for, so it stands for all that do not come */
 	SVM_EXIT_CR4_READ = 0x04,
 	SVM_EXIT_CR0_WRITE = 0x10,
-	SVM_EXIT_CR15_WRITE = 0x1f,
+	SVM_EXIT_CR4_WRITE = 0x14,
+	SVM_EXIT_CR8_WRITE = 0x18,
 	SVM_EXIT_INTR = 0x60,
 	SVM_EXIT_NMI = 0x61,
 	SVM_EXIT_INIT = 0x63,
@@ -114,15 +116,14 @@ enum svm_exit_code {
 	SVM_EXIT_MWAIT = 0x8b,
 	SVM_EXIT_MWAIT_ARMED = 0x8c,
 	SVM_EXIT_XSETBV = 0x8d,
+	SVM_EXIT_COUNT,
 	SVM_EXIT_NPF = 0x400,
 };
 
 /* EXITINFO1 of a port exit, 15.10.2; EXITINFO2 is the next RIP. */
 #define SVM_PORT_IN BIT(0)
 #define SVM_PORT_STRING BIT(2)
-#define SVM_PORT_REPEATED BIT(3)
-#define SVM_PORT_SIZE(information) ((uint8_t)(((information) >> 4) & 7))	  /* 1, 2, 4 */
-#define SVM_PORT_ADDRESS_SIZE(information) ((uint8_t)(((information) >> 6) & 14)) /* 2, 4, 8 */
+#define SVM_PORT_SIZE(information) ((uint8_t)(((information) >> 4) & 7)) /* 1, 2, 4 */
 #define SVM_PORT_NUMBER(information) ((uint16_t)((information) >> 16))
 
 /* EXITINFO1 of a nested page fault, 15.25.6; EXITINFO2 is the guest-physical address. */
@@ -221,7 +222,7 @@ BUILD_ASSERT(offsetof(struct svm_vmcb, debug_control) == 0x670);
 struct vcpu;
 
 /* exit.c: makes `exit` of what the hardware left in the VMCB; decodes what the processor did not. */
-void svm_exit_normalise(struct vcpu *vcpu, struct svm_vmcb *vmcb, struct vcpu_exit *exit);
+void svm_exit_normalise(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit);
 
 /* The guest's memory is another from now on: what was remembered of its code is void. */
 void svm_exit_forget(void);

@@ -37,35 +37,34 @@ exits_guest_image:
 	.org exits_guest_image + (SETUP_SECTORS + 1) * SECTOR
 exits_guest_code:
 	.org exits_guest_code + 0x200		/* the 64-bit entry */
-	movl $ROUNDS, %ebp
-1:	movl $1, %eax
-	xorl %ecx, %ecx
+	/* One kind after the other, a HLT behind each: exits.c looks then, and sends us on. */
+	.macro cpuid_features
+	movl $1, %eax
 	cpuid
-	decl %ebp
-	jnz 1b
+	.endm
+
+	.macro rounds instructions:vararg
 	movl $ROUNDS, %ebp
-1:	rdtsc
+1:	\instructions
 	decl %ebp
 	jnz 1b
-	movl $ROUNDS, %ebp
-1:	inb $0x61, %al
-	decl %ebp
-	jnz 1b
-	movl $ROUNDS, %ebp
-1:	outb %al, $0x80
-	decl %ebp
-	jnz 1b
-	movl $ROUNDS, %ebp
-1:	movl $0x1b, %ecx			/* APIC base */
-	rdmsr
-	decl %ebp
-	jnz 1b
-	movl $ROUNDS, %ebp
-1:	movl $0xfee00030, %ebx			/* local APIC version */
-	movl (%rbx), %eax
-	decl %ebp
-	jnz 1b
+	hlt
+	.endm
+
 	cli
+	rounds cpuid_features
+	rounds rdtsc
+	rounds inb $0x61, %al			/* 8254: shows the time */
+	rounds outb %al, $0x80			/* nothing */
+	movl $0x3fd, %edx			/* COM1's line status */
+	rounds inb %dx, %al
+	rounds inb $0x21, %al			/* 8259's mask */
+	movl $0x1b, %ecx			/* APIC base */
+	rounds rdmsr
+	movl $0xfe, %ecx			/* MTRR capability */
+	rounds rdmsr
+	movl $0xfee00030, %ebx			/* local APIC version */
+	rounds movl (%rbx), %eax
 1:	hlt
 	jmp 1b
 	.balign 16
