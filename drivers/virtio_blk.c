@@ -33,7 +33,12 @@
 TRACE_FILE("disk", TRACE_INFO);
 
 #define VIRTIO_BLK_QUEUE 0
-#define VIRTIO_BLK_LOOK_MS 100 /* how often the device status is read */
+/*
+ * How often the device status is read, and the doorbell rung again while requests
+ * are under way: an emulator that does not keep our memory barriers (QEMU 7.2's TCG
+ * with one processor) may have missed the moment in which it mattered.
+ */
+#define VIRTIO_BLK_LOOK_MS 100
 
 #define VIRTIO_BLK_WANTED                                                                                    \
 	(VIRTIO_BLK_FEATURE_SIZE_MAX | VIRTIO_BLK_FEATURE_SEGMENT_MAX | VIRTIO_BLK_FEATURE_READ_ONLY |       \
@@ -221,6 +226,8 @@ static void virtio_blk_look(struct virtio_blk *disk)
 		virtio_blk_retire(disk, -ENODEV);
 	else if (virtio_pci_is_broken(&disk->transport))
 		virtio_blk_fault(disk, "the device wants a reset");
+	else if (disk->queue.busy)
+		virtio_pci_notify(&disk->transport, &disk->ring); /* should the doorbell have been lost */
 }
 
 static void virtio_blk_watch(struct virtio_blk *disk)

@@ -43,6 +43,7 @@ static struct model {
 	uint32_t sector_size;
 	uint64_t bad_sector; /* requests that touch it fail */
 	bool hold;	     /* requests are not answered */
+	uint32_t deaf;	     /* so many doorbells are not heard */
 	bool sticky;	     /* a reset never ends */
 	bool loses_flush;    /* after a reset, the device offers less than before */
 	bool short_read;     /* says that it wrote less than it should */
@@ -269,7 +270,10 @@ static void model_write(void *context, uint64_t offset, uint64_t value, uint32_t
 	}
 	assert_true(model.lies || offset == NOTIFY);
 	assert_true(model.lies || (model.status == 15 && model.enabled));
-	run_queue();
+	if (model.deaf > 0)
+		model.deaf--;
+	else
+		run_queue();
 }
 
 /* ---- Set up ---- */
@@ -447,6 +451,22 @@ static void a_request_costs_one_doorbell(void **state)
 	for (uint32_t i = 0; i < 300; i++)
 		assert_int_equal(disk_rig_run(disk, &request), 0);
 	assert_in_range(host_mmio_read_count() + host_mmio_write_count() - before, 300, 302);
+}
+
+static void a_lost_doorbell_is_rung_again(void **state)
+{
+	struct disk_request request;
+
+	(void)state;
+	start(512);
+	request = disk_rig_request(disk, DISK_READ, 8, 8, 0);
+	model.deaf = 1;
+	disk_rig_submit(disk, &request);
+	assert_null(disk_rig_wait(disk));
+	host_time_advance_ns(VIRTIO_BLK_LOOK_MS * NS_PER_MS);
+	assert_ptr_equal(disk_rig_wait(disk), &request);
+	assert_int_equal(request.status, 0);
+	assert_int_equal(disk->statistics.resets, 0);
 }
 
 static void many_segments_fill_the_ring(void **state)
@@ -727,6 +747,7 @@ int main(void)
 		cmocka_unit_test(transfers),
 		cmocka_unit_test(transfers_with_large_sectors),
 		cmocka_unit_test(a_request_costs_one_doorbell),
+		cmocka_unit_test(a_lost_doorbell_is_rung_again),
 		cmocka_unit_test(many_segments_fill_the_ring),
 		cmocka_unit_test(write_through_is_write_and_flush),
 		cmocka_unit_test(without_a_cache_there_is_nothing_to_flush),
