@@ -5,7 +5,14 @@ fio on the raw device. Without icount: the device works in host threads, so only
 The images lie in memory, for the host's own disk would decide the writes. The two take turns, and of
 each the best round counts, because a busy machine only ever slows down. On a busy machine it slows
 ours down more: who polls never sleeps, so the scheduler takes it for a hog. So both run at a high
-priority where we may give it (root)."""
+priority where we may give it (root).
+
+What our processor does for a request is counted as well, under icount: instructions, without the
+looks that found nothing.
+
+Every round has a bound. A case in which Linux once waited a second for a request tells how long its
+time-outs are, not how fast it is: that round is told, does not count for this case, and another one is
+run in its place, RETAKES of them at most."""
 
 import contextlib
 import dataclasses
@@ -15,15 +22,21 @@ import re
 import tempfile
 from pathlib import Path
 
-from tests.bench.linux_guest import boot_linux
+from tests.bench.linux_guest import START_MARK, linux_server, script_output
 from tests.bench.report import Result
 from tests.pair import disks
-from tests.pair.qemu import Disk, Server
+from tests.pair.qemu import Disk, Server, ServerError
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
 IMAGE_SIZE = 64 << 20
-ROUNDS = 2
-DURATION_MS = 1000
+ROUNDS = 4
+RETAKES = 3
+DURATION_MS = 500
+TARGET = 0.9  # of Linux's rate
+OURS_TIMEOUT_S = 120
+LINUX_TIMEOUT_S = 240
+DONE_MARK = "@@ measured"
+STALL_NS = 1e9  # a request that Linux's driver gave up or found later by itself, not one that was slow
 
 
 @dataclasses.dataclass
@@ -54,48 +67,70 @@ def make_disks(directory) -> list:
     return [Disk(disks.make_raw(directory / f"{kind.name}.raw", IMAGE_SIZE, seed=1), kind.name) for kind in KINDS]
 
 
-def measure_yoke(directory, images) -> dict:
-    """Requests a second by our drivers: {(kind, *case): rate}."""
-    line = r"^bench: (\S+) (\w+) (\w+) (\d+) (\d+): (\d+) requests in (\d+) us$"
+def measure_yoke(directory, images, icount) -> dict:
+    """Our drivers: {(kind, *case): (requests a second, busy nanoseconds a request)}."""
+    line = r"^bench: (\S+) (\w+) (\w+) (\d+) (\d+): (\d+) requests in (\d+) us, busy (\d+) ns$"
     kinds = {kind.driver: kind.name for kind in KINDS}
     with Server(directory, kernel=BUILD / "yoke-test.elf32", append=f"debug_exit test=disk_bench ms={DURATION_MS}",
-                memory="256M", icount=None, disks=make_disks(images), name="yoke") as server:
-        server.expect("^self-test disk_bench: passed$", 300)
+                memory="256M", icount=icount, disks=make_disks(images), name="yoke") as server:
+        server.expect("^self-test disk_bench: passed$", OURS_TIMEOUT_S)
         found = re.findall(line, server.output, re.M)
-    return {(kinds[driver], operation, order, int(size), int(depth)): int(count) * 1e6 / int(us)
-            for driver, operation, order, size, depth, count, us in found}
+    return {(kinds[driver], operation, order, int(size), int(depth)):
+            (int(count) * 1e6 / int(us), int(busy_ns) / int(count))
+            for driver, operation, order, size, depth, count, us, busy_ns in found}
 
 
 def fio_script() -> str:
+    """One fio for each disk, which does the cases one after the other: starting it takes seconds."""
     lines = []
     for kind in KINDS:
+        jobs = [f"--name=case --stonewall --rw={pattern} --bs={size} --iodepth={depth}"
+                for (_, _, size, depth), pattern in CASES.items()]
         lines += [f"for i in $(seq 100); do [ -b /dev/{kind.device} ] && break; sleep 0.1; done",
-                  f"echo none > /sys/block/{kind.device}/queue/scheduler"]
-        for (_, _, size, depth), pattern in CASES.items():
-            lines.append(f"fio --name=case --filename=/dev/{kind.device} --rw={pattern} --bs={size} "
-                         f"--iodepth={depth} --size={IMAGE_SIZE} --ioengine=libaio --direct=1 --time_based "
-                         f"--runtime={DURATION_MS}ms --output-format=json || exit 1")
+                  f"echo none > /sys/block/{kind.device}/queue/scheduler",
+                  f"fio --filename=/dev/{kind.device} --size={IMAGE_SIZE} --ioengine=libaio --direct=1 --time_based "
+                  f"--runtime={DURATION_MS}ms --output-format=json {' '.join(jobs)} || exit 1",
+                  f"echo '{DONE_MARK} {kind.name}'"]
     return "\n".join(lines)
 
 
-def documents_in(output: str) -> list:
-    """The JSON documents that follow one another in the console's text."""
-    documents, position = [], output.find("{")
-    while position >= 0:
-        document, end = json.JSONDecoder().raw_decode(output, position)
-        documents.append(document)
-        position = output.find("{", end)
-    return documents
+def fio_figures(kind: Kind, document: str) -> dict:
+    """What fio says of one disk, without the cases that stood still: {(kind, *case): requests a second}."""
+    jobs = json.loads(document[document.index("{"):])["jobs"]
+    assert len(jobs) == len(CASES), f"fio ran {len(jobs)} of {len(CASES)} cases:\n{document}"
+    figures = {}
+    for case, job in zip(CASES, jobs):
+        data = job[case[0]]
+        if data["clat_ns"]["max"] >= STALL_NS:
+            print(f"bench_disk: Linux stood still for {data['clat_ns']['max'] / 1e9:.1f} s "
+                  f"({case_name((kind.name, *case))}): this round does not count", flush=True)
+        else:
+            figures[kind.name, *case] = data["iops"]
+    return figures
 
 
 def measure_linux(directory, images) -> dict:
-    """The same by Linux's drivers."""
-    output = boot_linux(directory, fio_script(), modules=sum((kind.modules for kind in KINDS), []),
-                        binaries=["/usr/bin/fio"], memory="1G", icount=None, disks=make_disks(images))
-    documents = documents_in(output)
-    keys = [(kind.name, *case) for kind in KINDS for case in CASES]
-    assert len(documents) == len(keys), f"fio ran {len(documents)} of {len(keys)} times:\n{output}"
-    return {key: document["jobs"][0][key[1]]["iops"] for key, document in zip(keys, documents)}
+    """The same by Linux's drivers, as far as it came within the time."""
+    figures = {}
+    with linux_server(directory, fio_script(), modules=sum((kind.modules for kind in KINDS), []),
+                      binaries=["/usr/bin/fio"], memory="1G", icount=None, disks=make_disks(images)) as guest:
+        try:
+            script_output(guest, LINUX_TIMEOUT_S)
+        except ServerError as error:
+            if guest.running is False:
+                raise
+            print(f"bench_disk: Linux did not end: {str(error).splitlines()[0]}; what it had counts", flush=True)
+        rest = guest.output.partition(START_MARK)[2]
+        for kind in KINDS:
+            document, mark, rest = rest.partition(f"{DONE_MARK} {kind.name}\n")
+            if mark:
+                figures.update(fio_figures(kind, document))
+    return figures
+
+
+def case_name(key: tuple) -> str:
+    kind, operation, order, size, depth = key
+    return f"{kind}: {order} {size >> 10} KiB {operation}, depth {depth}"
 
 
 @contextlib.contextmanager
@@ -109,14 +144,19 @@ def priority(nice: int):
 
 
 def measure(directory):
-    ours, linux = [], []
-    with tempfile.TemporaryDirectory(prefix="yoke-bench-", dir="/dev/shm") as images, priority(-10):
-        for _ in range(ROUNDS):
-            ours.append(measure_yoke(directory, images))
-            linux.append(measure_linux(directory, images))
-    for key in ours[0]:
-        our_best, linux_best = (max(one[key] for one in rounds) for rounds in (ours, linux))
-        kind, operation, order, size, depth = key
-        name = f"disk, {kind}: {order} {size >> 10} KiB {operation}, depth {depth}"
-        note = f"{our_best:,.0f} and {linux_best:,.0f} requests a second"
-        yield Result(name, our_best / linux_best, "of Linux", least=0.9, note=note)
+    keys = [(kind.name, *case) for kind in KINDS for case in CASES]
+    ours, linux = {key: [] for key in keys}, {key: [] for key in keys}
+    with tempfile.TemporaryDirectory(prefix="yoke-bench-", dir="/dev/shm") as images, priority(-20):
+        counted = measure_yoke(directory, images, "on")
+        for attempt in range(ROUNDS + RETAKES):
+            if attempt >= ROUNDS and all(len(rates) >= ROUNDS for rates in linux.values()):
+                break
+            for key, (rate, _) in measure_yoke(directory, images, None).items():
+                ours[key].append(rate)
+            for key, rate in measure_linux(directory, images).items():
+                linux[key].append(rate)
+    for key in keys:
+        assert linux[key], f"{case_name(key)}: Linux stood still in every round"
+        our_best, linux_best = max(ours[key]), max(linux[key])
+        note = f"{our_best:,.0f} and {linux_best:,.0f} requests a second; ours {counted[key][1]:.0f} instructions each"
+        yield Result(f"disk, {case_name(key)}", our_best / linux_best, "of Linux", least=TARGET, note=note)
