@@ -164,6 +164,7 @@ static const char *boot(struct guest *guest)
 	else
 		wrong = load_kernel(guest);
 	vcpu_withdraw_interrupt(vcpu);
+	vcpu_watch_nmi_return(vcpu, false);
 	vcpu_load(vcpu);
 	guest_look_again(guest);
 	guest->nmi_returns = false;
@@ -377,7 +378,7 @@ static void look_at_lines(struct guest *guest)
 	vcpu->task_priority = (uint8_t)machine_cr8_read(&guest->machine);
 	if (machine_nmi_pending(&guest->machine)) {
 		if (vcpu->state.nmi_blocked) {
-			vcpu->ops->watch_nmi_return(vcpu, true);
+			vcpu_watch_nmi_return(vcpu, true);
 		} else if (vcpu->state.event.kind == VCPU_EVENT_NONE) {
 			machine_nmi_acknowledge(&guest->machine);
 			vcpu_inject_nmi(vcpu);
@@ -528,6 +529,58 @@ bool guest_poll(struct guest *guest)
 	if (!is_on(guest))
 		end(guest);
 	return guest->vcpu.position.exits != exits || guest->steps != steps;
+}
+
+/* ---- its context ---- */
+
+void guest_save(struct guest *guest, struct guest_context *context)
+{
+	const struct vcpu *vcpu = &guest->vcpu;
+
+	ASSERT(!guest->exit_open);
+	vcpu_save(&guest->vcpu);
+	memset(context, 0, sizeof(*context));
+	context->exits = vcpu->position.exits;
+	context->steps = vcpu->position.steps;
+	context->steps_total = guest->steps;
+	context->check_count = guest->check_count;
+	context->check_next_ns = guest->check_next_ns;
+	context->interrupt_offered = vcpu->interrupt_offered;
+	context->interrupt_vector = vcpu->interrupt_vector;
+	context->task_priority = vcpu->task_priority;
+	context->nmi_return_watched = vcpu->nmi_return_watched;
+	context->nmi_returns = guest->nmi_returns;
+	context->input_here = guest->input_here;
+	memcpy(&context->vcpu, &vcpu->state, sizeof(context->vcpu));
+	memcpy(&context->machine, &guest->machine, sizeof(context->machine));
+	guest_context_seal(context);
+}
+
+void guest_load(struct guest *guest, const struct guest_context *context)
+{
+	struct vcpu *vcpu = &guest->vcpu;
+
+	ASSERT(machine_config_difference(&context->machine.config, &guest->machine.config) == NULL);
+	memcpy(&vcpu->state, &context->vcpu, sizeof(vcpu->state));
+	memcpy(&guest->machine, &context->machine, sizeof(guest->machine));
+	vcpu->position = (struct position){ .exits = context->exits, .steps = context->steps };
+	vcpu->interrupt_offered = context->interrupt_offered;
+	vcpu->interrupt_vector = context->interrupt_vector;
+	vcpu->interrupt_taken = false;
+	vcpu->task_priority = context->task_priority;
+	vcpu_watch_nmi_return(vcpu, context->nmi_return_watched);
+	vcpu_load(vcpu);
+	guest->steps = context->steps_total;
+	guest->check_count = context->check_count;
+	guest->check_next_ns = context->check_next_ns;
+	guest->nmi_returns = context->nmi_returns;
+	guest->input_here = context->input_here;
+	guest->exit_open = false;
+	guest->deadline_of = UINT64_MAX;
+	/* Once more where they have been looked at already shows nothing new. */
+	guest_look_again(guest);
+	guest_door_set_time(&guest->door, guest->machine.now_ns);
+	guest->state = GUEST_RUNNING;
 }
 
 /* ---- looking ---- */

@@ -19,6 +19,7 @@
 #include "kernel/guest_door.h"
 #include "kernel/step_counter.h"
 #include "kernel/vcpu.h"
+#include "machine/context.h"
 #include "machine/machine.h"
 
 /* What a slice is at most, if nothing is due earlier: steps and exits. */
@@ -103,6 +104,19 @@ const char *guest_init(struct guest *guest, const struct machine_config *config,
  * NULL, or one line that says what is wrong with the kernel or initrd.
  */
 const char *guest_start(struct guest *guest, const struct guest_boot *boot);
+
+/*
+ * The guest's context, sealed: all of it but its memory, which the caller copies at the
+ * same time. Between two polls, and not while an exit waits for its value (exit_open).
+ */
+void guest_save(struct guest *guest, struct guest_context *context);
+
+/*
+ * The guest becomes the one that was saved; its memory is in place already, and the
+ * context passed guest_context_check(). After guest_start(), whose files it starts from
+ * again when it resets itself. The door goes on at the saved virtual time, in its mode.
+ */
+void guest_load(struct guest *guest, const struct guest_context *context);
 
 /* Applies what is due, then runs a slice. True when something happened; false: idle, waiting or off. */
 bool guest_poll(struct guest *guest);

@@ -56,6 +56,9 @@ static inline uint64_t guest_door_now_ns(const struct guest_door *door)
 	return max_u64(time_now_ns() - door->start_ns, door->last_ns);
 }
 
+/* Virtual time goes on from `time_ns`. */
+void guest_door_set_time(struct guest_door *door, uint64_t time_ns);
+
 /* For guest_door_time(): what other modes than OPEN make of it. */
 int guest_door_time_by_log(struct guest_door *door, const struct position *exit, uint64_t *time_ns);
 

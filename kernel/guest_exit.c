@@ -289,7 +289,7 @@ static bool act_on_window(struct guest *guest)
 
 static bool act_on_nmi_return(struct guest *guest)
 {
-	guest->vcpu.ops->watch_nmi_return(&guest->vcpu, false);
+	vcpu_watch_nmi_return(&guest->vcpu, false);
 	guest->nmi_returns = true;
 	return true;
 }

@@ -308,6 +308,12 @@ void vcpu_withdraw_interrupt(struct vcpu *vcpu)
 	vcpu->interrupt_offered = false;
 }
 
+void vcpu_watch_nmi_return(struct vcpu *vcpu, bool on)
+{
+	vcpu->nmi_return_watched = on;
+	vcpu->ops->watch_nmi_return(vcpu, on);
+}
+
 bool vcpu_can_take_interrupt(const struct vcpu *vcpu)
 {
 	return (vcpu->state.rflags & VCPU_RFLAGS_IF) && !vcpu->state.interrupt_shadow &&

@@ -98,6 +98,7 @@ struct vcpu {
 	bool window_watched;	/* in the run that is about to begin: exit when it can be taken */
 	uint8_t interrupt_vector;
 	uint8_t task_priority; /* CR8 as the guest reads it */
+	bool nmi_return_watched;
 };
 
 /*
@@ -133,6 +134,9 @@ void vcpu_inject_nmi(struct vcpu *vcpu);
 /* The machine's word for "interrupt line up": may be called before every run, also to withdraw. */
 void vcpu_offer_interrupt(struct vcpu *vcpu, uint8_t vector);
 void vcpu_withdraw_interrupt(struct vcpu *vcpu);
+
+/* Exit at the next IRET, before it (VCPU_EXIT_NMI_RETURN). */
+void vcpu_watch_nmi_return(struct vcpu *vcpu, bool on);
 
 /* Would the guest take an interrupt now? For a halted guest: does it wake it? */
 bool vcpu_can_take_interrupt(const struct vcpu *vcpu);
