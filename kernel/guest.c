@@ -443,30 +443,32 @@ static uint64_t random_steps(struct guest *guest)
 static uint64_t slice_steps(struct guest *guest)
 {
 	uint64_t deadline_ns = next_deadline_ns(guest);
+	uint64_t steps_max = guest->waits ? GUEST_SLICE_STEPS_WAITING : GUEST_SLICE_STEPS;
 	uint64_t now_ns;
 
 	if (guest->slice_mean)
 		return random_steps(guest);
 	if (guest->door.mode == GUEST_DOOR_REPLAY || deadline_ns == MACHINE_NO_DEADLINE)
-		return GUEST_SLICE_STEPS;
+		return steps_max;
 	now_ns = guest_door_now_ns(&guest->door);
 	if (deadline_ns <= now_ns)
 		return SLICE_STEPS_MIN;
-	return max_u64(SLICE_STEPS_MIN, min_u64(deadline_ns - now_ns, GUEST_SLICE_STEPS));
+	return max_u64(SLICE_STEPS_MIN, min_u64(deadline_ns - now_ns, steps_max));
 }
 
 /* Runs until the slice is over, the guest halts or something is due. */
 static NOINLINE void run_slice(struct guest *guest)
 {
-	uint64_t steps_left = slice_steps(guest);
+	uint32_t exits_left = guest->waits ? GUEST_SLICE_EXITS_WAITING : GUEST_SLICE_EXITS;
 	struct vcpu *vcpu = &guest->vcpu;
 
 	/* What the first entry costs is not its exit's doing: much else was done in between. */
 	guest->exit.kind = VCPU_EXIT_SLICE_END;
-	for (uint32_t exits = 0; exits < GUEST_SLICE_EXITS; exits++) {
+	guest->steps_left = slice_steps(guest);
+	for (; exits_left > 0; exits_left--) {
 		struct guest_exit_count *last = &guest->exits[guest->exit.kind];
 		uint64_t exit_tsc = vcpu->tsc_exit;
-		uint64_t steps_max = steps_left;
+		uint64_t steps_max = guest->steps_left;
 
 		if (guest->door.mode == GUEST_DOOR_REPLAY)
 			steps_max = min_u64(steps_max, replay_inputs(guest));
@@ -480,9 +482,9 @@ static NOINLINE void run_slice(struct guest *guest)
 			return;
 		last->count++;
 		last->ticks += vcpu->tsc_entry - exit_tsc;
-		if (guest->exit.steps >= steps_left)
+		if (guest->exit.steps >= guest->steps_left)
 			return;
-		steps_left -= guest->exit.steps;
+		guest->steps_left -= guest->exit.steps;
 	}
 }
 

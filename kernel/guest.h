@@ -22,9 +22,15 @@
 #include "machine/context.h"
 #include "machine/machine.h"
 
-/* What a slice is at most, if nothing is due earlier: steps and exits. */
+/*
+ * What a slice is at most, if nothing is due earlier: steps and exits. Less while a disk
+ * works for the guest: firmware waits for it in a loop full of exits, and what the disk
+ * answers is looked at between slices only.
+ */
 #define GUEST_SLICE_STEPS 200000
 #define GUEST_SLICE_EXITS 512
+#define GUEST_SLICE_STEPS_WAITING 50000
+#define GUEST_SLICE_EXITS_WAITING 32
 
 enum guest_state {
 	GUEST_OFF, /* never started, or switched itself off */
@@ -46,7 +52,7 @@ struct guest_outside {
 
 /* What the guest starts from: its firmware, or a kernel. The files must stay. */
 struct guest_boot {
-	const uint8_t *firmware; /* of the size that guest_init() made room for; NULL: the kernel is started */
+	const uint8_t *firmware; /* of the size that guest_init() has room for; NULL: the kernel starts */
 	const uint8_t *kernel;
 	uint64_t kernel_size;
 	const uint8_t *initrd; /* NULL: none */
@@ -78,8 +84,9 @@ struct guest {
 	bool input_here;  /* an input took effect at this position */
 	bool nmi_returns; /* one step more, and NMIs are open again */
 
-	uint64_t
-		slice_mean; /* slices of random length around it, for the determinism tests; 0: as long as may be */
+	bool waits;	     /* set by the outside: an answer may come soon */
+	uint64_t steps_left; /* of this slice; the outside may end it by 0 */
+	uint64_t slice_mean; /* slices of random length around it, for tests; 0: as long as may be */
 	uint64_t slice_seed; /* not 0 */
 
 	uint64_t check_next_ns; /* virtual time of the next digest */

@@ -62,6 +62,8 @@ static void take_output(const struct machine_output *output)
 		guest_debug_port_take(output->data, output->size);
 	else if (guest.door.mode != GUEST_DOOR_REPLAY)
 		guest_devices_take(output, &guest.memory);
+	if (output->kind == MACHINE_OUTPUT_DISK)
+		guest.steps_left = 0;
 }
 
 static bool give_button(struct machine_input *input)
@@ -394,6 +396,7 @@ bool guest_service_poll(void)
 	bool runs = guest.state == GUEST_RUNNING && !held;
 	bool worked = guest_devices_poll(runs && guest.door.mode != GUEST_DOOR_REPLAY);
 
+	guest.waits = worked;
 	if (!held)
 		worked |= guest_poll(&guest);
 	tell_state();

@@ -70,7 +70,7 @@ def main():
     if arguments.debug:
         script = debug_script(directory, BUILD / "yoke.elf", arguments.port)
         options.update(kernel=BUILD / "yoke.elf32", append=arguments.append,
-                       initrd=[(ROOT / "boot/yoke.conf", "yoke.conf")],
+                       initrd=[(BUILD / "boot" / name, "") for name in ("yoke.conf", "bios-256k.bin")],
                        extra=["-S", "-gdb", f"tcp:127.0.0.1:{arguments.port}"])
         print(f"run: waiting for gdb; in another terminal: gdb -x {os.path.relpath(script)}")
     command = Server(directory, **options).arguments + ["-serial", "mon:stdio"]
