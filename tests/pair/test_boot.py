@@ -150,7 +150,7 @@ def test_uefi_hands_over_acpi_framebuffer_and_place(second_disk, make_image):
 
 def test_uefi_memory_map_changes_at_the_last_moment(second_disk, make_image, config):
     build("build/efi_meddler.efi")
-    config.write_text("")
+    config.write_text("[guest]\nmemory = 64M\nautostart = no\n")
     image = make_image()
     in_image(image, "mren", "::EFI/BOOT/BOOTX64.EFI", "LOADER.EFI")
     in_image(image, "mcopy", BUILD / "efi_meddler.efi", "::EFI/BOOT/BOOTX64.EFI")
