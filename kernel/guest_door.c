@@ -29,26 +29,58 @@ void guest_door_record(struct guest_door *door, uint8_t *log, uint64_t log_size)
 	leader_init(&door->leader, &power_on, 0);
 }
 
-void guest_door_replay(struct guest_door *door, const uint8_t *log, uint64_t log_size, uint8_t *buffer,
-		       uint64_t buffer_size)
+/* The follower's buffer is filled up when it has become half empty: what is left in it moves rarely. */
+static void feed(struct guest_door *door)
 {
-	guest_door_open(door);
-	door->mode = GUEST_DOOR_REPLAY;
-	follower_init(&door->follower, buffer, buffer_size, &power_on, 0);
-	ASSERT(log_size <= follower_room(&door->follower));
-	follower_receive(&door->follower, log, log_size);
+	uint64_t room = follower_room(&door->follower);
+	uint64_t size = min_u64(room, door->recording_size);
+
+	if (size == 0 || (room < door->follower.buffer_size / 2 && door->recording_size > room))
+		return;
+	follower_receive(&door->follower, door->recording, size);
+	door->recording += size;
+	door->recording_size -= size;
 }
 
-/* Is there room for a record with `size` bytes of data? A recording that is full ends; the guest goes on. */
-static bool has_room(struct guest_door *door, uint32_t size)
+void guest_door_replay(struct guest_door *door, const uint8_t *recording, uint64_t recording_size,
+		       uint8_t *buffer, uint64_t buffer_size)
 {
-	if (door->mode != GUEST_DOOR_RECORD || door->log_full)
-		return false;
-	if (door->log_size - door->log_used >= RECORD_HEADER_MAX + (uint64_t)size)
-		return true;
-	door->log_full = true;
-	trace(TRACE_WARNING, "the recording is full after %lu bytes and ends here", door->log_used);
-	return false;
+	ASSERT(buffer_size >= 4 * LEADER_RECORD_MAX); /* half of it holds a record and more */
+	guest_door_open(door);
+	door->mode = GUEST_DOOR_REPLAY;
+	door->recording = recording;
+	door->recording_size = recording_size;
+	follower_init(&door->follower, buffer, buffer_size, &power_on, 0);
+	feed(door);
+}
+
+void guest_door_end_log(struct guest_door *door, const char *reason)
+{
+	door->log_ended = true;
+	trace(TRACE_WARNING, "the recording ends here: %s", reason);
+}
+
+/*
+ * Where the next record goes, one with `size` bytes of data; NULL: nothing is
+ * recorded. What has not been taken yet moves to the front only when the end is
+ * reached, so each byte moves rarely.
+ */
+static uint8_t *record_place(struct guest_door *door, uint32_t size)
+{
+	uint64_t needed = RECORD_HEADER_MAX + (uint64_t)size;
+
+	if (door->mode != GUEST_DOOR_RECORD || door->log_ended)
+		return NULL;
+	if (guest_door_log_room(door) < needed) {
+		guest_door_end_log(door, "nobody takes it, and there is no room for more");
+		return NULL;
+	}
+	if (door->log_size - door->log_end < needed) {
+		memmove(door->log, door->log + door->log_first, door->log_end - door->log_first);
+		door->log_end -= door->log_first;
+		door->log_first = 0;
+	}
+	return door->log + door->log_end;
 }
 
 void guest_door_set_time(struct guest_door *door, uint64_t time_ns)
@@ -59,13 +91,17 @@ void guest_door_set_time(struct guest_door *door, uint64_t time_ns)
 
 int guest_door_time_by_log(struct guest_door *door, const struct position *exit, uint64_t *time_ns)
 {
-	if (door->mode == GUEST_DOOR_REPLAY)
+	uint8_t *place;
+
+	if (door->mode == GUEST_DOOR_REPLAY) {
+		feed(door);
 		return follower_value(&door->follower, exit, RECORD_VALUE_TIME, time_ns, &door->diverged);
+	}
 	door->last_ns = guest_door_now_ns(door);
 	*time_ns = door->last_ns;
-	if (has_room(door, 0))
-		door->log_used += leader_value(&door->leader, exit, RECORD_VALUE_TIME, *time_ns,
-					       door->log + door->log_used);
+	place = record_place(door, 0);
+	if (place)
+		door->log_end += leader_value(&door->leader, exit, RECORD_VALUE_TIME, *time_ns, place);
 	return 0;
 }
 
@@ -79,25 +115,31 @@ void guest_door_put_input(struct guest_door *door, const struct position *positi
 		.status = input->status,
 		.value = input->value,
 	};
+	uint8_t *place;
 
 	ASSERT(door->mode != GUEST_DOOR_REPLAY);
 	if (input->kind == MACHINE_INPUT_TIME)
 		door->last_ns = input->time_ns;
-	if (has_room(door, input->size))
-		door->log_used += leader_input(&door->leader, position, door->last_ns, &fields, input->data,
-					       input->size, door->log + door->log_used);
+	place = record_place(door, input->size);
+	if (place)
+		door->log_end += leader_input(&door->leader, position, door->last_ns, &fields, input->data,
+					      input->size, place);
 }
 
 void guest_door_put_check(struct guest_door *door, const struct position *position, uint64_t digest)
 {
+	uint8_t *place;
+
 	ASSERT(door->mode != GUEST_DOOR_REPLAY);
-	if (has_room(door, 0))
-		door->log_used += leader_check(&door->leader, position, digest, door->log + door->log_used);
+	place = record_place(door, 0);
+	if (place)
+		door->log_end += leader_check(&door->leader, position, digest, place);
 }
 
 void guest_door_plan(struct guest_door *door, const struct position *now, struct follower_plan *plan)
 {
 	if (door->mode == GUEST_DOOR_REPLAY) {
+		feed(door);
 		follower_plan(&door->follower, now, plan);
 		if (plan->verdict == FOLLOWER_DIVERGED)
 			door->diverged = plan->reason;

@@ -8,8 +8,9 @@
  *     GUEST_DOOR_RECORD    this server decides; each decision goes to the log
  *     GUEST_DOOR_REPLAY    the log decides, and the guest stops where it says
  *
- * The log is a piece of memory here; whoever moves it elsewhere (a serial port, the
- * other server) takes it from or puts it there.
+ * A recording is kept in a piece of memory until guest_door_log_taken() says that it
+ * went elsewhere (a serial port); whoever takes too long for it stops the guest in
+ * time, or the recording ends there. A log to be replayed lies in memory as a whole.
  */
 #ifndef KERNEL_GUEST_DOOR_H
 #define KERNEL_GUEST_DOOR_H
@@ -32,23 +33,50 @@ struct guest_door {
 	uint64_t start_ns; /* of this server's clock when virtual time was 0 */
 	uint64_t last_ns;  /* last virtual time that the guest was told */
 
+	/* RECORD */
 	struct leader leader;
-	uint8_t *log;	   /* RECORD: where records go */
-	uint64_t log_size; /* bytes of room */
-	uint64_t log_used;
-	bool log_full; /* a record did not fit: the recording ends there */
+	uint8_t *log;	    /* where records go */
+	uint64_t log_size;  /* bytes of room */
+	uint64_t log_first; /* offset of the first byte that nobody has taken */
+	uint64_t log_end;   /* offset behind the last byte */
+	bool log_ended;	    /* the recording ends here, the guest goes on */
 
+	/* REPLAY */
 	struct follower follower;
-	const char *diverged; /* REPLAY: why the log and the guest do not belong together */
+	const uint8_t *recording; /* what the follower has not been given yet */
+	uint64_t recording_size;
+	const char *diverged; /* why the log and the guest do not belong together */
 };
 
 /* Each begins at power-on: position 0, virtual time 0. */
 void guest_door_open(struct guest_door *door);
 void guest_door_record(struct guest_door *door, uint8_t *log, uint64_t log_size);
 
-/* `buffer` is the follower's own, at least `log_size` and 2 * LEADER_RECORD_MAX bytes. */
-void guest_door_replay(struct guest_door *door, const uint8_t *log, uint64_t log_size, uint8_t *buffer,
-		       uint64_t buffer_size);
+/* `recording` stays where it is; `buffer` is the follower's own, at least 4 * LEADER_RECORD_MAX bytes. */
+void guest_door_replay(struct guest_door *door, const uint8_t *recording, uint64_t recording_size,
+		       uint8_t *buffer, uint64_t buffer_size);
+
+/* RECORD: the bytes at `*bytes` have been made and not been taken yet; how many. Good until the guest runs. */
+static inline uint64_t guest_door_log(const struct guest_door *door, const uint8_t **bytes)
+{
+	*bytes = door->log + door->log_first;
+	return door->log_end - door->log_first;
+}
+
+/* RECORD: `size` of them have gone elsewhere. */
+static inline void guest_door_log_taken(struct guest_door *door, uint64_t size)
+{
+	door->log_first += size;
+}
+
+/* RECORD: bytes of records that there is room for. */
+static inline uint64_t guest_door_log_room(const struct guest_door *door)
+{
+	return door->log_size - (door->log_end - door->log_first);
+}
+
+/* RECORD: no record is added any more; the guest goes on without. `reason` goes into the trace. */
+void guest_door_end_log(struct guest_door *door, const char *reason);
 
 /* Virtual time now, by this server's clock, but never back; not for REPLAY. */
 static inline uint64_t guest_door_now_ns(const struct guest_door *door)

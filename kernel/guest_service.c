@@ -20,7 +20,15 @@
 
 TRACE_FILE("guest", TRACE_INFO);
 
-#define LOG_SIZE (32 * MIB)
+/*
+ * The log leaves by a serial line as it is made. While that falls behind, the guest
+ * stands still as long as there is no room for what one round of the main loop may
+ * add at most (the data of all reads under way, and frames). A line that takes
+ * nothing at all for a while ends the recording instead.
+ */
+#define LOG_SIZE (8 * MIB)
+#define LOG_RESERVE (6 * MIB)
+#define LOG_TIMEOUT_NS (2 * NS_PER_S)
 #define LOG_RATE_BAUD 115200
 #define LOG_BYTES_A_POLL 4096
 #define TYPED_SIZE 256
@@ -35,8 +43,9 @@ static const struct boot_info *boot;
 static const struct config *config;
 static void (*serial_output)(const char *bytes, uint64_t size) = console_write;
 
-static uint8_t *log_bytes; /* RECORD: what is made; REPLAY: the follower's buffer */
-static uint64_t log_sent;  /* bytes of it that went out */
+static uint8_t *log_bytes;   /* RECORD: what is made; REPLAY: the follower's buffer */
+static uint64_t log_sent;    /* bytes that went out since power-on */
+static uint64_t log_sent_ns; /* when it last took a byte, or had nothing to take */
 static struct uart log_port;
 static const struct boot_file *recording;
 
@@ -123,9 +132,8 @@ static const char *prepare_log(void)
 		return log_port.present ? NULL : "record.port: no serial port answers there";
 	}
 	recording = boot_file_find(boot, GUEST_RECORDING_FILE);
-	if (!recording)
-		return "record.mode = replay: " GUEST_RECORDING_FILE " is not among the boot files";
-	return recording->size <= LOG_SIZE ? NULL : "record.mode = replay: the recording is too large";
+	return recording ? NULL
+			 : "record.mode = replay: " GUEST_RECORDING_FILE " is not among the boot files";
 }
 
 static void make_machine_config(struct machine_config *machine)
@@ -260,6 +268,7 @@ static const char *power_on(void)
 	pressed = 0;
 	held = false;
 	log_sent = 0;
+	log_sent_ns = time_now_ns();
 	if (config->record.mode == CONFIG_RECORD_RECORD)
 		guest_door_record(&guest.door, log_bytes, LOG_SIZE);
 	else if (config->record.mode == CONFIG_RECORD_REPLAY)
@@ -337,17 +346,34 @@ uint64_t guest_service_restarts(void)
 
 static bool send_log(void)
 {
+	const uint8_t *bytes;
+	uint64_t waiting;
 	uint64_t sent = 0;
 
 	if (guest.door.mode != GUEST_DOOR_RECORD)
 		return false;
-	while (sent < LOG_BYTES_A_POLL && log_sent < guest.door.log_used && uart_can_transmit(&log_port)) {
-		uart_transmit(&log_port, log_bytes[log_sent++]);
-		sent++;
-	}
-	if (sent > 0 && log_sent == guest.door.log_used && guest.state != GUEST_RUNNING)
+	waiting = guest_door_log(&guest.door, &bytes);
+	while (sent < min_u64(waiting, LOG_BYTES_A_POLL) && uart_can_transmit(&log_port))
+		uart_transmit(&log_port, bytes[sent++]);
+	guest_door_log_taken(&guest.door, sent);
+	log_sent += sent;
+	if (sent > 0 || waiting == 0)
+		log_sent_ns = time_now_ns();
+	if (sent > 0 && sent == waiting && guest.state != GUEST_RUNNING)
 		console_printf("the recording is complete: %lu bytes\n", (unsigned long)log_sent);
 	return sent > 0;
+}
+
+/* Must the guest stand still until more of the log has gone out? */
+static bool log_is_full(void)
+{
+	if (guest.door.mode != GUEST_DOOR_RECORD || guest.door.log_ended ||
+	    guest_door_log_room(&guest.door) >= LOG_RESERVE)
+		return false;
+	if (!time_reached(log_sent_ns + LOG_TIMEOUT_NS))
+		return true;
+	guest_door_end_log(&guest.door, "record.port takes nothing");
+	return false;
 }
 
 /* The end of a guest, in the same words recorded and replayed, so that two ends can be compared. */
@@ -393,11 +419,12 @@ static void tell_state(void)
 
 bool guest_service_poll(void)
 {
-	bool runs = guest.state == GUEST_RUNNING && !held;
+	bool still = held || log_is_full();
+	bool runs = guest.state == GUEST_RUNNING && !still;
 	bool worked = guest_devices_poll(runs && guest.door.mode != GUEST_DOOR_REPLAY);
 
 	guest.waits = worked;
-	if (!held)
+	if (!still)
 		worked |= guest_poll(&guest);
 	tell_state();
 	guest_events_poll();

@@ -70,6 +70,21 @@ def test_disk_holds_what_the_guest_wrote(guest, tmp_path, kind):
     assert disks.sha256(image, 0, 4 * MIB) == made
 
 
+def test_recording_ends_where_its_line_takes_nothing(guest, tmp_path):
+    """What the guest reads is in the log. It stands still while that waits for a slow line, but not for a dead one."""
+    image = disks.make_raw(tmp_path / "disk.img", 8 * MIB, seed=1)
+    with socket.socket(socket.AF_UNIX) as line:
+        line.bind(str(tmp_path / "line"))
+        line.listen()
+        machine = guest("echo read $(dd if=/dev/vda bs=64k 2>/dev/null | sha256sum)", ["virtio_pci", "virtio_blk"],
+                        "[record]\nmode = record\nport = 0x2f8\n", disks=[Disk(image, "nvme")],
+                        extra=["-chardev", f"socket,id=line,path={tmp_path / 'line'}",
+                               "-device", "isa-serial,chardev=line,index=1"])
+        machine.expect("the recording ends here: record.port takes nothing$", 300)
+        assert machine.expect(r"^read ([0-9a-f]{64})").group(1) == disks.sha256(image)
+        machine.expect(OFF)
+
+
 SCATTERED = """
 for i in 1 2 3 4 5 6 7 8; do
     dd if=/dev/urandom of=/tmp/part$i bs=3k count=100 2>/dev/null

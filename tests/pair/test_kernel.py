@@ -23,12 +23,16 @@ def conf(tmp_path, text: str):
     return path
 
 
-def test_start_up_is_quick_and_small(server, kernel, tmp_path):
-    """Under 1 s of virtual time beyond the loader's start, under 64 MiB beside the guest's memory."""
+@pytest.mark.parametrize("record", ["off", "record"])
+def test_start_up_is_quick_and_small(server, kernel, tmp_path, record):
+    """Under 1 s of virtual time beyond the loader's start, under 64 MiB beside the guest's memory, also with the
+    memory for a recording."""
     image = tmp_path / "a.img"
     image.write_bytes(bytes(16 * MIB))
     machine = server(kernel=kernel, append="debug_exit", icount="off", disks=[Disk(image, "nvme")],
-                     initrd=conf(tmp_path, "[guest]\nmemory = 64M\nautostart = no\n"))
+                     extra=["-chardev", "null,id=recording", "-device", "isa-serial,chardev=recording,index=1"],
+                     initrd=conf(tmp_path, "[guest]\nmemory = 64M\nautostart = no\n"
+                                           f"[record]\nmode = {record}\n"))
     assert "icount" in machine.expect(r"^clock: TSC at 1000\.000000 MHz by (\w+)$")[1]
     used = machine.expect(r"^memory: \d+ MiB; the hypervisor uses (\d+) MiB")
     assert int(used[1]) < 64
