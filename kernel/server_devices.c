@@ -21,6 +21,7 @@
 TRACE_FILE("boot", TRACE_INFO);
 
 #define DISK_MAX (3 * DISK_DEVICE_MAX)
+#define WHAT_SIZE (2 * GPT_REASON_SIZE + 40) /* what is wrong with both copies of a table */
 #define PORT_MAX (2 * NET_DEVICE_MAX)
 
 static struct role_port role_ports[PORT_MAX];
@@ -71,41 +72,101 @@ static int read_disk(struct disk_device *disk, uint64_t sector, const struct dma
 				  buffer->physical);
 }
 
+/* One line about a disk. */
+static void tell(const struct disk_device *disk, const char *what)
+{
+	char address[PCI_ADDRESS_TEXT_SIZE];
+
+	pci_address_format(disk->pci->address, address);
+	console_printf("  %s.%u %s: %s\n", address, disk->unit, disk->ops->name, what);
+}
+
+/* The first copy of the table. Not readable but for an MBR that promises one, it is GPT_DAMAGED. */
+static enum gpt_content read_table(struct disk_device *disk, const struct dma_buffer *buffer, struct gpt *gpt,
+				   char reason[GPT_REASON_SIZE])
+{
+	const struct disk_identity *identity = &disk->identity;
+	enum gpt_content content;
+	int error = read_disk(disk, 0, buffer);
+
+	if (error) {
+		memset(buffer->address, 0, buffer->size);
+		if (disk_read_and_wait(disk, 0, 1, buffer->physical) != 0)
+			memset(buffer->address, 0, buffer->size);
+	}
+	content = gpt_parse(buffer->address, buffer->size, identity->sector_size, identity->sector_count, gpt,
+			    reason);
+	if (!error)
+		return content;
+	snprintf(reason, GPT_REASON_SIZE, "not readable (error %d)", error);
+	return content == GPT_DAMAGED ? GPT_DAMAGED : GPT_UNKNOWN;
+}
+
+/* The second copy. */
+static enum gpt_content read_backup_table(struct disk_device *disk, const struct dma_buffer *buffer,
+					  struct gpt *gpt, char reason[GPT_REASON_SIZE])
+{
+	const struct disk_identity *identity = &disk->identity;
+	int error = read_disk(disk, identity->sector_count - buffer->size / identity->sector_size, buffer);
+
+	if (!error)
+		return gpt_parse_backup(buffer->address, buffer->size, identity->sector_size,
+					identity->sector_count, gpt, reason);
+	snprintf(reason, GPT_REASON_SIZE, "not readable (error %d)", error);
+	return GPT_DAMAGED;
+}
+
+/* The disk's partitions. Where the first copy of the table is damaged, it says so, and takes the second. */
+static bool find_partitions(struct disk_device *disk, const struct dma_buffer *buffer, struct gpt *gpt,
+			    char what[WHAT_SIZE])
+{
+	char reason[GPT_REASON_SIZE];
+	enum gpt_content content;
+
+	if (disk->identity.sector_count < buffer->size / disk->identity.sector_size) {
+		snprintf(what, WHAT_SIZE, "too small for a partition table");
+		return false;
+	}
+	content = read_table(disk, buffer, gpt, what);
+	if (content != GPT_DAMAGED)
+		return content == GPT_GOOD;
+	content = read_backup_table(disk, buffer, gpt, reason);
+	if (content != GPT_GOOD) {
+		snprintf(what + strlen(what), WHAT_SIZE - strlen(what), "; its backup: %s", reason);
+		return false;
+	}
+	snprintf(what + strlen(what), WHAT_SIZE - strlen(what),
+		 "; its backup at the end of the disk is used");
+	tell(disk, what);
+	return true;
+}
+
 /* What lies on a disk, in words; and does it hold Yoke's state partition, and where? Nothing is written. */
 static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buffer,
-			 struct gpt_partition *found, char what[GPT_REASON_SIZE])
+			 struct gpt_partition *found, char what[WHAT_SIZE])
 {
 	static const uint8_t state_type[GPT_GUID_SIZE] = YOKE_STATE_TYPE_GUID_BYTES;
 	static struct gpt gpt;
-	const struct disk_identity *identity = &disk->identity;
 	const struct gpt_partition *state;
-	int error = -EINVAL;
+	int error;
 
-	if (identity->sector_count >= buffer->size / identity->sector_size)
-		error = read_disk(disk, 0, buffer);
-	if (error) {
-		snprintf(what, GPT_REASON_SIZE, "not readable (error %d)", error);
-		return false;
-	}
-	if (gpt_parse(buffer->address, buffer->size, identity->sector_size, identity->sector_count, &gpt,
-		      what) != GPT_GOOD)
+	if (!find_partitions(disk, buffer, &gpt, what))
 		return false;
 	state = gpt_find(&gpt, state_type);
 	if (!state) {
-		snprintf(what, GPT_REASON_SIZE, "GPT with %u partitions, none of Yoke's",
-			 gpt.partition_count);
+		snprintf(what, WHAT_SIZE, "GPT with %u partitions, none of Yoke's", gpt.partition_count);
 		return false;
 	}
-	if (state->sector_count * identity->sector_size < buffer->size) {
-		snprintf(what, GPT_REASON_SIZE, "GPT with a Yoke state partition that is too small");
+	if (state->sector_count * disk->identity.sector_size < buffer->size) {
+		snprintf(what, WHAT_SIZE, "GPT with a Yoke state partition that is too small");
 		return false;
 	}
 	*found = *state;
 	error = read_disk(disk, state->first_sector, buffer);
 	if (error)
-		snprintf(what, GPT_REASON_SIZE, "Yoke state partition, not readable (error %d)", error);
+		snprintf(what, WHAT_SIZE, "Yoke state partition, not readable (error %d)", error);
 	else
-		snprintf(what, GPT_REASON_SIZE, "Yoke state partition, %s",
+		snprintf(what, WHAT_SIZE, "Yoke state partition, %s",
 			 gpt_is_blank(buffer->address, buffer->size) ? "empty"
 								     : "of unknown contents: left as it is");
 	return true;
@@ -114,16 +175,14 @@ static bool look_at_disk(struct disk_device *disk, const struct dma_buffer *buff
 static void find_disk(struct disk_device *disk, struct role_disk *role_disk, const struct dma_buffer *buffer)
 {
 	const struct disk_identity *identity = &disk->identity;
-	char address[PCI_ADDRESS_TEXT_SIZE];
-	char what[GPT_REASON_SIZE];
+	char what[WHAT_SIZE];
 
 	role_disk->pci = pci_path(disk->pci);
 	role_disk->unit = disk->unit;
 	snprintf(role_disk->serial, sizeof(role_disk->serial), "%s", identity->serial);
 	role_disk->size = identity->sector_count * identity->sector_size;
 	role_disk->has_state = look_at_disk(disk, buffer, &states[role_disk - role_disks], what);
-	pci_address_format(disk->pci->address, address);
-	console_printf("  %s.%u %s: %s\n", address, disk->unit, disk->ops->name, what);
+	tell(disk, what);
 }
 
 void server_find_disks(void)
@@ -132,7 +191,9 @@ void server_find_disks(void)
 
 	disk_probe_all();
 	console_printf("disks: %u\n", disk_device_count());
-	if (disk_device_count() > 0 && dma_allocate(&buffer, GPT_HEAD_SIZE, PAGE_SIZE)) {
+	if (disk_device_count() == 0)
+		return;
+	if (dma_allocate(&buffer, GPT_COPY_SIZE, PAGE_SIZE)) {
 		console_printf("  none is used: no memory is left to read them\n");
 		return;
 	}

@@ -202,12 +202,17 @@ def state_noise(path):
     return path
 
 
-def broken(path):
+def damaged(path, *sectors):
+    """A disk with a state partition, and a byte changed in each of `sectors` (from the end if below 0)."""
     partitioned(path, STATE_TYPE)
     with path.open("r+b") as image:
-        image.seek(2 * 512 + 56)
-        image.write(b"X")
+        for sector in sectors:
+            image.seek(sector * 512 + 56, 0 if sector >= 0 else 2)
+            image.write(b"X")
     return path
+
+
+BACKUP_USED = "its backup at the end of the disk is used"
 
 
 @pytest.mark.parametrize("make, told", [
@@ -216,18 +221,30 @@ def broken(path):
     (lambda path: partitioned(path, "8300"), "GPT with 1 partitions, none of Yoke's"),
     (mbr, r"a foreign partition table \(MBR\), no GPT"),
     (noise, "data without a partition table"),
-    (broken, "GPT: wrong checksum of the entries"),
-], ids=["state", "state-noise", "other-gpt", "mbr", "noise", "broken-gpt"])
+    (lambda path: damaged(path, 1, -33),
+     "GPT: wrong header checksum; its backup: GPT: wrong checksum of the entries"),
+    (lambda path: damaged(path, 2), f"GPT: wrong checksum of the entries; {BACKUP_USED}"),
+    (lambda path: damaged(path, -1), "Yoke state partition, empty"),
+], ids=["state", "state-noise", "other-gpt", "mbr", "noise", "damaged-gpts", "damaged-gpt", "damaged-backup"])
 def test_disks_are_told_and_left_alone(server, kernel, tmp_path, make, told):
     image = make(tmp_path / "disk.img")
     before = image.read_bytes()
     machine = server(kernel=kernel, append="debug_exit", initrd=conf(tmp_path, "\n"), disks=[Disk(image, "virtio")])
     machine.expect(rf"^  \S+ virtio-blk: {told}$")
     machine.expect("^ready: ")
-    role = "boot" if told.startswith("Yoke") else "mirror1"
+    role = "boot" if told.startswith("Yoke") or told.endswith(BACKUP_USED) else "mirror1"
     assert re.search(rf"^  {role}: \S+ virtio-blk$", machine.output, re.M)
     machine.kill()
     assert image.read_bytes() == before
+
+
+def test_first_table_in_a_bad_sector(server, kernel, tmp_path):
+    """Sector 0 can be read, and promises a GPT."""
+    image = partitioned(tmp_path / "disk.img", STATE_TYPE)
+    machine = server(kernel=kernel, initrd=conf(tmp_path, "\n"),
+                     disks=[Disk(image, "virtio", inject=[disks.inject_error("read", sector=1)])])
+    machine.expect(rf"^  \S+ virtio-blk: not readable \(error -5\); {BACKUP_USED}$")
+    machine.expect(r"^  \S+ virtio-blk: Yoke state partition, empty$")
 
 
 def test_unreadable_disk_is_told(server, kernel, tmp_path):
