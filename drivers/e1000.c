@@ -305,6 +305,8 @@ static void e1000_start_receive(const struct e1000 *port, const struct net_open 
 		control |= E1000_RCTL_LPE;
 	if (options->promiscuous)
 		control |= E1000_RCTL_UPE;
+	if (options->multicast)
+		control |= E1000_RCTL_MPE;
 	e1000_write32(port, E1000_RDBAL, port->rx_ring.physical);
 	e1000_write32(port, E1000_RDBAH, port->rx_ring.physical >> 32);
 	e1000_write32(port, E1000_RDLEN, RX_SLOTS * sizeof(*port->rx_descriptors));

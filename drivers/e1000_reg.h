@@ -30,6 +30,7 @@
 #define E1000_RCTL    0x00100 /* Receive Control, R/W */
 #define	    E1000_RCTL_EN	   BIT(1)
 #define	    E1000_RCTL_UPE	   BIT(3) /* all unicast */
+#define	    E1000_RCTL_MPE	   BIT(4) /* all multicast */
 #define	    E1000_RCTL_LPE	   BIT(5) /* frames above 1522 bytes */
 #define	    E1000_RCTL_BAM	   BIT(15) /* broadcast */
 #define	    E1000_RCTL_BSIZE_2048  0

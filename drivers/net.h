@@ -47,7 +47,8 @@ struct net_statistics {
 
 struct net_open {
 	uint32_t frame_size_max; /* largest frame to receive or send, header included */
-	bool promiscuous;	 /* all unicast; multicast stays off but for broadcast */
+	bool promiscuous;	 /* all unicast, not only what is for this port's address */
+	bool multicast;		 /* all multicast, not only broadcast */
 };
 
 struct net_link {

@@ -230,26 +230,26 @@ static int virtio_net_control_rx(struct virtio_net *port, uint8_t command, bool 
 }
 
 /*
- * Own address and broadcast only, or all unicast. A device comes up promiscuous
- * (5.1.6.5.1); what it cannot be told, this driver does.
+ * Own address and broadcast, and what the options ask for beside them. A device
+ * comes up promiscuous (5.1.6.5.1); what it cannot be told, this driver does.
  */
-static int virtio_net_set_filter(struct virtio_net *port, bool promiscuous)
+static int virtio_net_set_filter(struct virtio_net *port, const struct net_open *options)
 {
 	int status;
 
-	port->filter_multicast = true;
-	port->filter_unicast = !promiscuous;
+	port->filter_multicast = !options->multicast;
+	port->filter_unicast = !options->promiscuous;
 	if (!has_feature(port, VIRTIO_NET_FEATURE_CONTROL) ||
 	    !has_feature(port, VIRTIO_NET_FEATURE_CONTROL_RX))
 		return 0;
-	if (promiscuous) {
+	if (options->promiscuous) {
 		if (!has_feature(port, VIRTIO_NET_FEATURE_CONTROL_EXTRA))
 			return virtio_net_control_rx(port, VIRTIO_NET_CONTROL_RX_PROMISCUOUS, true);
 		status = virtio_net_control_rx(port, VIRTIO_NET_CONTROL_RX_ALL_UNICAST, true);
 		if (status)
 			return status;
 	}
-	status = virtio_net_control_rx(port, VIRTIO_NET_CONTROL_RX_ALL_MULTICAST, false);
+	status = virtio_net_control_rx(port, VIRTIO_NET_CONTROL_RX_ALL_MULTICAST, options->multicast);
 	if (status)
 		return status;
 	status = virtio_net_control_rx(port, VIRTIO_NET_CONTROL_RX_PROMISCUOUS, false);
@@ -301,7 +301,7 @@ static int virtio_net_open(struct net_device *device, const struct net_open *opt
 	virtio_net_fill_receive(port, options->frame_size_max);
 	virtio_pci_start(&port->pci);
 	virtio_net_show_receive(port);
-	status = virtio_net_set_filter(port, options->promiscuous);
+	status = virtio_net_set_filter(port, options);
 	if (status)
 		goto abandon;
 	device->options = *options;

@@ -121,7 +121,9 @@ static void keep_open(struct guest_port *port)
 {
 	const struct net_open options = {
 		.frame_size_max = (uint32_t)min_u64(FRAME_SIZE_MAX, port->device->frame_size_max),
+		/* The guest has other addresses than the port, and IPv6 finds its neighbours by multicast. */
 		.promiscuous = true,
+		.multicast = true,
 	};
 	struct net_link link = { .up = false };
 

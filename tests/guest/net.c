@@ -14,8 +14,8 @@
  *	REQUEST   asks for `sequence` DATA frames of `argument` bytes
  *	END       prints the port's counters and ends the test
  *
- * Options: port=N (default 0), frame_size=N (1514), promiscuous, beacon: a PING
- * to everybody every 50 ms, so that a device which stops sending is noticed.
+ * Options: port=N (default 0), frame_size=N (1514), promiscuous, multicast, beacon:
+ * a PING to everybody every 50 ms, so that a device which stops sending is noticed.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -234,6 +234,7 @@ static int open_from_options(void)
 	test.port = net_device_at(index);
 	test.options.frame_size_max = option_number("frame_size", NET_FRAME_SIZE_STANDARD);
 	test.options.promiscuous = self_test_option("promiscuous", value);
+	test.options.multicast = self_test_option("multicast", value);
 	test.beacon = self_test_option("beacon", value);
 	return 0;
 }

@@ -17,6 +17,7 @@ MIB = 1 << 20
 GUEST_MAC = "02:59:4f:4b:45:10"
 PORT_MAC = "52:54:00:12:34:01"
 HOST_ADDRESS = "10.77.0.1"
+HOST_ADDRESS_6, GUEST_ADDRESS_6 = "fd77::1", "fd77::2"
 GUEST_ADDRESS = "10.77.0.2"
 OFF = r"^guest: off at exit"
 
@@ -203,6 +204,29 @@ def test_network_ping_and_transfer(guest, network, model):
     peer.join(30)
     assert sha256_of(peer.received) == sent
     assert sha256_of(peer.to_send) == received
+
+
+@pytest.mark.parametrize("model", ["e1000", "virtio-net-pci"])
+def test_ipv6_finds_its_neighbours(guest, network, model):
+    """The host asks for the guest's address by multicast, and so does the guest for the host's."""
+    options = network_options(network, model)
+    network.run("sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/tap0/disable_ipv6")
+    network.run("ip", "address", "add", f"{HOST_ADDRESS_6}/64", "dev", "tap0", "nodad")
+    script = f"""
+echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad
+ip -6 address add {GUEST_ADDRESS_6}/64 dev eth0
+ping -6 -c 3 -W 5 {HOST_ADDRESS_6} > /tmp/ping; grep received /tmp/ping
+ip -6 neigh flush dev eth0
+echo "asked for"
+read word
+"""
+    machine = guest(network_script(script), ["virtio_pci", "virtio_net"], **options)
+    machine.expect("^3 packets transmitted, 3 packets received, 0% packet loss$", 300)
+    machine.expect("^asked for$")
+    network.run("ip", "-6", "neigh", "flush", "dev", "tap0")
+    assert " 0% packet loss" in network.run("busybox", "ping", "-6", "-c", "3", "-W", "10", GUEST_ADDRESS_6)
+    machine.send("\r")
+    machine.expect(OFF)
 
 
 def sha256_of(data: bytes) -> str:

@@ -16,6 +16,7 @@ SERVE, BENCH = "net_peer", "net_bench"  # self-tests of tests/guest/
 MAC = bytes.fromhex("525400000c01")
 OTHER_MAC = bytes.fromhex("525400000c99")
 MULTICAST_MAC = bytes.fromhex("01005e000001")
+IPV6_ALL_NODES = bytes.fromhex("333300000001")
 MAGIC = 0x454B4F59
 PING, PONG, DATA, ACK, REQUEST, END = range(1, 7)
 HEADER_SIZE = 34
@@ -203,6 +204,25 @@ def test_promiscuous_lets_in_all_unicast(serve, model):
     peer.send(PING, 2, to=MULTICAST_MAC)
     assert peer.ping(3, 100)
     assert peer.receive(PONG, 0.5) is None
+    end(machine, peer)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_multicast_lets_in_all_multicast(serve, model):
+    machine, peer = serve(model, "multicast")
+    for number, address in ((1, MULTICAST_MAC), (2, IPV6_ALL_NODES), (3, BROADCAST)):
+        assert peer.ping(number, 100, to=address)
+    peer.send(PING, 4, to=OTHER_MAC)
+    assert peer.ping(5, 100)
+    assert peer.receive(PONG, 0.5) is None
+    end(machine, peer)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_promiscuous_and_multicast_let_in_everything(serve, model):
+    machine, peer = serve(model, "promiscuous multicast")
+    for number, address in ((1, MULTICAST_MAC), (2, OTHER_MAC), (3, BROADCAST), (4, MAC)):
+        assert peer.ping(number, 100, to=address)
     end(machine, peer)
 
 

@@ -253,20 +253,24 @@ static void probe_refuses_a_bar_too_small_and_a_dead_device(void **state)
 
 static void open_sets_filters_and_writes_receive_control_once(void **state)
 {
-	struct net_open options = { .frame_size_max = NET_FRAME_SIZE_STANDARD, .promiscuous = true };
+	struct net_open promiscuous = { .frame_size_max = NET_FRAME_SIZE_STANDARD, .promiscuous = true };
+	struct net_open multicast = { .frame_size_max = NET_FRAME_SIZE_STANDARD, .multicast = true };
 
 	(void)state;
 	setup(NULL);
 	assert_int_equal(model.rctl_writes, 1);
 	assert_true(*reg(E1000_RCTL) & E1000_RCTL_EN);
 	assert_true(*reg(E1000_RCTL) & E1000_RCTL_BAM);
-	assert_int_equal(*reg(E1000_RCTL) & (E1000_RCTL_UPE | E1000_RCTL_LPE), 0);
+	assert_int_equal(*reg(E1000_RCTL) & (E1000_RCTL_UPE | E1000_RCTL_MPE | E1000_RCTL_LPE), 0);
 	assert_int_equal(*reg(E1000_RDT), 511);
 	port->ops->close(port);
 	assert_false(host_pci_is_master(pci));
 	assert_int_equal(net_reset(port), 0);
-	assert_int_equal(port->ops->open(port, &options), 0);
-	assert_true(*reg(E1000_RCTL) & E1000_RCTL_UPE);
+	assert_int_equal(port->ops->open(port, &promiscuous), 0);
+	assert_int_equal(*reg(E1000_RCTL) & (E1000_RCTL_UPE | E1000_RCTL_MPE), E1000_RCTL_UPE);
+	assert_int_equal(net_reset(port), 0);
+	assert_int_equal(port->ops->open(port, &multicast), 0);
+	assert_int_equal(*reg(E1000_RCTL) & (E1000_RCTL_UPE | E1000_RCTL_MPE), E1000_RCTL_MPE);
 }
 
 static void open_refuses_sizes_it_cannot_do(void **state)

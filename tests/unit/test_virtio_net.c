@@ -168,6 +168,7 @@ static void model_reset(void)
 	model.status = 0;
 	model.accepted = 0;
 	memset(model.queues, 0, sizeof(model.queues));
+	memset(model.rx_modes, 0, sizeof(model.rx_modes));
 	model.rx_modes[0] = 1; /* promiscuous */
 	for (uint32_t i = 0; i < QUEUES; i++)
 		model.queues[i].size = model.queue_size_max;
@@ -313,26 +314,29 @@ static void put_on_bus(uint16_t device_id, uint64_t features)
 	 VIRTIO_NET_FEATURE_CONTROL | VIRTIO_NET_FEATURE_CONTROL_RX | VIRTIO_NET_FEATURE_CONTROL_EXTRA |     \
 	 VIRTIO_NET_FEATURE_SPEED | BIT(15) | BIT(28) | BIT(29))
 
-static void open_port(uint32_t frame_size_max, bool promiscuous)
+static void open_with(const struct net_open *options)
 {
-	struct net_open options = { .frame_size_max = frame_size_max, .promiscuous = promiscuous };
-
 	assert_int_equal(net_reset(port), 0);
-	assert_int_equal(port->ops->open(port, &options), 0);
+	assert_int_equal(port->ops->open(port, options), 0);
 }
 
-static void bring_up(uint64_t features, uint32_t frame_size_max, bool promiscuous)
+static void open_port(uint32_t frame_size_max)
+{
+	open_with(&(struct net_open){ .frame_size_max = frame_size_max });
+}
+
+static void bring_up(uint64_t features, const struct net_open *options)
 {
 	put_on_bus(0x1041, features);
 	assert_int_equal(net_probe_all(), 1);
 	port = net_device_at(0);
-	open_port(frame_size_max, promiscuous);
+	open_with(options);
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	bring_up(FEATURES_ALL, NET_FRAME_SIZE_JUMBO, false);
+	bring_up(FEATURES_ALL, &(struct net_open){ .frame_size_max = NET_FRAME_SIZE_JUMBO });
 	return 0;
 }
 
@@ -464,9 +468,14 @@ static void open_negotiates_only_what_it_uses(void **state)
 	assert_int_equal(model.rx_modes[0], 0);
 	assert_int_equal(model.rx_modes[1], 0);
 	assert_int_equal(model.rx_modes[2], 0);
-	open_port(NET_FRAME_SIZE_JUMBO, true);
+	open_with(&(struct net_open){ .frame_size_max = NET_FRAME_SIZE_JUMBO, .promiscuous = true });
 	assert_int_equal(model.rx_modes[0], 0);
+	assert_int_equal(model.rx_modes[1], 0);
 	assert_int_equal(model.rx_modes[2], 1);
+	open_with(&(struct net_open){ .frame_size_max = NET_FRAME_SIZE_JUMBO, .multicast = true });
+	assert_int_equal(model.rx_modes[0], 0);
+	assert_int_equal(model.rx_modes[1], 1);
+	assert_int_equal(model.rx_modes[2], 0);
 }
 
 static void open_tells_when_memory_is_used_up(void **state)
@@ -502,7 +511,7 @@ static void open_fails_when_the_filter_cannot_be_set(void **state)
 	assert_in_range(host_time_peek_ns() - before_ns, 200 * NS_PER_MS, 300 * NS_PER_MS);
 	assert_false(host_pci_is_master(pci));
 	model.hangs = false;
-	open_port(NET_FRAME_SIZE_JUMBO, false);
+	open_port(NET_FRAME_SIZE_JUMBO);
 }
 
 static void pieces_leave_as_one_frame(void **state)
@@ -586,7 +595,7 @@ static void bytes_under_way_are_bounded(void **state)
 	for (uint32_t i = 0; i < 29; i++)
 		assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), 0);
 	assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), -EAGAIN);
-	open_port(NET_FRAME_SIZE_JUMBO, false);
+	open_port(NET_FRAME_SIZE_JUMBO);
 	assert_int_equal(send_frame(NET_FRAME_SIZE_JUMBO, 0), 0);
 }
 
@@ -666,29 +675,51 @@ static void frame_in_hand_is_not_the_devices(void **state)
 
 static void filter_here_when_the_device_has_none(void **state)
 {
+	static const uint8_t to[4][6] = {
+		{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xef },
+		{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
+		{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xee },
+		{ 0x01, 0x00, 0x5e, 0, 0, 1 },
+	};
 	uint8_t bytes[60] = { 0 };
 	struct net_frame frame;
-	uint32_t count = 0;
 
 	(void)state;
-	for (uint32_t promiscuous = 0; promiscuous < 2; promiscuous++) {
-		static const uint8_t to[4][6] = {
-			{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xef },
-			{ 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
-			{ 0x52, 0x54, 0x00, 0xab, 0xcd, 0xee },
-			{ 0x01, 0x00, 0x5e, 0, 0, 1 },
-		};
+	for (uint32_t wanted = 0; wanted < 4; wanted++) {
+		struct net_open options = { .frame_size_max = NET_FRAME_SIZE_STANDARD,
+					    .promiscuous = wanted & 1,
+					    .multicast = wanted & 2 };
+		uint32_t more = (uint32_t)options.promiscuous + options.multicast;
+		uint32_t count = 0;
 
-		bring_up(VIRTIO_NET_FEATURE_MAC, NET_FRAME_SIZE_STANDARD, promiscuous);
+		bring_up(VIRTIO_NET_FEATURE_MAC, &options);
 		for (uint32_t i = 0; i < 4; i++) {
 			memcpy(bytes, to[i], 6);
 			assert_true(model_receive(bytes, sizeof(bytes)));
 		}
-		for (count = 0; port->ops->poll_rx(port, &frame) == 1; count++)
-			;
-		assert_int_equal(count, 2 + promiscuous);
-		assert_int_equal(port->statistics.rx_filtered, 2 - promiscuous);
+		while (port->ops->poll_rx(port, &frame) == 1)
+			count++;
+		assert_int_equal(count, 2 + more);
+		assert_int_equal(port->statistics.rx_filtered, 2 - more);
 	}
+}
+
+static void filter_here_what_the_device_cannot_be_told(void **state)
+{
+	struct net_open options = { .frame_size_max = NET_FRAME_SIZE_STANDARD, .promiscuous = true };
+	uint8_t bytes[60] = { 0x01, 0x00, 0x5e, 0, 0, 1 };
+	struct net_frame frame;
+
+	(void)state;
+	bring_up(FEATURES_ALL & ~VIRTIO_NET_FEATURE_CONTROL_EXTRA, &options);
+	assert_int_equal(model.rx_modes[0], 1);
+	assert_true(model_receive(bytes, sizeof(bytes)));
+	assert_int_equal(port->ops->poll_rx(port, &frame), 0);
+	options.multicast = true;
+	open_with(&options);
+	assert_int_equal(model.rx_modes[0], 1);
+	assert_true(model_receive(bytes, sizeof(bytes)));
+	assert_int_equal(port->ops->poll_rx(port, &frame), 1);
 }
 
 static void expect_fault(void)
@@ -701,7 +732,7 @@ static void expect_fault(void)
 	assert_false(host_pci_is_master(pci));
 	assert_int_equal(send_frame(60, 0), -ENETDOWN);
 	assert_int_equal(port->ops->poll_tx(port), 0);
-	open_port(NET_FRAME_SIZE_JUMBO, false);
+	open_port(NET_FRAME_SIZE_JUMBO);
 	assert_int_equal(port->ops->poll_rx(port, &frame), 0);
 	assert_int_equal(send_frame(60, 0), 0);
 }
@@ -767,7 +798,7 @@ static void nonsense_from_the_device_does_no_harm(void **state)
 		if (port->failed) {
 			faults++;
 			model.hangs = false;
-			open_port(NET_FRAME_SIZE_JUMBO, false);
+			open_port(NET_FRAME_SIZE_JUMBO);
 			model.hangs = true;
 		}
 	}
@@ -870,7 +901,7 @@ static void reset_without_an_answer_times_out(void **state)
 	port->ops->close(port);
 	assert_false(host_pci_is_master(pci));
 	model.never_resets = false;
-	open_port(NET_FRAME_SIZE_JUMBO, false);
+	open_port(NET_FRAME_SIZE_JUMBO);
 }
 
 int main(void)
@@ -893,6 +924,7 @@ int main(void)
 		cmocka_unit_test_setup(full_receive_ring_empties_in_order, setup),
 		cmocka_unit_test_setup(frame_in_hand_is_not_the_devices, setup),
 		cmocka_unit_test(filter_here_when_the_device_has_none),
+		cmocka_unit_test(filter_here_what_the_device_cannot_be_told),
 		cmocka_unit_test(bad_receive_answers_are_faults),
 		cmocka_unit_test_setup(completion_nobody_asked_for_is_a_fault, setup),
 		cmocka_unit_test_setup(nonsense_from_the_device_does_no_harm, setup),
