@@ -397,19 +397,6 @@ static void e1000_transmit_commit(struct net_device *device, uint32_t size)
 	device->statistics.tx_bytes += size;
 }
 
-static int e1000_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count)
-{
-	uint32_t size = net_pieces_size(pieces, piece_count);
-	uint8_t *room;
-	int status = e1000_transmit_reserve(device, size, &room);
-
-	if (status)
-		return status;
-	net_pieces_copy(room, pieces, piece_count);
-	e1000_transmit_commit(device, size);
-	return 0;
-}
-
 static void e1000_transmit_flush(struct net_device *device)
 {
 	struct e1000 *port = device->driver;
@@ -600,7 +587,6 @@ const struct net_ops e1000_ops = {
 	.close = e1000_close,
 	.transmit_reserve = e1000_transmit_reserve,
 	.transmit_commit = e1000_transmit_commit,
-	.transmit = e1000_transmit,
 	.transmit_flush = e1000_transmit_flush,
 	.poll_tx = e1000_poll_tx,
 	.poll_rx = e1000_poll_rx,

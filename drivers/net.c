@@ -125,6 +125,34 @@ int net_keep_open(struct net_device *device, const struct net_open *options)
 	return status ? status : device->ops->open(device, options);
 }
 
+/* Bytes of all pieces together; more than any frame when a sum would wrap. */
+static uint32_t pieces_size(const struct net_piece *pieces, uint32_t piece_count)
+{
+	uint64_t size = 0;
+
+	ASSERT(piece_count > 0);
+	ASSERT(piece_count <= NET_PIECE_MAX);
+	for (uint32_t i = 0; i < piece_count; i++)
+		size += pieces[i].size;
+	return (uint32_t)min_u64(size, UINT32_MAX);
+}
+
+int net_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count)
+{
+	uint32_t size = pieces_size(pieces, piece_count);
+	uint8_t *room;
+	int status = device->ops->transmit_reserve(device, size, &room);
+
+	if (status)
+		return status;
+	for (uint32_t i = 0; i < piece_count; i++) {
+		net_copy(room, pieces[i].data, pieces[i].size);
+		room += pieces[i].size;
+	}
+	device->ops->transmit_commit(device, size);
+	return 0;
+}
+
 bool net_mac_is_valid(const uint8_t mac[NET_MAC_SIZE])
 {
 	uint8_t any = 0;

@@ -35,7 +35,7 @@ struct net_statistics {
 	uint64_t tx_frames;
 	uint64_t tx_bytes;
 	uint64_t tx_errors;    /* the device reported a failure */
-	uint64_t tx_ring_full; /* transmit() answered -EAGAIN */
+	uint64_t tx_ring_full; /* no room in the ring: -EAGAIN */
 	uint64_t rx_frames;
 	uint64_t rx_bytes;
 	uint64_t rx_errors;	/* bad checksum, too short, too long, cut off */
@@ -109,9 +109,6 @@ struct net_ops {
 	 */
 	void (*transmit_commit)(struct net_device *device, uint32_t size);
 
-	/* Both, around a copy of a frame of 1..NET_PIECE_MAX pieces. Returns as transmit_reserve(). */
-	int (*transmit)(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count);
-
 	/* One doorbell for all frames put in since the last one. */
 	void (*transmit_flush)(struct net_device *device);
 
@@ -172,6 +169,9 @@ int net_reset(struct net_device *device);
  */
 #define NET_REOPEN_INTERVAL_MS 1000
 int net_keep_open(struct net_device *device, const struct net_open *options);
+
+/* transmit_reserve(), a copy of a frame of 1..NET_PIECE_MAX pieces, transmit_commit(). Returns as the first. */
+int net_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count);
 
 /* The drivers, one a file. */
 extern const struct net_ops e1000_ops;

@@ -51,18 +51,6 @@ static inline bool net_watchdog_bark(struct net_watchdog *watchdog)
 	return false;
 }
 
-/* Bytes of all pieces together; more than any frame when a sum would wrap. */
-static inline uint32_t net_pieces_size(const struct net_piece *pieces, uint32_t piece_count)
-{
-	uint64_t size = 0;
-
-	ASSERT(piece_count > 0);
-	ASSERT(piece_count <= NET_PIECE_MAX);
-	for (uint32_t i = 0; i < piece_count; i++)
-		size += pieces[i].size;
-	return (uint32_t)min_u64(size, UINT32_MAX);
-}
-
 /* 64 bits at any address. */
 typedef uint64_t __attribute__((aligned(1), may_alias)) net_unaligned_u64;
 
@@ -82,15 +70,6 @@ static inline void net_copy(uint8_t *to, const uint8_t *from, uint32_t size)
 	if (size % 8 != 0)
 		*(net_unaligned_u64 *)(to + size - 8) = *(const net_unaligned_u64 *)(from + size - 8);
 	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-}
-
-/* Copies the pieces one behind the other. */
-static inline void net_pieces_copy(uint8_t *to, const struct net_piece *pieces, uint32_t piece_count)
-{
-	for (uint32_t i = 0; i < piece_count; i++) {
-		net_copy(to, pieces[i].data, pieces[i].size);
-		to += pieces[i].size;
-	}
 }
 
 #endif

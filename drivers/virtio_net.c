@@ -364,20 +364,6 @@ static void virtio_net_transmit_commit(struct net_device *device, uint32_t size)
 	device->statistics.tx_bytes += size;
 }
 
-static int virtio_net_transmit(struct net_device *device, const struct net_piece *pieces,
-			       uint32_t piece_count)
-{
-	uint32_t size = net_pieces_size(pieces, piece_count);
-	uint8_t *room;
-	int status = virtio_net_transmit_reserve(device, size, &room);
-
-	if (status)
-		return status;
-	net_pieces_copy(room, pieces, piece_count);
-	virtio_net_transmit_commit(device, size);
-	return 0;
-}
-
 static void virtio_net_transmit_flush(struct net_device *device)
 {
 	struct virtio_net *port = device->driver;
@@ -538,7 +524,6 @@ const struct net_ops virtio_net_ops = {
 	.close = virtio_net_close,
 	.transmit_reserve = virtio_net_transmit_reserve,
 	.transmit_commit = virtio_net_transmit_commit,
-	.transmit = virtio_net_transmit,
 	.transmit_flush = virtio_net_transmit_flush,
 	.poll_tx = virtio_net_poll_tx,
 	.poll_rx = virtio_net_poll_rx,

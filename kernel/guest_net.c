@@ -59,11 +59,11 @@ void guest_net_take(uint32_t index, const uint8_t *frame, uint32_t size)
 	int error;
 
 	ASSERT(index < MACHINE_NET_PORT_MAX && port->device);
-	error = port->device->ops->transmit(port->device, &piece, 1);
+	error = net_transmit(port->device, &piece, 1);
 	if (error == -EAGAIN) {
 		port->device->ops->transmit_flush(port->device);
 		port->device->ops->poll_tx(port->device);
-		error = port->device->ops->transmit(port->device, &piece, 1);
+		error = net_transmit(port->device, &piece, 1);
 	}
 	if (error)
 		port->statistics.tx_dropped++;

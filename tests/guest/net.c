@@ -89,7 +89,7 @@ static int send_frame(const uint8_t *to, uint32_t operation, uint32_t sequence, 
 
 	memcpy(header.destination, to, NET_MAC_SIZE);
 	memcpy(header.source, test.port->mac, NET_MAC_SIZE);
-	return test.port->ops->transmit(test.port, pieces, 2);
+	return net_transmit(test.port, pieces, 2);
 }
 
 /* A frame that must get out: waits for room, for as long as the port works. */

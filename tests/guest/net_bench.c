@@ -64,7 +64,7 @@ static int transmit_copied(struct net_device *port, uint32_t size, uint32_t sequ
 	const struct net_piece piece = { frame_out, size };
 
 	store_le32(frame_out + NET_FRAME_SIZE_MIN, sequence);
-	return port->ops->transmit(port, &piece, 1);
+	return net_transmit(port, &piece, 1);
 }
 
 static int transmit_batch(struct net_device *port, const struct way *way, uint32_t size, uint32_t count,
