@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Text and JSON are twins: each part of the status has one function for either.
- * The text has three columns: what, state, details. A reason stands last.
+ * Each kind of object has one table of its fields, for text and JSON alike. The text
+ * has three columns: what, state, details. A reason stands last.
  */
 #include "manage/status.h"
 
@@ -52,7 +52,143 @@ static const char *const disk_state_names[STATUS_DISK_STATE_COUNT] = {
 };
 
 static const char *const start_names[] = { "disk", "direct" };
-static const char server_letters[STATUS_SERVER_COUNT] = { 'a', 'b' };
+
+/* What a field is. JSON has it as it stands, the text in the unit that people read. */
+enum field_kind {
+	FIELD_TEXT,  /* char[] */
+	FIELD_FLAG,  /* bool */
+	FIELD_START, /* uint32_t, enum config_start */
+	FIELD_NUMBER_32,
+	FIELD_NUMBER,	/* uint64_t, as all below */
+	FIELD_SIZE,	/* bytes: 512M */
+	FIELD_ELAPSED,	/* nanoseconds: 1h 2min */
+	FIELD_THOUSAND, /* nanoseconds as microseconds, bits as kbit */
+	FIELD_MILLION,	/* nanoseconds as milliseconds */
+	FIELD_PPM,	/* as percent */
+};
+
+/* When the text shows a field: bits of states, and whether it must be set, so not 0 and not empty. */
+#define IN_STATE(state) (UINT32_C(1) << (state))
+#define IF_SET (UINT32_C(1) << 31)
+#define ALWAYS (IF_SET - 1)
+#define NEVER 0
+
+struct field {
+	const char *key; /* in JSON */
+	enum field_kind kind;
+	uint64_t offset;
+	uint32_t shown;
+	const char *before, *after; /* words around it in the text */
+};
+
+/* Objects of one kind. Each begins with its state and the reason for it. */
+struct layout {
+	const char *word; /* in the text */
+	const char *key;  /* of all of them, in JSON */
+	const char *(*name)(uint32_t index);
+	const char *const *state_names;
+	const struct field *fields;
+	uint32_t field_count;
+	bool hides_absent; /* state 0: there is none */
+	uint32_t count;
+	uint64_t offset; /* of the first, in struct status */
+	uint64_t size;
+};
+
+#define AT(object, member) offsetof(struct status_##object, member)
+#define HEADED(object)                                                                                       \
+	BUILD_ASSERT(AT(object, state) == 0);                                                                \
+	BUILD_ASSERT(AT(object, reason) == sizeof(uint32_t))
+HEADED(server);
+HEADED(guest);
+HEADED(link);
+HEADED(port);
+HEADED(disk);
+
+static const struct field server_fields[] = {
+	{ "uptime_ns", FIELD_ELAPSED, AT(server, uptime_ns), ALWAYS | IF_SET, "up ", "" },
+};
+
+static const struct field guest_fields[] = {
+	{ "memory", FIELD_SIZE, AT(guest, memory_size), ALWAYS, "", " memory" },
+	{ "start", FIELD_START, AT(guest, start), ALWAYS, "starts from ", "" },
+	{ "uptime_ns", FIELD_ELAPSED, AT(guest, uptime_ns), IN_STATE(STATUS_GUEST_RUNNING), "up ", "" },
+	{ "exits", FIELD_NUMBER, AT(guest, exits), IN_STATE(STATUS_GUEST_RUNNING), "", " exits" },
+	{ "restarts", FIELD_NUMBER, AT(guest, restarts), ALWAYS | IF_SET, "restarted ", " times" },
+};
+
+#define LINK_WORKS (IN_STATE(STATUS_LINK_GOOD) | IN_STATE(STATUS_LINK_DEGRADED))
+static const struct field link_fields[] = {
+	{ "rate_mbit", FIELD_NUMBER, AT(link, rate_mbit), LINK_WORKS, "", " Mbit/s" },
+	{ "round_trip_ns", FIELD_THOUSAND, AT(link, round_trip_ns), LINK_WORKS, "round trip ", " us" },
+	{ "loss_ppm", FIELD_PPM, AT(link, loss_ppm), LINK_WORKS, "loss ", " %" },
+};
+
+#define PORT_WORKS (ALWAYS & ~IN_STATE(STATUS_PORT_DOWN))
+static const struct field port_fields[] = {
+	{ "device", FIELD_TEXT, AT(port, device), ALWAYS, "", "" },
+	{ "rate_mbit", FIELD_NUMBER, AT(port, rate_mbit), PORT_WORKS, "", " Mbit/s" },
+	{ "rx_frames", FIELD_NUMBER, AT(port, rx_frames), ALWAYS, "", " in" },
+	{ "tx_frames", FIELD_NUMBER, AT(port, tx_frames), ALWAYS, "", " out" },
+	{ "errors", FIELD_NUMBER, AT(port, errors), ALWAYS | IF_SET, "", " errors" },
+};
+
+#define DISK_THERE (ALWAYS & ~IN_STATE(STATUS_DISK_MISSING))
+static const struct field disk_fields[] = {
+	{ "percent", FIELD_NUMBER_32, AT(disk, percent), IN_STATE(STATUS_DISK_REMIRRORING), "", " % done" },
+	{ "device", FIELD_TEXT, AT(disk, device), DISK_THERE, "", "" },
+	{ "size", FIELD_SIZE, AT(disk, size), DISK_THERE, "", "" },
+	{ "reads", FIELD_NUMBER, AT(disk, reads), DISK_THERE, "", " reads" },
+	{ "writes", FIELD_NUMBER, AT(disk, writes), DISK_THERE, "", " writes" },
+	{ "errors", FIELD_NUMBER, AT(disk, errors), ALWAYS | IF_SET, "", " errors" },
+};
+
+/* The first six make one line of text, the rest another one. */
+#define LOCKSTEP_FIRST_LINE 6
+static const struct field lockstep_fields[] = {
+	{ "step_counter", FIELD_TEXT, AT(lockstep, step_counter), ALWAYS, "step counter ", "" },
+	{ "exact", FIELD_FLAG, AT(lockstep, exact), NEVER, "", "" },
+	{ "lag_ns", FIELD_THOUSAND, AT(lockstep, lag_ns), ALWAYS, "lag ", " us" },
+	{ "log_rate_bits", FIELD_THOUSAND, AT(lockstep, log_rate_bits), ALWAYS, "log ", " kbit/s" },
+	{ "digest_checks", FIELD_NUMBER, AT(lockstep, digest_checks), ALWAYS, "", " checks" },
+	{ "divergences", FIELD_NUMBER, AT(lockstep, divergences), ALWAYS, "", " divergences" },
+	{ "joins", FIELD_NUMBER, AT(lockstep, joins), ALWAYS, "", " joins" },
+	{ "join_stop_ns", FIELD_MILLION, AT(lockstep, join_stop_ns), ALWAYS, "the last stopped the guest ",
+	  " ms" },
+	{ "failovers", FIELD_NUMBER, AT(lockstep, failovers), ALWAYS, "", " failovers" },
+	{ "failover_ns", FIELD_MILLION, AT(lockstep, failover_ns), ALWAYS, "the last took ", " ms" },
+};
+
+static const char *server_name(uint32_t index)
+{
+	static const char *const names[STATUS_SERVER_COUNT] = { "a", "b" };
+
+	return names[index];
+}
+
+/* A link has the name of its port's role. */
+static const char *link_name(uint32_t index)
+{
+	return network_role_name(NETWORK_CS1 + index);
+}
+
+#define FIELDS(object) .fields = object##_fields, .field_count = ARRAY_SIZE(object##_fields)
+#define IN_STATUS(member)                                                                                    \
+	.count = ARRAY_SIZE(((struct status *)NULL)->member), .offset = offsetof(struct status, member),     \
+	.size = sizeof(((struct status *)NULL)->member[0])
+
+static const struct layout server_layout = { "server",		 "servers",	 server_name,
+					     server_state_names, FIELDS(server), IN_STATUS(servers) };
+static const struct layout link_layout = { "link",	     "links",	   link_name,
+					   link_state_names, FIELDS(link), IN_STATUS(links) };
+static const struct layout port_layout = {
+	"port",	      "ports",		network_role_name,   port_state_names,
+	FIELDS(port), IN_STATUS(ports), .hides_absent = true
+};
+static const struct layout disk_layout = {
+	"disk",	      "disks",		disk_role_name,	     disk_state_names,
+	FIELDS(disk), IN_STATUS(disks), .hides_absent = true
+};
 
 const char *status_server_state_name(uint32_t state)
 {
@@ -106,44 +242,116 @@ static void add_reason(struct text *text, const char *reason)
 }
 
 /* A fraction of a million as percent: 0, 0.5, 12.25. */
-static void add_percent(struct text *text, uint64_t ppm)
+static void add_ppm(struct text *text, uint64_t ppm)
 {
 	uint64_t rest = ppm % 10000;
 
 	text_add(text, "%lu", ppm / 10000);
 	if (rest > 0)
 		text_add(text, ".%02lu", (rest + 99) / 100);
-	text_add(text, " %%");
 }
 
-static void server_add_text(struct text *text, const struct status *status, uint32_t index)
+static const char *field_text(const struct field *field, const void *object)
 {
-	const struct status_server *server = &status->servers[index];
-	char name[] = "server a";
+	const char *at = (const char *)object + field->offset;
 
-	name[7] = server_letters[index];
-	add_head(text, name, status_server_state_name(server->state));
-	if (server->uptime_ns > 0) {
-		text_add(text, "up ");
-		text_add_elapsed(text, server->uptime_ns);
+	return field->kind == FIELD_START ? start_names[*(const uint32_t *)(const void *)at] : at;
+}
+
+static uint64_t field_number(const struct field *field, const void *object)
+{
+	const void *at = (const char *)object + field->offset;
+
+	if (field->kind == FIELD_FLAG)
+		return *(const bool *)at;
+	return field->kind == FIELD_NUMBER_32 ? *(const uint32_t *)at : *(const uint64_t *)at;
+}
+
+static bool field_has_text(const struct field *field)
+{
+	return field->kind == FIELD_TEXT || field->kind == FIELD_START;
+}
+
+static bool field_is_set(const struct field *field, const void *object)
+{
+	return field_has_text(field) ? field_text(field, object)[0] != '\0'
+				     : field_number(field, object) != 0;
+}
+
+static void field_add_text(struct text *text, const struct field *field, const void *object)
+{
+	text_add(text, "%s", field->before);
+	if (field_has_text(field))
+		text_add(text, "%s", field_text(field, object));
+	else if (field->kind == FIELD_SIZE)
+		text_add_size(text, field_number(field, object));
+	else if (field->kind == FIELD_ELAPSED)
+		text_add_elapsed(text, field_number(field, object));
+	else if (field->kind == FIELD_PPM)
+		add_ppm(text, field_number(field, object));
+	else
+		text_add(text, "%lu",
+			 field_number(field, object) / (field->kind == FIELD_THOUSAND  ? 1000
+							: field->kind == FIELD_MILLION ? 1000000
+										       : 1));
+	text_add(text, "%s", field->after);
+}
+
+/* All that the text shows in this state, with commas between. */
+static void fields_add_text(struct text *text, const struct field *fields, uint32_t count, const void *object,
+			    uint32_t state)
+{
+	bool first = true;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!(fields[i].shown & IN_STATE(state)) ||
+		    ((fields[i].shown & IF_SET) && !field_is_set(&fields[i], object)))
+			continue;
+		text_add(text, "%s", first ? "" : ", ");
+		field_add_text(text, &fields[i], object);
+		first = false;
 	}
-	if (index == status->self)
-		text_add(text, "%sthis server, Yoke %s", server->uptime_ns > 0 ? ", " : "", status->version);
-	add_reason(text, server->reason);
+}
+
+static const void *object_of(const struct status *status, const struct layout *layout, uint32_t index)
+{
+	return (const char *)status + layout->offset + index * layout->size;
+}
+
+static uint32_t state_of(const void *object)
+{
+	return *(const uint32_t *)object;
+}
+
+static const char *reason_of(const void *object)
+{
+	return (const char *)object + sizeof(uint32_t);
+}
+
+static void objects_add_text(struct text *text, const struct status *status, const struct layout *layout)
+{
+	for (uint32_t i = 0; i < layout->count; i++) {
+		const void *object = object_of(status, layout, i);
+		char name[32];
+		struct text line;
+
+		if (layout->hides_absent && state_of(object) == 0)
+			continue;
+		text_init(&line, name, sizeof(name));
+		text_add(&line, "%s %s", layout->word, layout->name(i));
+		add_head(text, name, layout->state_names[state_of(object)]);
+		fields_add_text(text, layout->fields, layout->field_count, object, state_of(object));
+		if (layout == &server_layout && i == status->self)
+			text_add(text, "%sthis server, Yoke %s", status->servers[i].uptime_ns > 0 ? ", " : "",
+				 status->version);
+		add_reason(text, reason_of(object));
+	}
 }
 
 static void guest_add_text(struct text *text, const struct status_guest *guest)
 {
 	add_head(text, "guest", status_guest_state_name(guest->state));
-	text_add_size(text, guest->memory_size);
-	text_add(text, " memory, starts from %s", start_names[guest->start]);
-	if (guest->state == STATUS_GUEST_RUNNING) {
-		text_add(text, ", up ");
-		text_add_elapsed(text, guest->uptime_ns);
-		text_add(text, ", %lu exits", guest->exits);
-	}
-	if (guest->restarts > 0)
-		text_add(text, ", restarted %lu times", guest->restarts);
+	fields_add_text(text, guest_fields, ARRAY_SIZE(guest_fields), guest, guest->state);
 	add_reason(text, guest->reason);
 }
 
@@ -152,74 +360,12 @@ static void lockstep_add_text(struct text *text, const struct status_lockstep *l
 	if (lockstep->step_counter[0] == '\0')
 		return;
 	add_head(text, "lockstep", lockstep->exact ? "possible" : "refused");
-	text_add(text, "step counter %s%s, lag ", lockstep->step_counter,
-		 lockstep->exact ? "" : " is not exact");
-	text_add(text, "%lu us, log %lu kbit/s, %lu checks, %lu divergences", lockstep->lag_ns / 1000,
-		 lockstep->log_rate_bits / 1000, lockstep->digest_checks, lockstep->divergences);
-	add_reason(text, "");
+	fields_add_text(text, lockstep_fields, LOCKSTEP_FIRST_LINE, lockstep, 0);
+	add_reason(text, lockstep->exact ? "" : "the step counter is not exact");
 	text_pad(text, DETAIL_COLUMN);
-	text_add(text, "%lu joins, the last stopped the guest %lu ms; %lu failovers, the last took %lu ms",
-		 lockstep->joins, lockstep->join_stop_ns / 1000000, lockstep->failovers,
-		 lockstep->failover_ns / 1000000);
+	fields_add_text(text, lockstep_fields + LOCKSTEP_FIRST_LINE,
+			ARRAY_SIZE(lockstep_fields) - LOCKSTEP_FIRST_LINE, lockstep, 0);
 	add_reason(text, "");
-}
-
-static void link_add_text(struct text *text, const struct status_link *link, uint32_t index)
-{
-	char name[] = "link cs1";
-
-	name[7] = (char)('1' + index);
-	add_head(text, name, status_link_state_name(link->state));
-	if (link->state == STATUS_LINK_GOOD || link->state == STATUS_LINK_DEGRADED) {
-		text_add(text, "%lu Mbit/s, round trip %lu us, loss ", link->rate_mbit,
-			 link->round_trip_ns / 1000);
-		add_percent(text, link->loss_ppm);
-	}
-	add_reason(text, link->reason);
-}
-
-static void port_add_text(struct text *text, const struct status_port *port, uint32_t role)
-{
-	char name[32];
-	struct text line;
-
-	if (port->state == STATUS_PORT_ABSENT)
-		return;
-	text_init(&line, name, sizeof(name));
-	text_add(&line, "port %s", network_role_name(role));
-	add_head(text, name, status_port_state_name(port->state));
-	text_add(text, "%s", port->device);
-	if (port->state != STATUS_PORT_DOWN)
-		text_add(text, ", %lu Mbit/s", port->rate_mbit);
-	text_add(text, ", %lu in, %lu out", port->rx_frames, port->tx_frames);
-	if (port->errors > 0)
-		text_add(text, ", %lu errors", port->errors);
-	add_reason(text, port->reason);
-}
-
-static void disk_add_text(struct text *text, const struct status_disk *disk, uint32_t role)
-{
-	char name[32];
-	char state[32];
-	struct text line;
-
-	if (disk->state == STATUS_DISK_ABSENT)
-		return;
-	text_init(&line, name, sizeof(name));
-	text_add(&line, "disk %s", disk_role_name(role));
-	text_init(&line, state, sizeof(state));
-	text_add(&line, "%s", status_disk_state_name(disk->state));
-	if (disk->state == STATUS_DISK_REMIRRORING)
-		text_add(&line, " %u %%", disk->percent);
-	add_head(text, name, state);
-	if (disk->device[0] != '\0') {
-		text_add(text, "%s ", disk->device);
-		text_add_size(text, disk->size);
-		text_add(text, ", %lu reads, %lu writes", disk->reads, disk->writes);
-	}
-	if (disk->errors > 0)
-		text_add(text, ", %lu errors", disk->errors);
-	add_reason(text, disk->reason);
 }
 
 static void faults_add_text(struct text *text, const struct event_log *log)
@@ -240,24 +386,19 @@ static void faults_add_text(struct text *text, const struct event_log *log)
 
 void status_add_text(struct text *text, const struct status *status, const struct event_log *log)
 {
-	for (uint32_t i = 0; i < STATUS_SERVER_COUNT; i++)
-		server_add_text(text, status, i);
+	objects_add_text(text, status, &server_layout);
 	guest_add_text(text, &status->guest);
 	lockstep_add_text(text, &status->lockstep);
-	for (uint32_t i = 0; i < STATUS_LINK_COUNT; i++)
-		link_add_text(text, &status->links[i], i);
-	for (uint32_t i = 0; i < NETWORK_ROLE_COUNT; i++)
-		port_add_text(text, &status->ports[i], i);
-	for (uint32_t i = 0; i < DISK_ROLE_COUNT; i++)
-		disk_add_text(text, &status->disks[i], i);
+	objects_add_text(text, status, &link_layout);
+	objects_add_text(text, status, &port_layout);
+	objects_add_text(text, status, &disk_layout);
 	faults_add_text(text, log);
 }
 
 void status_add_line(struct text *text, const struct status *status, const struct event_log *log)
 {
 	for (uint32_t i = 0; i < STATUS_SERVER_COUNT; i++)
-		text_add(text, "%c %s, ", server_letters[i],
-			 status_server_state_name(status->servers[i].state));
+		text_add(text, "%s %s, ", server_name(i), status_server_state_name(status->servers[i].state));
 	text_add(text, "guest %s, ", status_guest_state_name(status->guest.state));
 	if (log->fault_count == 0)
 		text_add(text, "no faults");
@@ -273,11 +414,6 @@ static void json_string(struct text *text, const char *key, const char *value)
 	text_add(text, ",");
 }
 
-static void json_number(struct text *text, const char *key, uint64_t value)
-{
-	text_add(text, "\"%s\":%lu,", key, value);
-}
-
 /* Ends an object or an array: the comma behind its last member goes. */
 static void json_end(struct text *text, const char *bracket)
 {
@@ -286,79 +422,40 @@ static void json_end(struct text *text, const char *bracket)
 	text_add(text, "%s,", bracket);
 }
 
-static void server_add_json(struct text *text, const struct status_server *server, uint32_t index)
+static void fields_add_json(struct text *text, const struct field *fields, uint32_t count, const void *object)
 {
-	text_add(text, "\"%c\":{", server_letters[index]);
-	json_string(text, "state", status_server_state_name(server->state));
-	json_string(text, "reason", server->reason);
-	json_number(text, "uptime_ns", server->uptime_ns);
+	for (uint32_t i = 0; i < count; i++) {
+		if (field_has_text(&fields[i]))
+			json_string(text, fields[i].key, field_text(&fields[i], object));
+		else if (fields[i].kind == FIELD_FLAG)
+			text_add(text, "\"%s\":%s,", fields[i].key,
+				 field_number(&fields[i], object) ? "true" : "false");
+		else
+			text_add(text, "\"%s\":%lu,", fields[i].key, field_number(&fields[i], object));
+	}
+}
+
+/* One object: its name, what all have, and its own fields. */
+static void object_add_json(struct text *text, const char *name, const char *state, const char *reason,
+			    const struct field *fields, uint32_t count, const void *object)
+{
+	text_add(text, "\"%s\":{", name);
+	json_string(text, "state", state);
+	json_string(text, "reason", reason);
+	fields_add_json(text, fields, count, object);
 	json_end(text, "}");
 }
 
-static void guest_add_json(struct text *text, const struct status_guest *guest)
+static void objects_add_json(struct text *text, const struct status *status, const struct layout *layout)
 {
-	text_add(text, "\"guest\":{");
-	json_string(text, "state", status_guest_state_name(guest->state));
-	json_string(text, "reason", guest->reason);
-	json_string(text, "start", start_names[guest->start]);
-	json_number(text, "memory", guest->memory_size);
-	json_number(text, "uptime_ns", guest->uptime_ns);
-	json_number(text, "restarts", guest->restarts);
-	json_number(text, "exits", guest->exits);
-	json_end(text, "}");
-}
+	text_add(text, "\"%s\":{", layout->key);
+	for (uint32_t i = 0; i < layout->count; i++) {
+		const void *object = object_of(status, layout, i);
 
-static void lockstep_add_json(struct text *text, const struct status_lockstep *lockstep)
-{
-	text_add(text, "\"lockstep\":{");
-	json_string(text, "step_counter", lockstep->step_counter);
-	text_add(text, "\"exact\":%s,", lockstep->exact ? "true" : "false");
-	json_number(text, "lag_ns", lockstep->lag_ns);
-	json_number(text, "log_rate_bits", lockstep->log_rate_bits);
-	json_number(text, "digest_checks", lockstep->digest_checks);
-	json_number(text, "divergences", lockstep->divergences);
-	json_number(text, "joins", lockstep->joins);
-	json_number(text, "join_stop_ns", lockstep->join_stop_ns);
-	json_number(text, "failovers", lockstep->failovers);
-	json_number(text, "failover_ns", lockstep->failover_ns);
-	json_end(text, "}");
-}
-
-static void link_add_json(struct text *text, const struct status_link *link, uint32_t index)
-{
-	text_add(text, "\"cs%u\":{", index + 1);
-	json_string(text, "state", status_link_state_name(link->state));
-	json_string(text, "reason", link->reason);
-	json_number(text, "rate_mbit", link->rate_mbit);
-	json_number(text, "round_trip_ns", link->round_trip_ns);
-	json_number(text, "loss_ppm", link->loss_ppm);
-	json_end(text, "}");
-}
-
-static void port_add_json(struct text *text, const struct status_port *port, uint32_t role)
-{
-	text_add(text, "\"%s\":{", network_role_name(role));
-	json_string(text, "state", status_port_state_name(port->state));
-	json_string(text, "reason", port->reason);
-	json_string(text, "device", port->device);
-	json_number(text, "rate_mbit", port->rate_mbit);
-	json_number(text, "rx_frames", port->rx_frames);
-	json_number(text, "tx_frames", port->tx_frames);
-	json_number(text, "errors", port->errors);
-	json_end(text, "}");
-}
-
-static void disk_add_json(struct text *text, const struct status_disk *disk, uint32_t role)
-{
-	text_add(text, "\"%s\":{", disk_role_name(role));
-	json_string(text, "state", status_disk_state_name(disk->state));
-	json_string(text, "reason", disk->reason);
-	json_string(text, "device", disk->device);
-	json_number(text, "size", disk->size);
-	json_number(text, "percent", disk->percent);
-	json_number(text, "reads", disk->reads);
-	json_number(text, "writes", disk->writes);
-	json_number(text, "errors", disk->errors);
+		if (!layout->hides_absent || state_of(object) != 0)
+			object_add_json(text, layout->name(i), layout->state_names[state_of(object)],
+					reason_of(object), layout->fields, layout->field_count, object);
+	}
 	json_end(text, "}");
 }
 
@@ -376,26 +473,16 @@ void status_add_json(struct text *text, const struct status *status, const struc
 {
 	text_add(text, "{");
 	json_string(text, "version", status->version);
-	text_add(text, "\"self\":\"%c\",\"servers\":{", server_letters[status->self]);
-	for (uint32_t i = 0; i < STATUS_SERVER_COUNT; i++)
-		server_add_json(text, &status->servers[i], i);
+	json_string(text, "self", server_name(status->self));
+	objects_add_json(text, status, &server_layout);
+	object_add_json(text, "guest", status_guest_state_name(status->guest.state), status->guest.reason,
+			guest_fields, ARRAY_SIZE(guest_fields), &status->guest);
+	text_add(text, "\"lockstep\":{");
+	fields_add_json(text, lockstep_fields, ARRAY_SIZE(lockstep_fields), &status->lockstep);
 	json_end(text, "}");
-	guest_add_json(text, &status->guest);
-	lockstep_add_json(text, &status->lockstep);
-	text_add(text, "\"links\":{");
-	for (uint32_t i = 0; i < STATUS_LINK_COUNT; i++)
-		link_add_json(text, &status->links[i], i);
-	json_end(text, "}");
-	text_add(text, "\"ports\":{");
-	for (uint32_t i = 0; i < NETWORK_ROLE_COUNT; i++)
-		if (status->ports[i].state != STATUS_PORT_ABSENT)
-			port_add_json(text, &status->ports[i], i);
-	json_end(text, "}");
-	text_add(text, "\"disks\":{");
-	for (uint32_t i = 0; i < DISK_ROLE_COUNT; i++)
-		if (status->disks[i].state != STATUS_DISK_ABSENT)
-			disk_add_json(text, &status->disks[i], i);
-	json_end(text, "}");
+	objects_add_json(text, status, &link_layout);
+	objects_add_json(text, status, &port_layout);
+	objects_add_json(text, status, &disk_layout);
 	faults_add_json(text, log);
 	json_end(text, "}");
 	/* The whole is no member of anything. */

@@ -103,16 +103,26 @@ static void a_duplex_pair_as_text(void **state)
 		"2 times\n"
 		"lockstep        possible          step counter icount, lag 1234 us, log 1500 kbit/s, 777 checks, 0 "
 		"divergences\n"
-		"                                  1 joins, the last stopped the guest 45 ms; 0 failovers, the last took 0 "
+		"                                  1 joins, the last stopped the guest 45 ms, 0 failovers, the last took 0 "
 		"ms\n"
 		"link cs1        good              1000 Mbit/s, round trip 151 us, loss 1.01 %\n"
 		"link cs2        failed            carrier lost\n"
 		"port public1    standby           00:06.0 e1000 52:54:00:00:00:06, 1000 Mbit/s, 10 in, 20 out, 3 errors\n"
-		"disk boot       good              00:1f.2/1 ahci serial:QM1 64M, 0 reads, 0 writes\n"
-		"disk mirror1    remirroring 42 %  00:05.0/1 nvme 10G, 5 reads, 6 writes\n"
+		"disk boot       good              00:1f.2/1 ahci serial:QM1, 64M, 0 reads, 0 writes\n"
+		"disk mirror1    remirroring       42 % done, 00:05.0/1 nvme, 10G, 5 reads, 6 writes\n"
 		"disk mirror2    missing           no disk is serial:x\n"
 		"faults               1.000 error   disk mirror2: good -> missing: no disk is serial:x\n"
 		"                    61.000 warning link cs2: good -> failed: carrier lost\n");
+}
+
+static void a_step_counter_that_is_not_exact(void **state)
+{
+	(void)state;
+	strcpy(status.lockstep.step_counter, "icount");
+	status_add_text(&text, &status, &event_log);
+	assert_non_null(strstr(
+		buffer, "lockstep        refused           step counter icount, lag 0 us, log 0 kbit/s, "
+			"0 checks, 0 divergences: the step counter is not exact\n"));
 }
 
 static void a_duplex_pair_as_json(void **state)
@@ -125,8 +135,8 @@ static void a_duplex_pair_as_json(void **state)
 		"{\"version\":\"1a2b3c\",\"self\":\"b\",\"servers\":{"
 		"\"a\":{\"state\":\"duplex-leader\",\"reason\":\"\",\"uptime_ns\":93784000000000},"
 		"\"b\":{\"state\":\"duplex-follower\",\"reason\":\"\",\"uptime_ns\":3725000000000}},"
-		"\"guest\":{\"state\":\"running\",\"reason\":\"\",\"start\":\"direct\",\"memory\":536870912,"
-		"\"uptime_ns\":125000000000,\"restarts\":2,\"exits\":123456},"
+		"\"guest\":{\"state\":\"running\",\"reason\":\"\",\"memory\":536870912,\"start\":\"direct\","
+		"\"uptime_ns\":125000000000,\"exits\":123456,\"restarts\":2},"
 		"\"lockstep\":{\"step_counter\":\"icount\",\"exact\":true,\"lag_ns\":1234567,\"log_rate_bits\":1500000,"
 		"\"digest_checks\":777,\"divergences\":0,\"joins\":1,\"join_stop_ns\":45000000,\"failovers\":0,"
 		"\"failover_ns\":0},"
@@ -135,12 +145,12 @@ static void a_duplex_pair_as_json(void **state)
 		"\"round_trip_ns\":0,\"loss_ppm\":0}},"
 		"\"ports\":{\"public1\":{\"state\":\"standby\",\"reason\":\"\",\"device\":\"00:06.0 e1000 "
 		"52:54:00:00:00:06\",\"rate_mbit\":1000,\"rx_frames\":10,\"tx_frames\":20,\"errors\":3}},"
-		"\"disks\":{\"boot\":{\"state\":\"good\",\"reason\":\"\",\"device\":\"00:1f.2/1 ahci serial:QM1\","
-		"\"size\":67108864,\"percent\":0,\"reads\":0,\"writes\":0,\"errors\":0},"
-		"\"mirror1\":{\"state\":\"remirroring\",\"reason\":\"\",\"device\":\"00:05.0/1 nvme\",\"size\":10737418240,"
-		"\"percent\":42,\"reads\":5,\"writes\":6,\"errors\":0},"
-		"\"mirror2\":{\"state\":\"missing\",\"reason\":\"no disk is serial:x\",\"device\":\"\",\"size\":0,"
-		"\"percent\":0,\"reads\":0,\"writes\":0,\"errors\":0}},"
+		"\"disks\":{\"boot\":{\"state\":\"good\",\"reason\":\"\",\"percent\":0,\"device\":\"00:1f.2/1 ahci serial:QM1\","
+		"\"size\":67108864,\"reads\":0,\"writes\":0,\"errors\":0},"
+		"\"mirror1\":{\"state\":\"remirroring\",\"reason\":\"\",\"percent\":42,\"device\":\"00:05.0/1 nvme\","
+		"\"size\":10737418240,\"reads\":5,\"writes\":6,\"errors\":0},"
+		"\"mirror2\":{\"state\":\"missing\",\"reason\":\"no disk is serial:x\",\"percent\":0,\"device\":\"\","
+		"\"size\":0,\"reads\":0,\"writes\":0,\"errors\":0}},"
 		"\"faults\":[{\"sequence\":1,\"time_ns\":1000000000,\"severity\":\"error\",\"object\":\"disk mirror2\","
 		"\"old_state\":\"good\",\"new_state\":\"missing\",\"reason\":\"no disk is serial:x\"},"
 		"{\"sequence\":2,\"time_ns\":61000000000,\"severity\":\"warning\",\"object\":\"link cs2\","
@@ -210,6 +220,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(a_server_that_has_just_started, set_up),
 		cmocka_unit_test_setup(a_duplex_pair_as_text, set_up),
+		cmocka_unit_test_setup(a_step_counter_that_is_not_exact, set_up),
 		cmocka_unit_test_setup(a_duplex_pair_as_json, set_up),
 		cmocka_unit_test_setup(json_of_nothing_has_no_stray_comma, set_up),
 		cmocka_unit_test_setup(one_line, set_up),
