@@ -45,15 +45,13 @@ static struct model {
 	bool ncq;
 	bool log_supported;
 	uint64_t bad_sector; /* commands that touch it fail */
-	bool hold;	     /* commands are taken, but not answered */
 	bool silent;	     /* completions without a frame in memory */
 	bool engine_stuck;   /* PxCMD.CR stays, whatever comes */
 	bool short_transfer; /* plain transfers report fewer bytes */
 	bool halted;	     /* after an error, until PxCMD.ST is cleared */
 	bool log_owed;	     /* after a queued command failed, until the log is read or COMRESET */
 	bool log_names_wrong_tag;
-	bool gone; /* the adapter was pulled out; its place reads as ... */
-	uint32_t gone_value;
+	uint32_t gone_value; /* what reads find when it was pulled out */
 	uint32_t comresets;
 	bool lies; /* registers read as anything now and then, so the driver cannot always be right */
 } model;
@@ -258,7 +256,7 @@ static bool execute(struct model_port *port, uint32_t slot)
 /* Queued commands are taken from the highest slot down: they may end in any order. */
 static void run_port(struct model_port *port)
 {
-	if (!(port->command & AHCI_PxCMD_START) || model.hold || model.halted)
+	if (!(port->command & AHCI_PxCMD_START) || disk_rig.hold || model.halted)
 		return;
 	for (uint32_t i = 0; i < SLOTS; i++) {
 		uint32_t slot = port->active ? SLOTS - 1 - i : i;
@@ -323,7 +321,7 @@ static void write_port(struct model_port *port, uint32_t offset, uint32_t value)
 		if ((port->link_control & 0xf) == 1 && (value & 0xf) == 0 && port->link != 0) {
 			model.comresets++;
 			model.log_owed = false;
-			model.hold = false;
+			disk_rig.hold = false;
 			port->interrupt = 0;
 			plug_in(port, port->signature);
 		}
@@ -375,7 +373,7 @@ static uint64_t model_read(void *context, uint64_t offset, uint32_t width)
 {
 	(void)context;
 	assert_int_equal(width, 4);
-	if (model.gone)
+	if (disk_rig.gone)
 		return model.gone_value;
 	if (model.lies && disk_rig_random(10) == 0)
 		return disk_rig_random(2) ? disk_rig_random(UINT32_MAX) : BIT(disk_rig_random(32));
@@ -403,7 +401,7 @@ static void model_write(void *context, uint64_t offset, uint64_t value, uint32_t
 {
 	(void)context;
 	assert_int_equal(width, 4);
-	if (model.gone)
+	if (disk_rig.gone)
 		return;
 	if (offset >= 0x100)
 		write_port(&model.ports[(offset - 0x100) / 0x80], offset & 0x7f, (uint32_t)value);
@@ -507,7 +505,7 @@ static void a_disk_that_never_settles_ends_the_probe(void **state)
 {
 	(void)state;
 	power_on(512, true, true, true);
-	model.hold = true; /* IDENTIFY is not answered */
+	disk_rig.hold = true; /* IDENTIFY is not answered */
 	assert_int_equal(probe(), 0);
 	assert_false(host_pci_is_master(model.pci));
 }
@@ -539,18 +537,14 @@ static void transfers_with_ncq(void **state)
 {
 	(void)state;
 	start(512, true, true, true);
-	disk_rig_check_transfers(disk);
-	disk_rig_check_refusals(disk);
-	disk_rig_check_full_queue(disk);
+	disk_rig_check_work(disk);
 }
 
 static void transfers_without_ncq(void **state)
 {
 	(void)state;
 	start(512, false, true, false);
-	disk_rig_check_transfers(disk);
-	disk_rig_check_refusals(disk);
-	disk_rig_check_full_queue(disk);
+	disk_rig_check_work(disk);
 }
 
 static void transfers_with_large_sectors(void **state)
@@ -770,26 +764,12 @@ static void a_short_transfer_is_an_error(void **state)
 
 static void a_hung_disk_is_reset(void **state)
 {
-	struct disk_request first, second, again;
+	struct disk_request again;
 
 	(void)state;
 	start(512, true, true, true);
-	model.hold = true;
-	first = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	second = disk_rig_request(disk, DISK_WRITE, 8, 8, 4096);
-	disk_rig_submit(disk, &first);
-	host_time_advance_ns(3 * NS_PER_S);
-	disk_rig_submit(disk, &second);
-	assert_null(disk_rig_wait(disk));
-	host_time_advance_ns(2 * NS_PER_S);
-	assert_ptr_equal(disk_rig_wait(disk), &first);
-	assert_ptr_equal(disk_rig_wait(disk), &second);
-	assert_int_equal(first.status, -ETIMEDOUT);
-	assert_int_equal(first.failed_sector_count, 8);
-	assert_int_equal(second.status, -ECANCELED);
+	disk_rig_check_time_out(disk);
 	assert_int_equal(model.comresets, 1);
-	assert_int_equal(disk->statistics.timeouts, 1);
-	assert_int_equal(disk->statistics.resets, 1);
 	/* While the disk comes back there is nothing to be had, and afterwards all is well. */
 	again = disk_rig_request(disk, DISK_READ, 0, 8, 0);
 	assert_int_equal(disk->ops->submit(disk, &again), -EAGAIN);
@@ -799,34 +779,10 @@ static void a_hung_disk_is_reset(void **state)
 
 static void requests_stay_while_the_engine_runs(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512, true, true, true);
-	model.hold = true;
 	model.engine_stuck = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	host_time_advance_ns(6 * NS_PER_S);
-	for (uint32_t i = 0; i < 1000; i++) {
-		assert_null(disk->ops->poll(disk));
-		assert_true(host_pci_is_master(model.pci));
-	}
-	/* Never handed back before the adapter is cut off from memory. */
-	for (uint32_t i = 0; i < 40; i++) {
-		struct disk_request *finished = disk_rig_wait(disk);
-
-		if (finished) {
-			assert_ptr_equal(finished, &request);
-			break;
-		}
-		host_time_advance_ns(100 * NS_PER_MS);
-	}
-	assert_int_equal(request.status, -ETIMEDOUT);
-	assert_false(host_pci_is_master(model.pci));
-	assert_true(disk->gone);
-	assert_int_equal(disk->ops->submit(disk, &request), -ENODEV);
-	assert_int_equal(disk->ops->reset(disk), -ENODEV);
+	disk_rig_check_no_reset(disk);
 }
 
 static void removal_of_the_disk_is_an_error(void **state)
@@ -835,7 +791,7 @@ static void removal_of_the_disk_is_an_error(void **state)
 
 	(void)state;
 	start(512, true, true, true);
-	model.hold = true;
+	disk_rig.hold = true;
 	first = disk_rig_request(disk, DISK_READ, 0, 8, 0);
 	second = disk_rig_request(disk, DISK_FLUSH, 0, 0, 0);
 	disk_rig_submit(disk, &first);
@@ -863,20 +819,11 @@ static void removal_of_an_idle_disk_is_seen(void **state)
 /* Most buses read as all ones where nothing is, some as zeros: no reason to think that all is done. */
 static void removal_of_the_adapter_is_an_error(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	for (uint32_t way = 0; way < 4; way++) {
 		start(512, way & 2, true, true);
-		model.hold = true;
 		model.gone_value = way & 1 ? UINT32_MAX : 0;
-		request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-		disk_rig_submit(disk, &request);
-		model.gone = true;
-		memset(host_pci_config(model.pci), 0xff, 64);
-		assert_ptr_equal(disk_rig_wait(disk), &request);
-		assert_int_equal(request.status, -ENODEV);
-		assert_true(disk->gone);
+		disk_rig_check_removal(disk);
 	}
 }
 
@@ -903,7 +850,7 @@ static void another_disk_in_the_place_is_refused(void **state)
 	seal(model.identify);
 	port()->interrupt |= (uint32_t)(AHCI_PxIS_PHY | AHCI_PxIS_CONNECT);
 	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	model.hold = true;
+	disk_rig.hold = true;
 	disk_rig_submit(disk, &request);
 	assert_ptr_equal(disk_rig_wait(disk), &request);
 	assert_int_equal(request.status, -ECANCELED);
@@ -926,18 +873,10 @@ static void the_same_disk_after_a_loose_cable_goes_on(void **state)
 
 static void closing_hands_everything_back(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512, true, true, true);
-	model.hold = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	disk->ops->close(disk);
+	disk_rig_check_close(disk);
 	assert_int_equal(port()->command & (AHCI_PxCMD_START | AHCI_PxCMD_RUNNING), 0);
-	assert_ptr_equal(disk->ops->poll(disk), &request);
-	assert_int_equal(request.status, -ECANCELED);
-	disk->ops->close(disk);
 }
 
 /* Frames out of nowhere, byte counts that are wrong, requests left alone; registers lie by themselves. */
@@ -946,7 +885,7 @@ static void lie(void)
 	struct ahci_received *received = host_dma_at(port()->frames, sizeof(*received));
 	struct ahci_header *headers = host_dma_at(port()->list, 32 * SLOTS);
 
-	model.hold = disk_rig_random(4) == 0;
+	disk_rig.hold = disk_rig_random(4) == 0;
 	if (disk_rig_random(4) == 0) {
 		received->set_device_bits.status = (uint8_t)disk_rig_random(256);
 		received->set_device_bits_active = disk_rig_random(UINT32_MAX);

@@ -43,14 +43,12 @@ static struct model {
 	uint8_t transfer_max_log2;
 	bool has_list;	     /* of namespaces; false: an NVMe 1.0 controller */
 	uint64_t bad_sector; /* commands that touch it fail */
-	bool hold;	     /* commands are taken, but not answered */
 	bool reverse;	     /* answered in reverse order */
 	bool sticky_ready;   /* CSTS.RDY never goes away */
 	bool never_ready;
 	bool fail_create;
 	bool cache_off;
 	bool no_features; /* does not know GET FEATURES */
-	bool gone;
 	uint32_t disables;
 	bool lies; /* the status register reads as anything now and then */
 } model;
@@ -207,7 +205,7 @@ static void run_queue(uint32_t index)
 	struct nvme_command taken[NVME_ENTRIES_MAX];
 	uint32_t count = 0;
 
-	if (index == 1 && model.hold)
+	if (index == 1 && disk_rig.hold)
 		return;
 	for (; queue->head != queue->tail; queue->head = (queue->head + 1) % queue->entries) {
 		const struct nvme_command *command = host_dma_at(queue->commands + queue->head * 64, 64);
@@ -233,7 +231,7 @@ static void write_configuration(uint32_t value)
 	if (was_enabled && !(value & NVME_CC_ENABLE)) {
 		model.disables++;
 		model.queues[1].exists = false;
-		model.hold = false;
+		disk_rig.hold = false;
 		if (!model.sticky_ready)
 			model.status = 0;
 	} else if (!was_enabled && (value & NVME_CC_ENABLE) && !model.never_ready) {
@@ -268,7 +266,7 @@ static void write_doorbell(uint32_t index, uint32_t value)
 static uint64_t model_read(void *context, uint64_t offset, uint32_t width)
 {
 	(void)context;
-	if (model.gone)
+	if (disk_rig.gone)
 		return UINT64_MAX >> (64 - 8 * width);
 	if (model.lies && disk_rig_random(10) == 0)
 		return disk_rig_random(2) ? disk_rig_random(UINT32_MAX) : BIT(disk_rig_random(32));
@@ -290,7 +288,7 @@ static void model_write(void *context, uint64_t offset, uint64_t value, uint32_t
 {
 	(void)context;
 	(void)width;
-	if (model.gone)
+	if (disk_rig.gone)
 		return;
 	if (offset >= NVME_DOORBELLS)
 		write_doorbell((uint32_t)(offset - NVME_DOORBELLS) / STRIDE, (uint32_t)value);
@@ -439,7 +437,7 @@ static void useless_controllers_are_refused(void **state)
 	assert_int_equal(probe(), -ENOMEM);
 
 	power_on(512, 1);
-	model.gone = true;
+	disk_rig.gone = true;
 	assert_true(probe() < 0);
 }
 
@@ -472,9 +470,7 @@ static void transfers(void **state)
 {
 	(void)state;
 	start(512);
-	disk_rig_check_transfers(disk);
-	disk_rig_check_refusals(disk);
-	disk_rig_check_full_queue(disk);
+	disk_rig_check_work(disk);
 }
 
 static void transfers_with_large_sectors(void **state)
@@ -482,9 +478,7 @@ static void transfers_with_large_sectors(void **state)
 	(void)state;
 	start(4096);
 	assert_int_equal(disk->identity.sector_size, 4096);
-	disk_rig_check_transfers(disk);
-	disk_rig_check_refusals(disk);
-	disk_rig_check_full_queue(disk);
+	disk_rig_check_work(disk);
 }
 
 static void completions_in_any_order(void **state)
@@ -557,7 +551,7 @@ static void check_nonsense(uint16_t id_change, uint32_t queue_index)
 	struct nvme_completion *entry;
 
 	start(512);
-	model.hold = true;
+	disk_rig.hold = true;
 	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
 	disk_rig_submit(disk, &request);
 	io->head = io->tail;
@@ -594,7 +588,7 @@ static void a_completion_told_twice_is_noticed(void **state)
 	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
 	assert_int_equal(disk_rig_run(disk, &request), 0);
 	complete(1, nvme_id(0, nvme_controllers[0].generations[0]), 0, 0);
-	model.hold = true;
+	disk_rig.hold = true;
 	disk_rig_submit(disk, &request); /* the same tag again */
 	assert_ptr_equal(disk_rig_wait(disk), &request);
 	assert_int_equal(request.status, -ECANCELED);
@@ -605,63 +599,28 @@ static void a_completion_told_twice_is_noticed(void **state)
 
 static void a_hung_controller_is_reset(void **state)
 {
-	struct disk_request first, second;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	first = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	second = disk_rig_request(disk, DISK_FLUSH, 0, 0, 0);
-	disk_rig_submit(disk, &first);
-	host_time_advance_ns(3 * NS_PER_S);
-	disk_rig_submit(disk, &second);
-	assert_null(disk_rig_wait(disk));
-	host_time_advance_ns(2 * NS_PER_S);
-	assert_ptr_equal(disk_rig_wait(disk), &first);
-	assert_ptr_equal(disk_rig_wait(disk), &second);
-	assert_int_equal(first.status, -ETIMEDOUT);
-	assert_int_equal(second.status, -ECANCELED);
-	assert_int_equal(disk->statistics.timeouts, 1);
+	disk_rig_check_time_out(disk);
 	assert_null(disk_rig_wait(disk));
 	disk_rig_check_full_queue(disk);
 }
 
 static void requests_stay_until_the_controller_is_quiet(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
 	model.sticky_ready = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	host_time_advance_ns(6 * NS_PER_S);
-	for (uint32_t i = 0; i < 1000; i++)
-		assert_null(disk->ops->poll(disk));
-	assert_int_equal(disk->ops->submit(disk, &request), -EAGAIN);
-	assert_true(host_pci_is_master(model.pci));
-	host_time_advance_ns(2 * NS_PER_S);
-	assert_ptr_equal(disk_rig_wait(disk), &request);
-	assert_false(host_pci_is_master(model.pci));
-	assert_int_equal(request.status, -ETIMEDOUT);
-	assert_true(disk->gone);
-	assert_int_equal(disk->ops->submit(disk, &request), -ENODEV);
+	disk_rig_check_no_reset(disk);
 }
 
 static void a_fatal_status_resets_the_controller(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	request = disk_rig_request(disk, DISK_WRITE, 0, 8, 0);
-	disk_rig_submit(disk, &request);
+	disk_rig_hold_request(disk);
 	model.status |= NVME_CSTS_FATAL;
-	host_time_advance_ns(200 * NS_PER_MS);
-	assert_ptr_equal(disk_rig_wait(disk), &request);
-	assert_int_equal(request.status, -ECANCELED);
+	disk_rig_check_held_request(disk, -ECANCELED);
 	assert_int_equal(disk->statistics.device_faults, 1);
 	assert_null(disk_rig_wait(disk));
 	assert_false(disk->gone);
@@ -684,36 +643,17 @@ static void a_controller_that_does_not_come_back_is_gone(void **state)
 
 static void removal_is_an_error(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	model.gone = true;
-	memset(host_pci_config(model.pci), 0xff, 64);
-	host_time_advance_ns(200 * NS_PER_MS);
-	assert_ptr_equal(disk_rig_wait(disk), &request);
-	assert_int_equal(request.status, -ENODEV);
-	assert_true(disk->gone);
-	assert_int_equal(disk->ops->submit(disk, &request), -ENODEV);
+	disk_rig_check_removal(disk);
 }
 
 static void closing_hands_everything_back(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	disk->ops->close(disk);
+	disk_rig_check_close(disk);
 	assert_false(host_pci_is_master(model.pci));
-	assert_ptr_equal(disk->ops->poll(disk), &request);
-	assert_int_equal(request.status, -ECANCELED);
-	disk->ops->close(disk);
 }
 
 /* Completions out of nowhere, requests left alone; the status register lies by itself. */
@@ -724,7 +664,7 @@ static void lie(void)
 		&controller->io
 			 .completions[(controller->io.head + disk_rig_random(2)) % controller->io.entries];
 
-	model.hold = disk_rig_random(4) == 0;
+	disk_rig.hold = disk_rig_random(4) == 0;
 	if (disk_rig_random(4) == 0) {
 		entry->submission_queue = (uint16_t)disk_rig_random(3);
 		entry->id = disk_rig_random(2) ? (uint16_t)disk_rig_random(65536)

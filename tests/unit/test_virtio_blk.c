@@ -42,14 +42,12 @@ static struct model {
 
 	uint32_t sector_size;
 	uint64_t bad_sector; /* requests that touch it fail */
-	bool hold;	     /* requests are not answered */
 	uint32_t deaf;	     /* so many doorbells are not heard */
 	bool sticky;	     /* a reset never ends */
 	bool loses_flush;    /* after a reset, the device offers less than before */
 	bool short_read;     /* says that it wrote less than it should */
 	uint8_t odd_status;  /* not 0: given as status of each request */
 	bool no_id;
-	bool gone;
 	uint32_t resets;
 	bool lies; /* registers read as anything now and then */
 } model;
@@ -150,7 +148,7 @@ static void run_queue(void)
 	struct virtqueue_available *available = host_dma_at(model.available, 4 + 2u * model.queue_size);
 	struct chain chain;
 
-	if (model.hold)
+	if (disk_rig.hold)
 		return;
 	while (model.available_seen != available->index) {
 		take_chain(available->ring[model.available_seen++ % model.queue_size], &chain);
@@ -168,7 +166,7 @@ static void write_status(uint8_t status)
 		return;
 	if (model.status != 0) {
 		model.resets++;
-		model.hold = false;
+		disk_rig.hold = false;
 	}
 	model.status = 0;
 	model.enabled = false;
@@ -247,7 +245,7 @@ static void write_common(uint32_t offset, uint64_t value)
 static uint64_t model_read(void *context, uint64_t offset, uint32_t width)
 {
 	(void)context;
-	if (model.gone)
+	if (disk_rig.gone)
 		return UINT64_MAX >> (64 - 8 * width);
 	if (model.lies && disk_rig_random(10) == 0)
 		return disk_rig_random(2) ? disk_rig_random(UINT32_MAX) : BIT(disk_rig_random(32));
@@ -262,7 +260,7 @@ static void model_write(void *context, uint64_t offset, uint64_t value, uint32_t
 {
 	(void)context;
 	(void)width;
-	if (model.gone)
+	if (disk_rig.gone)
 		return;
 	if (offset < NOTIFY) {
 		write_common((uint32_t)offset, value);
@@ -372,7 +370,7 @@ static void useless_devices_are_refused(void **state)
 	assert_int_equal(probe(), -ETIMEDOUT);
 
 	power_on(512);
-	model.hold = true; /* does not even tell its serial number */
+	disk_rig.hold = true; /* does not even tell its serial number */
 	assert_int_equal(probe(), -ETIMEDOUT);
 	assert_false(host_pci_is_master(model.pci));
 
@@ -423,9 +421,7 @@ static void transfers(void **state)
 {
 	(void)state;
 	start(512);
-	disk_rig_check_transfers(disk);
-	disk_rig_check_refusals(disk);
-	disk_rig_check_full_queue(disk);
+	disk_rig_check_work(disk);
 }
 
 static void transfers_with_large_sectors(void **state)
@@ -434,9 +430,7 @@ static void transfers_with_large_sectors(void **state)
 	start(4096);
 	assert_int_equal(disk->identity.sector_size, 4096);
 	assert_int_equal(disk->identity.sector_count, DISK_RIG_MEDIUM_SIZE / 4096);
-	disk_rig_check_transfers(disk);
-	disk_rig_check_refusals(disk);
-	disk_rig_check_full_queue(disk);
+	disk_rig_check_work(disk);
 }
 
 static void a_request_costs_one_doorbell(void **state)
@@ -600,63 +594,28 @@ static void nonsense_resets_the_device(void **state)
 
 static void a_hung_device_is_reset(void **state)
 {
-	struct disk_request first, second;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	first = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	second = disk_rig_request(disk, DISK_FLUSH, 0, 0, 0);
-	disk_rig_submit(disk, &first);
-	host_time_advance_ns(3 * NS_PER_S);
-	disk_rig_submit(disk, &second);
-	assert_null(disk_rig_wait(disk));
-	host_time_advance_ns(2 * NS_PER_S);
-	assert_ptr_equal(disk_rig_wait(disk), &first);
-	assert_ptr_equal(disk_rig_wait(disk), &second);
-	assert_int_equal(first.status, -ETIMEDOUT);
-	assert_int_equal(second.status, -ECANCELED);
-	assert_int_equal(disk->statistics.timeouts, 1);
-	assert_int_equal(disk->statistics.resets, 1);
+	disk_rig_check_time_out(disk);
 	assert_null(disk_rig_wait(disk));
 	disk_rig_check_transfers(disk);
 }
 
 static void requests_stay_until_the_device_is_quiet(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
 	model.sticky = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	host_time_advance_ns(6 * NS_PER_S);
-	for (uint32_t i = 0; i < 500; i++)
-		assert_null(disk->ops->poll(disk));
-	assert_true(host_pci_is_master(model.pci));
-	assert_int_equal(disk->ops->submit(disk, &request), -EAGAIN);
-	host_time_advance_ns(2 * NS_PER_S);
-	assert_ptr_equal(disk_rig_wait(disk), &request);
-	assert_int_equal(request.status, -ETIMEDOUT);
-	assert_false(host_pci_is_master(model.pci));
-	assert_true(disk->gone);
+	disk_rig_check_no_reset(disk);
 }
 
 static void a_device_that_wants_a_reset_gets_it(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	request = disk_rig_request(disk, DISK_WRITE, 0, 8, 0);
-	disk_rig_submit(disk, &request);
+	disk_rig_hold_request(disk);
 	model.status |= VIRTIO_STATUS_NEEDS_RESET;
-	host_time_advance_ns(200 * NS_PER_MS);
-	assert_ptr_equal(disk_rig_wait(disk), &request);
-	assert_int_equal(request.status, -ECANCELED);
+	disk_rig_check_held_request(disk, -ECANCELED);
 	assert_null(disk_rig_wait(disk));
 	disk_rig_check_transfers(disk);
 }
@@ -675,38 +634,18 @@ static void a_device_that_comes_back_changed_is_gone(void **state)
 
 static void removal_is_an_error(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	model.gone = true;
-	memset(host_pci_config(model.pci), 0xff, 64);
-	host_time_advance_ns(200 * NS_PER_MS);
-	assert_ptr_equal(disk_rig_wait(disk), &request);
-	assert_int_equal(request.status, -ENODEV);
-	assert_true(disk->gone);
-	assert_int_equal(disk->ops->submit(disk, &request), -ENODEV);
-	assert_int_equal(disk->ops->reset(disk), -ENODEV);
+	disk_rig_check_removal(disk);
 }
 
 static void closing_hands_everything_back(void **state)
 {
-	struct disk_request request;
-
 	(void)state;
 	start(512);
-	model.hold = true;
-	request = disk_rig_request(disk, DISK_READ, 0, 8, 0);
-	disk_rig_submit(disk, &request);
-	disk->ops->close(disk);
+	disk_rig_check_close(disk);
 	assert_false(host_pci_is_master(model.pci));
 	assert_int_equal(model.status, 0);
-	assert_ptr_equal(disk->ops->poll(disk), &request);
-	assert_int_equal(request.status, -ECANCELED);
-	disk->ops->close(disk);
 }
 
 /* Used entries out of nowhere, statuses that do not exist; registers lie by themselves. */
@@ -715,7 +654,7 @@ static void lie(void)
 	struct virtqueue_used *used =
 		host_dma_at(virtqueue_used_physical(&virtio_blk_disks[0].ring.ring), 4 + 8);
 
-	model.hold = disk_rig_random(4) == 0;
+	disk_rig.hold = disk_rig_random(4) == 0;
 	model.odd_status = disk_rig_random(16) == 0 ? (uint8_t)disk_rig_random(256) : 0;
 	model.short_read = disk_rig_random(16) == 0;
 	if (disk_rig_random(16) == 0)

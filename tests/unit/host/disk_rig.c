@@ -25,6 +25,8 @@ void disk_rig_reset(void)
 	for (uint32_t i = 0; i < DISK_RIG_MEDIUM_SIZE; i++)
 		disk_rig.medium[i] = (uint8_t)(i * 7 + i / 512 * 13);
 	disk_rig.log[0] = 0;
+	disk_rig.hold = false;
+	disk_rig.gone = false;
 	ASSERT(dma_allocate(&disk_rig.buffer, DISK_RIG_BUFFER_SIZE, 4096) == 0);
 }
 
@@ -243,6 +245,90 @@ void disk_rig_check_full_queue(struct disk_device *device)
 				      disk_rig.medium + i * device->identity.sector_size,
 				      device->identity.sector_size) == 0);
 	}
+}
+
+void disk_rig_check_work(struct disk_device *device)
+{
+	disk_rig_check_transfers(device);
+	disk_rig_check_refusals(device);
+	disk_rig_check_full_queue(device);
+}
+
+static struct disk_request held;
+
+void disk_rig_hold_request(struct disk_device *device)
+{
+	disk_rig.hold = true;
+	held = disk_rig_request(device, DISK_READ, 0, 8, 0);
+	disk_rig_submit(device, &held);
+}
+
+void disk_rig_check_held_request(struct disk_device *device, int status)
+{
+	host_time_advance_ns(200 * NS_PER_MS);
+	ASSERT(disk_rig_wait(device) == &held);
+	ASSERT(held.status == status);
+}
+
+void disk_rig_check_time_out(struct disk_device *device)
+{
+	struct disk_request younger = disk_rig_request(device, DISK_WRITE, 8, 8, 4096);
+
+	disk_rig_hold_request(device);
+	host_time_advance_ns(3 * NS_PER_S);
+	disk_rig_submit(device, &younger);
+	ASSERT(disk_rig_wait(device) == NULL);
+	host_time_advance_ns(2 * NS_PER_S);
+	ASSERT(disk_rig_wait(device) == &held);
+	ASSERT(disk_rig_wait(device) == &younger);
+	ASSERT(held.status == -ETIMEDOUT);
+	ASSERT(held.failed_sector_count == 8);
+	ASSERT(younger.status == -ECANCELED);
+	ASSERT(device->statistics.timeouts == 1);
+	ASSERT(device->statistics.resets == 1);
+}
+
+void disk_rig_check_no_reset(struct disk_device *device)
+{
+	struct disk_request *finished = NULL;
+
+	disk_rig_hold_request(device);
+	host_time_advance_ns(6 * NS_PER_S);
+	for (uint32_t i = 0; i < 1000; i++) {
+		ASSERT(device->ops->poll(device) == NULL);
+		ASSERT(host_pci_is_master(device->pci));
+	}
+	ASSERT(device->ops->submit(device, &held) == -EAGAIN);
+	for (uint32_t i = 0; i < 40 && !finished; i++) {
+		host_time_advance_ns(100 * NS_PER_MS);
+		finished = disk_rig_wait(device);
+		ASSERT(!finished == host_pci_is_master(device->pci));
+	}
+	ASSERT(finished == &held);
+	ASSERT(held.status == -ETIMEDOUT);
+	ASSERT(device->gone);
+	ASSERT(device->ops->submit(device, &held) == -ENODEV);
+	ASSERT(device->ops->reset(device) == -ENODEV);
+}
+
+void disk_rig_check_removal(struct disk_device *device)
+{
+	disk_rig_hold_request(device);
+	disk_rig.gone = true;
+	memset(host_pci_config(device->pci), 0xff, 64);
+	disk_rig_check_held_request(device, -ENODEV);
+	ASSERT(device->gone);
+	ASSERT(device->ops->submit(device, &held) == -ENODEV);
+	ASSERT(device->ops->reset(device) == -ENODEV);
+}
+
+void disk_rig_check_close(struct disk_device *device)
+{
+	disk_rig_hold_request(device);
+	device->ops->close(device);
+	ASSERT(device->ops->poll(device) == &held);
+	ASSERT(held.status == -ECANCELED);
+	device->ops->close(device);
 }
 
 static uint64_t random_state;

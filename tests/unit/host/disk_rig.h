@@ -17,6 +17,8 @@ struct disk_rig {
 	uint8_t medium[DISK_RIG_MEDIUM_SIZE];
 	char log[1024];		  /* "R8+2 W16+8 WF16+8 F ": what the device did, in order */
 	struct dma_buffer buffer; /* memory for requests, page aligned */
+	bool hold;		  /* the device takes requests and does not answer; until its reset */
+	bool gone;		  /* it was pulled out */
 };
 extern struct disk_rig disk_rig;
 
@@ -39,10 +41,27 @@ struct disk_request *disk_rig_wait(struct disk_device *device);
 /* Both, for one request: its status. */
 int disk_rig_run(struct disk_device *device, struct disk_request *request);
 
-/* What every driver must do alike with a working device whose medium is the rig's. */
+/* What every driver must do alike with a working device whose medium is the rig's; check_work: all three. */
 void disk_rig_check_transfers(struct disk_device *device);
 void disk_rig_check_refusals(struct disk_device *device);
 void disk_rig_check_full_queue(struct disk_device *device);
+void disk_rig_check_work(struct disk_device *device);
+
+/* One read that the device holds, and what becomes of it 200 ms later. */
+void disk_rig_hold_request(struct disk_device *device);
+void disk_rig_check_held_request(struct disk_device *device, int status);
+
+/* The device stops answering: one request times out, a younger one goes with it, the device is reset. */
+void disk_rig_check_time_out(struct disk_device *device);
+
+/* ... and does not react to its reset: the request comes back only when it can no longer reach memory. */
+void disk_rig_check_no_reset(struct disk_device *device);
+
+/* The device is pulled out, its PCI function with it. */
+void disk_rig_check_removal(struct disk_device *device);
+
+/* Closed with a request under way, and once more. */
+void disk_rig_check_close(struct disk_device *device);
 
 /* Reproducible numbers; seed 0 is as good as any. */
 void disk_rig_seed(uint64_t seed);
