@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Frames of the guest on their way out, in the order in which it made them. The leader
+ * holds each back until the follower has all of the log that led to it (output commit,
+ * docs/PROTOCOL.md); the follower holds the same frames until it hears that they have
+ * left, since it sends them itself when it takes over. Pure: one ring in the owner's memory.
+ *
+ * Frames are numbered from the guest's power-on, on both servers alike: a number says
+ * which have left, whoever sent them.
+ */
+#ifndef NIC_HELD_OUTPUT_H
+#define NIC_HELD_OUTPUT_H
+
+#include "include/bits.h"
+
+#define HELD_OUTPUT_FRAME_MAX 2048 /* bytes */
+/* Bytes of the ring that a frame of `size` takes at most. */
+#define HELD_OUTPUT_ROOM(size) (align_up((size), 16) + HELD_OUTPUT_HEADER)
+#define HELD_OUTPUT_HEADER 16
+
+struct held_output {
+	uint8_t *buffer; /* the owner's, aligned to 16 bytes */
+	uint64_t size;	 /* bytes, a power of two, at least 2 * HELD_OUTPUT_FRAME_MAX */
+	uint64_t first;	 /* offsets, counted for ever: the oldest frame ... */
+	uint64_t end;	 /* ... and behind the newest */
+	uint64_t number; /* of the newest frame; frames held are the last `count` up to it */
+	uint64_t count;
+};
+
+struct held_frame {
+	uint64_t stamp;	     /* as it was put */
+	uint32_t port;	     /* the guest's */
+	uint32_t size;	     /* bytes */
+	const uint8_t *data; /* good until the frame is dropped */
+};
+
+void held_output_init(struct held_output *held, uint8_t *buffer, uint64_t size);
+
+/* Nothing is held; the last frame had `number`: a guest was loaded, or powered on (0). */
+void held_output_restart(struct held_output *held, uint64_t number);
+
+/* Bytes that HELD_OUTPUT_ROOM() of the next frame may be at most. */
+uint64_t held_output_room(const struct held_output *held);
+
+/*
+ * The guest's next frame. False: it is too long, and is lost on both servers alike. The
+ * owner sees to it that there is room: the guest does not run without.
+ */
+bool held_output_put(struct held_output *held, uint64_t stamp, uint32_t port, const uint8_t *data,
+		     uint32_t size);
+
+/* The oldest frame; false: there is none. */
+bool held_output_first(const struct held_output *held, struct held_frame *frame);
+
+/* The oldest frame has left. */
+void held_output_drop(struct held_output *held);
+
+/* Number of the last frame that has left. */
+static inline uint64_t held_output_left(const struct held_output *held)
+{
+	return held->number - held->count;
+}
+
+/* All frames up to `number` have left, the other server says. */
+void held_output_drop_to(struct held_output *held, uint64_t number);
+
+#endif

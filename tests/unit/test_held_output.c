@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames held back (nic/held_output.c), against a plain queue of what was put. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "nic/held_output.h"
+
+#define RING_SIZE (16 * KIB)
+#define ROUNDS 20000
+#define FRAME_MAX (ROUNDS + 1)
+
+static uint8_t ring[RING_SIZE] __attribute__((aligned(16)));
+static uint8_t bytes[HELD_OUTPUT_FRAME_MAX + 1];
+static uint32_t sizes[FRAME_MAX]; /* of frame i, by number */
+static uint64_t seed;
+
+static uint32_t random_below(uint32_t bound)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (uint32_t)(seed % bound);
+}
+
+static void put(struct held_output *held, uint32_t size)
+{
+	uint64_t number = held->number + 1;
+
+	memset(bytes, (int)(number & 0xff), size);
+	assert_true(held_output_put(held, 1000 + number, (uint32_t)(number % 4), bytes, size));
+	assert_int_equal(held->number, number);
+	sizes[number] = size;
+}
+
+static void expect_first(const struct held_output *held)
+{
+	uint64_t number = held_output_left(held) + 1;
+	struct held_frame frame;
+
+	assert_true(held_output_first(held, &frame));
+	assert_int_equal(frame.stamp, 1000 + number);
+	assert_int_equal(frame.port, number % 4);
+	assert_int_equal(frame.size, sizes[number]);
+	memset(bytes, (int)(number & 0xff), frame.size);
+	assert_memory_equal(frame.data, bytes, frame.size);
+}
+
+/* Whatever order of putting and dropping: what comes out is what went in, and room is never promised in vain. */
+static void is_a_queue(void **state)
+{
+	struct held_output held;
+
+	(void)state;
+	seed = 88172645463325252;
+	held_output_init(&held, ring, RING_SIZE);
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		uint32_t size = 1 + random_below(HELD_OUTPUT_FRAME_MAX);
+
+		if (random_below(2) && held_output_room(&held) >= HELD_OUTPUT_ROOM(size))
+			put(&held, size);
+		else if (held.count > 0)
+			held_output_drop(&held);
+		if (held.count > 0)
+			expect_first(&held);
+	}
+	while (held.count > 0) {
+		expect_first(&held);
+		held_output_drop(&held);
+	}
+	assert_true(held_output_room(&held) >= RING_SIZE / 2);
+}
+
+static void other_server_drops_by_number(void **state)
+{
+	struct held_output held;
+	struct held_frame frame;
+
+	(void)state;
+	held_output_init(&held, ring, RING_SIZE);
+	held_output_restart(&held, 40);
+	for (uint32_t i = 0; i < 5; i++)
+		put(&held, 100);
+	held_output_drop_to(&held, 42);
+	assert_int_equal(held_output_left(&held), 42);
+	expect_first(&held);
+	held_output_drop_to(&held, 41); /* said before, and late */
+	assert_int_equal(held_output_left(&held), 42);
+	held_output_drop_to(&held, 1000); /* more than we have made ourselves */
+	assert_false(held_output_first(&held, &frame));
+	assert_int_equal(held_output_left(&held), 45);
+}
+
+static void too_long_is_refused_without_a_number(void **state)
+{
+	struct held_output held;
+
+	(void)state;
+	held_output_init(&held, ring, RING_SIZE);
+	assert_false(held_output_put(&held, 1, 0, bytes, HELD_OUTPUT_FRAME_MAX + 1));
+	assert_int_equal(held.number, 0);
+	assert_int_equal(held.count, 0);
+}
+
+static void restart_forgets(void **state)
+{
+	struct held_output held;
+	struct held_frame frame;
+
+	(void)state;
+	held_output_init(&held, ring, RING_SIZE);
+	put(&held, HELD_OUTPUT_FRAME_MAX);
+	held_output_restart(&held, 7);
+	assert_false(held_output_first(&held, &frame));
+	assert_int_equal(held_output_left(&held), 7);
+	put(&held, 60);
+	expect_first(&held);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(is_a_queue),
+		cmocka_unit_test(other_server_drops_by_number),
+		cmocka_unit_test(too_long_is_refused_without_a_number),
+		cmocka_unit_test(restart_forgets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
