@@ -110,7 +110,12 @@ struct metadata {
 	struct metadata_era history[METADATA_HISTORY_MAX]; /* oldest first */
 	struct metadata_set sets[MIRROR_SET_MAX];
 	struct metadata_fault faults[METADATA_FAULT_MAX];
-	uint8_t reserved3[METADATA_SIZE - 64 - METADATA_HISTORY_MAX * 24 - MIRROR_SET_MAX * 184 -
+	/*
+	 * Of the server, counted at each start and never below its clock in seconds: each start
+	 * has a number that was never used before.
+	 */
+	uint64_t starts;
+	uint8_t reserved3[METADATA_SIZE - 72 - METADATA_HISTORY_MAX * 24 - MIRROR_SET_MAX * 184 -
 			  METADATA_FAULT_MAX * 24];
 };
 
