@@ -10,7 +10,7 @@ server's port, and a raw peer on them that speaks whole Ethernet frames.
 
 The namespace is named after this process, so leftovers of a process that died are told from
 those in use and removed. A TAP lives as long as this process holds it: a server may die and
-come back on the same cable. Namespaces want root, as CI has; without it the test is skipped.
+come back on the same cable. Namespaces want root, as CI has: NetworkUnavailable without.
 """
 
 import contextlib
@@ -23,8 +23,6 @@ import struct
 import subprocess
 import threading
 import time
-
-import pytest
 
 PREFIX = "yoke"
 CLONE_NEWNET = 0x40000000
@@ -42,11 +40,15 @@ BROADCAST = bytes([0xFF] * 6)
 _numbers = itertools.count()
 
 
-def require_root():
+class NetworkUnavailable(Exception):
+    """This machine, or this user, cannot have such a network; says why."""
+
+
+def _require_root():
     if os.geteuid() != 0:
-        pytest.skip("needs root: makes a network namespace and a TAP device (CI runs as root)")
+        raise NetworkUnavailable("needs root: makes a network namespace and a TAP device (CI runs as root)")
     if not os.path.exists("/dev/net/tun"):
-        pytest.skip("needs /dev/net/tun, which this machine does not have")
+        raise NetworkUnavailable("needs /dev/net/tun, which this machine does not have")
 
 
 def _ip(*words):
@@ -71,7 +73,7 @@ def remove_leftovers():
 
 class Network:
     def __init__(self):
-        require_root()
+        _require_root()
         self.name = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self.taps = []
 
@@ -129,12 +131,14 @@ class Network:
         self.taps.append(tap)
         return tap
 
-    def bridge(self, name: str, *interfaces: str):
-        """A switch between TAPs of this network."""
+    def bridge(self, name: str, *interfaces: str, address: str = ""):
+        """A switch between TAPs of this network; with `address`, Linux's own stack is on it too."""
         self.run("ip", "link", "add", name, "type", "bridge", "forward_delay", "0")
         for interface in interfaces:
             self.run("ip", "link", "set", interface, "master", name)
         self.run("ip", "link", "set", name, "up")
+        if address:
+            self.run("ip", "address", "add", address, "dev", name)
 
 
 class Tap:

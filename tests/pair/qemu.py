@@ -387,18 +387,24 @@ class Server:
                 self._changed.wait(min(1, max(0.01, deadline - time.monotonic())))
         raise ServerError(self.describe(reason))
 
-    def wait_for(self, pattern: str, timeout_s: float = 60):
-        """Waits until `pattern` is anywhere in the console's whole lines. Takes nothing away from
-        expect(): for answers that come in any order."""
+    def mark(self) -> int:
+        """Where the console's next line begins, for wait_for()."""
+        with self._changed:
+            return self._output.rfind("\n") + 1
+
+    def wait_for(self, pattern: str, timeout_s: float = 60, since: int = 0) -> re.Match:
+        """Waits until `pattern` is anywhere in the console's whole lines from the mark `since` on.
+        Takes nothing away from expect(): for answers that come in any order."""
         __tracebackhide__ = True
         compiled = re.compile(pattern, re.MULTILINE)
         position = self._position
 
         def search():
-            return compiled.search(self._output, 0, self._output.rfind("\n") + 1)
+            return compiled.search(self._output, since, self._output.rfind("\n") + 1)
 
-        self._expect(search, f"/{pattern}/", timeout_s, True)
+        match = self._expect(search, f"/{pattern}/", timeout_s, True)
         self._position = position
+        return match
 
     def never(self, pattern: str):
         """Fails if `pattern` has come from the console at any time until now."""
