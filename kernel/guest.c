@@ -20,6 +20,7 @@
 TRACE_FILE("guest", TRACE_INFO);
 
 #define CHECK_INTERVAL_NS (100 * NS_PER_MS)
+#define CHECK_INTERVAL_PAIR_NS (10 * NS_PER_MS)
 #define CHECK_WINDOW_SIZE (16 * KIB)
 /* A slice that would end sooner for a timer is not worth its way in and out. */
 #define SLICE_STEPS_MIN 10000
@@ -171,10 +172,9 @@ static const char *boot(struct guest *guest)
 	return wrong;
 }
 
-const char *guest_start(struct guest *guest, const struct guest_boot *boot_files)
+const char *guest_prepare(struct guest *guest, const struct guest_boot *boot_files)
 {
 	const struct machine_config config = guest->machine.config;
-	const char *wrong;
 
 	guest->state = GUEST_OFF;
 	guest->reason = NULL;
@@ -183,6 +183,8 @@ const char *guest_start(struct guest *guest, const struct guest_boot *boot_files
 	guest->check_next_ns = 0;
 	guest->check_count = 0;
 	guest->steps = 0;
+	guest->restarts = 0;
+	guest->horizon = (struct position){ 0 };
 	memset(guest->exits, 0, sizeof(guest->exits));
 	zero_memory(guest);
 	memset(&guest->machine, 0, sizeof(guest->machine));
@@ -191,7 +193,14 @@ const char *guest_start(struct guest *guest, const struct guest_boot *boot_files
 	if (map_memory(guest))
 		return "no memory for the nested page tables";
 	guest->vcpu.cr4_allowed = cr4_promised(guest);
-	wrong = boot(guest);
+	guest_door_open(&guest->door);
+	return NULL;
+}
+
+const char *guest_start(struct guest *guest)
+{
+	const char *wrong = boot(guest);
+
 	if (wrong)
 		return wrong;
 	guest_door_open(&guest->door);
@@ -209,6 +218,31 @@ void guest_stop(struct guest *guest, const char *reason)
 	guest->reason = reason;
 }
 
+/* As its reset button, whatever state it was in. Not all in one slice, if it resets itself on and on. */
+static void reset(struct guest *guest)
+{
+	const char *wrong;
+
+	guest->state = GUEST_RUNNING;
+	guest->steps_left = 0;
+	machine_reset(&guest->machine);
+	wrong = boot(guest);
+	if (wrong)
+		guest_stop(guest, wrong);
+}
+
+void guest_fail(struct guest *guest, const char *reason)
+{
+	if (!guest->restarts_on_failure) {
+		guest_stop(guest, reason);
+		return;
+	}
+	trace(TRACE_WARNING, "the guest is reset, since it failed: %s", reason);
+	guest->restarts++;
+	guest->reason = reason;
+	reset(guest);
+}
+
 static bool is_on(const struct guest *guest)
 {
 	return guest->state == GUEST_RUNNING || guest->state == GUEST_WAITING;
@@ -218,8 +252,6 @@ static bool is_on(const struct guest *guest)
 
 static void take_power(struct guest *guest, uint32_t power)
 {
-	const char *wrong;
-
 	switch (power) {
 	case MACHINE_POWER_OFF:
 		trace(TRACE_INFO, "the guest is off");
@@ -227,13 +259,10 @@ static void take_power(struct guest *guest, uint32_t power)
 		break;
 	case MACHINE_POWER_RESET:
 		trace(TRACE_INFO, "the guest is reset");
-		machine_reset(&guest->machine);
-		wrong = boot(guest);
-		if (wrong)
-			guest_stop(guest, wrong);
+		reset(guest);
 		break;
 	default:
-		guest_stop(guest, "its watchdog ran out");
+		guest_fail(guest, "its watchdog ran out");
 		break;
 	}
 }
@@ -264,10 +293,19 @@ static inline uint64_t next_deadline_ns(struct guest *guest)
 	return guest->deadline_ns;
 }
 
+/* A replay ends here. In a pair the follower's guest stands: the leader's is the one that goes on. */
+static void diverge(struct guest *guest)
+{
+	if (guest->door.mode == GUEST_DOOR_PAIR)
+		guest->state = GUEST_WAITING;
+	else
+		guest_stop(guest, guest->door.diverged);
+}
+
 static NOINLINE bool no_time(struct guest *guest, int error)
 {
 	if (error == -EILSEQ)
-		guest_stop(guest, guest->door.diverged);
+		diverge(guest);
 	return false;
 }
 
@@ -285,8 +323,18 @@ bool guest_time_update(struct guest *guest)
 	return true;
 }
 
+/* Off, there is nothing but its buttons; RESET is what switches it on, as a power button would. */
+static bool is_power_on(const struct guest *guest, const struct machine_input *input)
+{
+	return !is_on(guest) && input->kind == MACHINE_INPUT_BUTTON && input->value == MACHINE_BUTTON_RESET;
+}
+
 static void apply_input(struct guest *guest, const struct machine_input *input)
 {
+	if (is_power_on(guest, input)) {
+		reset(guest);
+		return;
+	}
 	if (!machine_input(&guest->machine, &guest->memory, input)) {
 		guest_stop(guest, "an input in the log that this machine does not know");
 		return;
@@ -296,7 +344,7 @@ static void apply_input(struct guest *guest, const struct machine_input *input)
 	guest_outputs(guest);
 }
 
-static void decide_input(struct guest *guest, const struct machine_input *input)
+static void decide_input(struct guest *guest, struct machine_input *input)
 {
 	struct position here = vcpu_position(&guest->vcpu);
 
@@ -312,19 +360,28 @@ static void decide_check(struct guest *guest, uint64_t check)
 	guest_door_put_check(&guest->door, &here, guest->last_digest);
 }
 
+static bool check_is_due(const struct guest *guest, uint64_t now_ns)
+{
+	return guest->door.mode != GUEST_DOOR_OPEN && now_ns >= guest->check_next_ns &&
+	       guest_door_decides(&guest->door);
+}
+
 /* This server decides what arrives here: a timer that is due, whatever the outside has. */
 static void decide_inputs(struct guest *guest)
 {
 	struct machine_input input = { .kind = MACHINE_INPUT_TIME,
 				       .time_ns = guest_door_now_ns(&guest->door) };
+	uint64_t interval_ns =
+		guest->door.mode == GUEST_DOOR_PAIR ? CHECK_INTERVAL_PAIR_NS : CHECK_INTERVAL_NS;
 
-	if (input.time_ns >= next_deadline_ns(guest))
+	if (input.time_ns >= next_deadline_ns(guest) && guest_door_decides(&guest->door))
 		decide_input(guest, &input);
-	if (guest->door.mode == GUEST_DOOR_RECORD && input.time_ns >= guest->check_next_ns) {
-		guest->check_next_ns = input.time_ns + CHECK_INTERVAL_NS;
+	if (check_is_due(guest, input.time_ns)) {
+		guest->check_next_ns = input.time_ns + interval_ns;
 		decide_check(guest, guest->check_count++);
 	}
-	while (guest->state == GUEST_RUNNING && guest->outside->input(&input))
+	while (guest->state == GUEST_RUNNING && guest_door_decides(&guest->door) &&
+	       guest->outside->input(&input))
 		decide_input(guest, &input);
 }
 
@@ -333,12 +390,39 @@ static void compare_check(struct guest *guest, const struct record *record, uint
 	uint64_t digest = guest_digest(guest, check);
 
 	guest->last_digest = digest;
-	if (digest == record->digest)
+	if (guest_door_compare(&guest->door, record, digest))
 		return;
 	trace(TRACE_ERROR, "digest %ld: here %016lx, in the log %016lx", (long)check, digest, record->digest);
-	guest_stop(guest, digest >> 32 != record->digest >> 32
-				  ? "the processor's state differs from the log's"
-				  : "machine or memory differ from the log's");
+	diverge(guest);
+}
+
+static void replay_record(struct guest *guest, const struct record *record)
+{
+	struct machine_input input;
+
+	if (record->kind == RECORD_CHECK) {
+		compare_check(guest, record, guest->check_count++);
+	} else if (record->kind == RECORD_INPUT) {
+		guest_door_input(record, &input);
+		guest->outside->replayed(&input);
+		apply_input(guest, &input);
+	}
+	guest_door_applied(&guest->door);
+}
+
+/* A guest that waits for more is told from one that does not run at all. */
+static void follow_plan(struct guest *guest, const struct follower_plan *plan)
+{
+	if (plan->verdict == FOLLOWER_DIVERGED)
+		diverge(guest);
+	else if (is_on(guest))
+		guest->state = plan->verdict == FOLLOWER_WAIT ? GUEST_WAITING : GUEST_RUNNING;
+}
+
+/* In a pair a guest that is off can be switched on again by what the log holds. */
+static bool can_replay(const struct guest *guest)
+{
+	return guest_door_follows(&guest->door) && (is_on(guest) || guest->door.mode == GUEST_DOOR_PAIR);
 }
 
 /* The log decides. Applies all that is due here; returns how far the guest may run then. */
@@ -346,23 +430,14 @@ static uint64_t replay_inputs(struct guest *guest)
 {
 	struct follower_plan plan;
 
-	while (is_on(guest)) {
+	while (can_replay(guest)) {
 		struct position here = vcpu_position(&guest->vcpu);
-		struct machine_input input;
 
 		guest_door_plan(&guest->door, &here, &plan);
-		guest->state = plan.verdict == FOLLOWER_WAIT ? GUEST_WAITING : GUEST_RUNNING;
-		if (plan.verdict == FOLLOWER_DIVERGED)
-			guest_stop(guest, plan.reason);
+		follow_plan(guest, &plan);
 		if (plan.verdict != FOLLOWER_APPLY)
 			return plan.steps_max;
-		if (plan.record->kind == RECORD_CHECK) {
-			compare_check(guest, plan.record, guest->check_count++);
-		} else if (plan.record->kind == RECORD_INPUT) {
-			guest_door_input(plan.record, &input);
-			apply_input(guest, &input);
-		}
-		follower_applied(&guest->door.follower);
+		replay_record(guest, plan.record);
 	}
 	return 0;
 }
@@ -427,7 +502,7 @@ static ALWAYS_INLINE bool run(struct guest *guest, uint64_t steps_max)
 	if (guest->machine.power && !guest->exit_open) /* a write, or a watchdog that saw the time */
 		guest_outputs(guest);
 	if (vcpu->state.activity == VCPU_SHUTDOWN && guest->state == GUEST_RUNNING)
-		guest_stop(guest, "triple fault");
+		guest_fail(guest, "triple fault");
 	return !guest->exit_open;
 }
 
@@ -448,7 +523,7 @@ static uint64_t slice_steps(struct guest *guest)
 
 	if (guest->slice_mean)
 		return random_steps(guest);
-	if (guest->door.mode == GUEST_DOOR_REPLAY || deadline_ns == MACHINE_NO_DEADLINE)
+	if (guest_door_follows(&guest->door) || deadline_ns == MACHINE_NO_DEADLINE)
 		return steps_max;
 	now_ns = guest_door_now_ns(&guest->door);
 	if (deadline_ns <= now_ns)
@@ -470,7 +545,7 @@ static NOINLINE void run_slice(struct guest *guest)
 		uint64_t exit_tsc = vcpu->tsc_exit;
 		uint64_t steps_max = guest->steps_left;
 
-		if (guest->door.mode == GUEST_DOOR_REPLAY)
+		if (guest_door_follows(&guest->door))
 			steps_max = min_u64(steps_max, replay_inputs(guest));
 		/* Not after the mere end of a slice: the other server's ends elsewhere. */
 		if (guest->lines_of != guest->machine.changes &&
@@ -494,7 +569,7 @@ static void end(struct guest *guest)
 	struct position here = vcpu_position(&guest->vcpu);
 	struct follower_plan plan;
 
-	if (guest->door.mode != GUEST_DOOR_REPLAY) {
+	if (!guest_door_follows(&guest->door)) {
 		decide_check(guest, UINT64_MAX);
 		return;
 	}
@@ -507,28 +582,83 @@ static void end(struct guest *guest)
 		guest_stop(guest, "the guest of the log did not come to its end here");
 }
 
+/* A leader may have to wait as well. False: not now. */
+static bool leader_may_run(struct guest *guest)
+{
+	struct position here = vcpu_position(&guest->vcpu);
+	struct follower_plan plan;
+
+	guest_door_plan(&guest->door, &here, &plan);
+	return plan.verdict == FOLLOWER_RUN;
+}
+
+/* How far the follower may come; told only when there is something new. */
+static void tell_horizon(struct guest *guest)
+{
+	struct position here = vcpu_position(&guest->vcpu);
+
+	if (position_compare(&here, &guest->horizon) == 0)
+		return;
+	guest->horizon = here;
+	guest_door_horizon(&guest->door, &here);
+}
+
+static void finish_exit(struct guest *guest)
+{
+	guest->exit_open = !guest_exit_act(guest);
+	if (guest->machine.power && !guest->exit_open)
+		guest_outputs(guest);
+}
+
+static void lead(struct guest *guest)
+{
+	if (guest->state == GUEST_WAITING)
+		guest->state = GUEST_RUNNING; /* as a follower it waited for its leader */
+	if (!leader_may_run(guest))
+		return;
+	decide_inputs(guest);
+	if (is_on(guest))
+		run_slice(guest);
+	tell_horizon(guest);
+}
+
 static void go_on(struct guest *guest)
 {
 	if (guest->exit_open) {
-		guest->exit_open = !guest_exit_act(guest);
-		if (guest->exit_open || guest->state != GUEST_RUNNING)
+		finish_exit(guest);
+		if (guest->exit_open || !is_on(guest))
 			return;
 	}
-	if (guest->door.mode != GUEST_DOOR_REPLAY)
-		decide_inputs(guest);
-	if (is_on(guest))
+	if (guest_door_follows(&guest->door))
 		run_slice(guest);
+	else
+		lead(guest);
+}
+
+/* A guest of a pair that is off: only a button can change that, on both servers alike. */
+static void poll_off(struct guest *guest)
+{
+	struct machine_input input;
+
+	if (guest_door_follows(&guest->door))
+		replay_inputs(guest);
+	else if (guest_door_decides(&guest->door) && guest->outside->input(&input))
+		decide_input(guest, &input);
 }
 
 bool guest_poll(struct guest *guest)
 {
 	uint64_t exits = guest->vcpu.position.exits;
 	uint64_t steps = guest->steps;
+	bool is_pair = guest->door.mode == GUEST_DOOR_PAIR;
 
-	if (!is_on(guest))
+	if (!is_on(guest)) {
+		if (is_pair)
+			poll_off(guest);
 		return false;
+	}
 	go_on(guest);
-	if (!is_on(guest))
+	if (!is_on(guest) && !is_pair)
 		end(guest);
 	return guest->vcpu.position.exits != exits || guest->steps != steps;
 }
@@ -553,6 +683,8 @@ void guest_save(struct guest *guest, struct guest_context *context)
 	context->nmi_return_watched = vcpu->nmi_return_watched;
 	context->nmi_returns = guest->nmi_returns;
 	context->input_here = guest->input_here;
+	context->state = (uint8_t)(guest->state == GUEST_WAITING ? GUEST_RUNNING : guest->state);
+	context->restarts = guest->restarts;
 	memcpy(&context->vcpu, &vcpu->state, sizeof(context->vcpu));
 	memcpy(&context->machine, &guest->machine, sizeof(context->machine));
 	guest_context_seal(context);
@@ -582,7 +714,9 @@ void guest_load(struct guest *guest, const struct guest_context *context)
 	/* Once more where they have been looked at already shows nothing new. */
 	guest_look_again(guest);
 	guest_door_set_time(&guest->door, guest->machine.now_ns);
-	guest->state = GUEST_RUNNING;
+	guest->restarts = context->restarts;
+	guest->state = context->state;
+	guest->reason = guest->state == GUEST_STOPPED ? "it failed" : NULL;
 }
 
 /* ---- looking ---- */

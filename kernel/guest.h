@@ -35,7 +35,7 @@
 enum guest_state {
 	GUEST_OFF, /* never started, or switched itself off */
 	GUEST_RUNNING,
-	GUEST_WAITING, /* replays, and the log has not got that far */
+	GUEST_WAITING, /* follows a log that has not got that far, or diverged from its leader */
 	GUEST_STOPPED, /* by a fault; `reason` says which */
 };
 
@@ -45,9 +45,12 @@ struct guest_outside {
 	void (*output)(const struct machine_output *output);
 	/*
 	 * The next input that has arrived, false when there is none. Asked only while this
-	 * server decides. Its data must stay until the next call.
+	 * server decides; a guest that is off gets buttons only. Its data must stay until the
+	 * next call.
 	 */
 	bool (*input)(struct machine_input *input);
+	/* An input that a log has decided, before the machine gets it. */
+	void (*replayed)(const struct machine_input *input);
 };
 
 /* What the guest starts from: its firmware, or a kernel. The files must stay. */
@@ -84,6 +87,9 @@ struct guest {
 	bool input_here;  /* an input took effect at this position */
 	bool nmi_returns; /* one step more, and NMIs are open again */
 
+	bool restarts_on_failure; /* the policy; else a failure stops it */
+	uint64_t restarts;	  /* by that policy, since power-on */
+
 	bool waits;	     /* set by the outside: an answer may come soon */
 	uint64_t steps_left; /* of this slice; the outside may end it by 0 */
 	uint64_t slice_mean; /* slices of random length around it, for tests; 0: as long as may be */
@@ -92,6 +98,7 @@ struct guest {
 	uint64_t check_next_ns; /* virtual time of the next digest */
 	uint64_t check_count;
 	uint64_t last_digest; /* of the last check, after the guest's end of everything */
+	struct position horizon; /* last told to the follower */
 
 	uint64_t steps; /* in all */
 	struct guest_exit_count exits[VCPU_EXIT_KIND_COUNT];
@@ -106,11 +113,17 @@ const char *guest_init(struct guest *guest, const struct machine_config *config,
 		       const struct step_counter *counter, const struct guest_outside *outside);
 
 /*
- * Power-on: memory zeroed, machine and processor reset, firmware or kernel loaded. The door
- * is open; call guest_door_record() or guest_door_replay() on guest->door right after.
+ * As good as new, off: memory zeroed and mapped, machine and processor reset. NULL, or one
+ * line that says why not. Then guest_start(), or a context is loaded by guest_load().
+ */
+const char *guest_prepare(struct guest *guest, const struct guest_boot *boot);
+
+/*
+ * Power-on, after guest_prepare(): firmware or kernel loaded. The door is open; call
+ * guest_door_record(), guest_door_replay() or guest_door_pair() on guest->door right after.
  * NULL, or one line that says what is wrong with the kernel or initrd.
  */
-const char *guest_start(struct guest *guest, const struct guest_boot *boot);
+const char *guest_start(struct guest *guest);
 
 /*
  * The guest's context, sealed: all of it but its memory, which the caller copies at the
@@ -120,7 +133,7 @@ void guest_save(struct guest *guest, struct guest_context *context);
 
 /*
  * The guest becomes the one that was saved; its memory is in place already, and the
- * context passed guest_context_check(). After guest_start(), whose files it starts from
+ * context passed guest_context_check(). After guest_prepare(), whose files it starts from
  * again when it resets itself. The door goes on at the saved virtual time, in its mode.
  */
 void guest_load(struct guest *guest, const struct guest_context *context);
@@ -159,5 +172,8 @@ static inline void guest_look_again(struct guest *guest)
 void guest_outputs(struct guest *guest);
 
 void guest_stop(struct guest *guest, const char *reason);
+
+/* The guest itself came to grief: reset or stopped, as the policy says. Part of what is determined. */
+void guest_fail(struct guest *guest, const char *reason);
 
 #endif

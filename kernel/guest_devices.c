@@ -81,7 +81,7 @@ void guest_devices_restart(void)
 {
 	guest_disk_restart();
 	guest_net_restart();
-	guest_entropy_restart();
+	guest_entropy_forget();
 }
 
 bool guest_devices_take(const struct machine_output *output, const struct guest_memory *memory)

@@ -54,6 +54,13 @@ void guest_door_replay(struct guest_door *door, const uint8_t *recording, uint64
 	feed(door);
 }
 
+void guest_door_pair(struct guest_door *door, struct pair *pair)
+{
+	guest_door_open(door);
+	door->mode = GUEST_DOOR_PAIR;
+	door->pair = pair;
+}
+
 void guest_door_end_log(struct guest_door *door, const char *reason)
 {
 	door->log_ended = true;
@@ -89,10 +96,24 @@ void guest_door_set_time(struct guest_door *door, uint64_t time_ns)
 	door->last_ns = time_ns;
 }
 
+static int time_by_pair(struct guest_door *door, const struct position *exit, uint64_t *time_ns)
+{
+	uint64_t local_ns = guest_door_follows(door) ? 0 : guest_door_now_ns(door);
+	int error = pair_value(door->pair, exit, local_ns, time_ns);
+
+	if (!error)
+		door->last_ns = *time_ns;
+	else if (error == -EILSEQ)
+		door->diverged = door->pair->reason;
+	return error;
+}
+
 int guest_door_time_by_log(struct guest_door *door, const struct position *exit, uint64_t *time_ns)
 {
 	uint8_t *place;
 
+	if (door->mode == GUEST_DOOR_PAIR)
+		return time_by_pair(door, exit, time_ns);
 	if (door->mode == GUEST_DOOR_REPLAY) {
 		feed(door);
 		return follower_value(&door->follower, exit, RECORD_VALUE_TIME, time_ns, &door->diverged);
@@ -106,7 +127,7 @@ int guest_door_time_by_log(struct guest_door *door, const struct position *exit,
 }
 
 void guest_door_put_input(struct guest_door *door, const struct position *position,
-			  const struct machine_input *input)
+			  struct machine_input *input)
 {
 	const struct record_input fields = {
 		.kind = input->kind,
@@ -117,9 +138,15 @@ void guest_door_put_input(struct guest_door *door, const struct position *positi
 	};
 	uint8_t *place;
 
-	ASSERT(door->mode != GUEST_DOOR_REPLAY);
+	ASSERT(!guest_door_follows(door));
 	if (input->kind == MACHINE_INPUT_TIME)
 		door->last_ns = input->time_ns;
+	if (door->mode == GUEST_DOOR_PAIR) {
+		door->last_ns = pair_input(door->pair, position, door->last_ns, &fields, input->data,
+					   input->size);
+		input->time_ns = door->last_ns;
+		return;
+	}
 	place = record_place(door, input->size);
 	if (place)
 		door->log_end += leader_input(&door->leader, position, door->last_ns, &fields, input->data,
@@ -130,7 +157,11 @@ void guest_door_put_check(struct guest_door *door, const struct position *positi
 {
 	uint8_t *place;
 
-	ASSERT(door->mode != GUEST_DOOR_REPLAY);
+	ASSERT(!guest_door_follows(door));
+	if (door->mode == GUEST_DOOR_PAIR) {
+		pair_check(door->pair, position, digest);
+		return;
+	}
 	place = record_place(door, 0);
 	if (place)
 		door->log_end += leader_check(&door->leader, position, digest, place);
@@ -141,12 +172,40 @@ void guest_door_plan(struct guest_door *door, const struct position *now, struct
 	if (door->mode == GUEST_DOOR_REPLAY) {
 		feed(door);
 		follower_plan(&door->follower, now, plan);
-		if (plan->verdict == FOLLOWER_DIVERGED)
-			door->diverged = plan->reason;
-		return;
+	} else if (door->mode == GUEST_DOOR_PAIR) {
+		pair_plan(door->pair, now, plan);
+	} else {
+		plan->verdict = FOLLOWER_RUN;
+		plan->steps_max = FOLLOWER_STEPS_UNLIMITED;
 	}
-	plan->verdict = FOLLOWER_RUN;
-	plan->steps_max = FOLLOWER_STEPS_UNLIMITED;
+	if (plan->verdict == FOLLOWER_DIVERGED)
+		door->diverged = plan->reason;
+}
+
+void guest_door_applied(struct guest_door *door)
+{
+	if (door->mode == GUEST_DOOR_REPLAY)
+		follower_applied(&door->follower);
+	else
+		pair_applied(door->pair);
+}
+
+bool guest_door_compare(struct guest_door *door, const struct record *record, uint64_t digest)
+{
+	if (digest == record->digest)
+		return true;
+	door->diverged = digest >> 32 != record->digest >> 32
+				 ? "the processor's state differs from the log's"
+				 : "machine or memory differ from the log's";
+	if (door->mode == GUEST_DOOR_PAIR)
+		pair_checked(door->pair, record, digest);
+	return false;
+}
+
+void guest_door_horizon(struct guest_door *door, const struct position *position)
+{
+	if (door->mode == GUEST_DOOR_PAIR)
+		pair_horizon(door->pair, position);
 }
 
 void guest_door_input(const struct record *record, struct machine_input *input)

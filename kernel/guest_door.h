@@ -7,6 +7,7 @@
  *     GUEST_DOOR_OPEN      this server decides; nothing is written
  *     GUEST_DOOR_RECORD    this server decides; each decision goes to the log
  *     GUEST_DOOR_REPLAY    the log decides, and the guest stops where it says
+ *     GUEST_DOOR_PAIR      the pair knows who decides, and has the log (lockstep/pair.h)
  *
  * A recording is kept in a piece of memory until guest_door_log_taken() says that it
  * went elsewhere (a serial port); whoever takes too long for it stops the guest in
@@ -20,12 +21,14 @@
 #include "kernel/time.h"
 #include "lockstep/follower.h"
 #include "lockstep/leader.h"
+#include "lockstep/pair.h"
 #include "machine/machine.h"
 
 enum guest_door_mode {
 	GUEST_DOOR_OPEN,
 	GUEST_DOOR_RECORD,
 	GUEST_DOOR_REPLAY,
+	GUEST_DOOR_PAIR,
 };
 
 struct guest_door {
@@ -46,6 +49,8 @@ struct guest_door {
 	const uint8_t *recording; /* what the follower has not been given yet */
 	uint64_t recording_size;
 	const char *diverged; /* why the log and the guest do not belong together */
+
+	struct pair *pair; /* PAIR */
 };
 
 /* Each begins at power-on: position 0, virtual time 0. */
@@ -55,6 +60,22 @@ void guest_door_record(struct guest_door *door, uint8_t *log, uint64_t log_size)
 /* `recording` stays where it is; `buffer` is the follower's own, at least 4 * LEADER_RECORD_MAX bytes. */
 void guest_door_replay(struct guest_door *door, const uint8_t *recording, uint64_t recording_size,
 		       uint8_t *buffer, uint64_t buffer_size);
+
+/* `pair` stays. Who leads and who follows may change whenever the guest does not run. */
+void guest_door_pair(struct guest_door *door, struct pair *pair);
+
+/* Does a log decide at present, and not this server? */
+static inline bool guest_door_follows(const struct guest_door *door)
+{
+	return door->mode == GUEST_DOOR_REPLAY ||
+	       (door->mode == GUEST_DOOR_PAIR && door->pair->role == PAIR_FOLLOWER);
+}
+
+/* May this server decide anything here? In a pair that leads: not while the log has no room. */
+static inline bool guest_door_decides(const struct guest_door *door)
+{
+	return door->mode == GUEST_DOOR_PAIR ? pair_decides(door->pair) : door->mode != GUEST_DOOR_REPLAY;
+}
 
 /* RECORD: the bytes at `*bytes` have been made and not been taken yet; how many. Good until the guest runs. */
 static inline uint64_t guest_door_log(const struct guest_door *door, const uint8_t **bytes)
@@ -78,7 +99,7 @@ static inline uint64_t guest_door_log_room(const struct guest_door *door)
 /* RECORD: no record is added any more; the guest goes on without. `reason` goes into the trace. */
 void guest_door_end_log(struct guest_door *door, const char *reason);
 
-/* Virtual time now, by this server's clock, but never back; not for REPLAY. */
+/* Virtual time now, by this server's clock, but never back; not for who follows. */
 static inline uint64_t guest_door_now_ns(const struct guest_door *door)
 {
 	return max_u64(time_now_ns() - door->start_ns, door->last_ns);
@@ -103,18 +124,31 @@ static inline int guest_door_time(struct guest_door *door, const struct position
 	return 0;
 }
 
-/* This server decided: `input` takes effect at `position`. Not for REPLAY. */
+/*
+ * This server decided: `input` takes effect at `position`. Only while guest_door_decides().
+ * The time of a TIME input may be moved on a little: after a takeover it never goes back.
+ */
 void guest_door_put_input(struct guest_door *door, const struct position *position,
-			  const struct machine_input *input);
+			  struct machine_input *input);
 
-/* This server's digest of the guest at `position`. Not for REPLAY. */
+/* This server's digest of the guest at `position`. Not for who follows. */
 void guest_door_put_check(struct guest_door *door, const struct position *position, uint64_t digest);
 
 /*
  * What to do at `now`: RUN for at most plan->steps_max, WAIT, APPLY the record, or
- * DIVERGED. Always RUN, without limit, when this server decides.
+ * DIVERGED. When this server decides always RUN, without limit, or WAIT: a leader whose
+ * log has no room, or whose follower is too far behind.
  */
 void guest_door_plan(struct guest_door *door, const struct position *now, struct follower_plan *plan);
+
+/* The record of the last APPLY has been applied. */
+void guest_door_applied(struct guest_door *door);
+
+/* This server's digest for the CHECK in `record`, of the last APPLY. False: diverged, in `door->diverged`. */
+bool guest_door_compare(struct guest_door *door, const struct record *record, uint64_t digest);
+
+/* PAIR: the guest ended a slice at `position`, and what it put out may follow when that has arrived. */
+void guest_door_horizon(struct guest_door *door, const struct position *position);
 
 /* The input in `record` (of an APPLY), as the machine wants it. */
 void guest_door_input(const struct record *record, struct machine_input *input);

@@ -123,7 +123,7 @@ void guest_entropy_init(void)
 		stir();
 }
 
-void guest_entropy_restart(void)
+void guest_entropy_forget(void)
 {
 	wanted = 0;
 }

@@ -12,8 +12,8 @@
 /* Seeds the generator. Start-up only, before the other calls. */
 void guest_entropy_init(void);
 
-/* Power-on of the guest: what its former life asked for is forgotten. */
-void guest_entropy_restart(void);
+/* Power-on of the guest, or the bytes came by the log: what was asked for is forgotten. */
+void guest_entropy_forget(void);
 
 /* A MACHINE_OUTPUT_ENTROPY for `size` bytes, at most MACHINE_ENTROPY_MAX. */
 void guest_entropy_take(uint32_t size);

@@ -243,7 +243,7 @@ static bool act_on_memory(struct guest *guest)
 		trace(TRACE_WARNING, "%s at 0x%lx, where no memory is: shutdown",
 		      exit->memory.is_table_walk ? "page table" : "stack or descriptor table",
 		      exit->memory.gpa);
-		guest_stop(guest, "triple fault");
+		guest_fail(guest, "triple fault");
 		return true;
 	}
 	if (exit->memory.is_fetch) {
@@ -296,7 +296,7 @@ static bool act_on_nmi_return(struct guest *guest)
 
 static bool act_on_shutdown(struct guest *guest)
 {
-	guest_stop(guest, "triple fault");
+	guest_fail(guest, "triple fault");
 	return true;
 }
 
@@ -306,7 +306,7 @@ static bool act_on_invalid(struct guest *guest)
 
 	trace(TRACE_ERROR, "the processor refuses the guest's state: exit code 0x%lx, 0x%lx, 0x%lx",
 	      exit->invalid.code, exit->invalid.information[0], exit->invalid.information[1]);
-	guest_stop(guest, "a processor state that cannot be");
+	guest_fail(guest, "a processor state that cannot be");
 	return true;
 }
 

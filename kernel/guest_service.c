@@ -12,6 +12,7 @@
 #include "kernel/boot_info.h"
 #include "kernel/console.h"
 #include "kernel/guest_debug_port.h"
+#include "kernel/guest_entropy.h"
 #include "kernel/guest_events.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
@@ -55,7 +56,7 @@ static uint64_t typed_next_ns;
 static uint8_t typed_now; /* the byte that the last input carried */
 static enum guest_state told_state;
 static uint32_t told_resets;
-static uint64_t restarts;
+static uint64_t told_restarts;
 static uint32_t pressed;       /* bit of each enum machine_button that the guest is to be given */
 static bool held;	       /* at the console's `guest stop` */
 static uint64_t held_since_ns; /* of the server's clock */
@@ -98,7 +99,18 @@ static bool give_input(struct machine_input *input)
 	return true;
 }
 
-static const struct guest_outside outside = { .output = take_output, .input = give_input };
+/* What was asked for here and came by the log needs no answer of our own any more. */
+static void see_replayed(const struct machine_input *input)
+{
+	if (input->kind == MACHINE_INPUT_ENTROPY)
+		guest_entropy_forget();
+}
+
+static const struct guest_outside outside = {
+	.output = take_output,
+	.input = give_input,
+	.replayed = see_replayed,
+};
 
 void guest_service_type(uint8_t byte)
 {
@@ -261,7 +273,9 @@ static const char *power_on(void)
 	else
 		wrong = find_firmware(&files);
 	if (!wrong)
-		wrong = guest_start(&guest, &files);
+		wrong = guest_prepare(&guest, &files);
+	if (!wrong)
+		wrong = guest_start(&guest);
 	if (wrong)
 		return wrong;
 	guest_devices_restart();
@@ -276,6 +290,7 @@ static const char *power_on(void)
 				  LOG_SIZE);
 	told_state = GUEST_RUNNING;
 	told_resets = guest.machine.reset_count;
+	told_restarts = 0;
 	return NULL;
 }
 
@@ -339,7 +354,7 @@ void guest_service_press(enum machine_button button)
 
 uint64_t guest_service_restarts(void)
 {
-	return restarts;
+	return guest.restarts;
 }
 
 /* ---- running ---- */
@@ -391,30 +406,38 @@ static void tell_end(void)
 	guest_show_exits(&guest, console_printf);
 }
 
-/* As the failure policy says, unless a log decides what happens. */
-static void tell_failure(void)
+static void tell_resets(void)
 {
-	guest_events_guest(STATUS_GUEST_STOPPED, EVENT_ERROR, guest.reason);
-	if (guest.door.mode != GUEST_DOOR_OPEN || config->guest.failure_policy != CONFIG_FAILURE_RESTART)
+	bool failed = guest.restarts != told_restarts;
+
+	if (guest.machine.reset_count == told_resets)
 		return;
-	restarts++;
-	restart();
+	told_resets = guest.machine.reset_count;
+	told_restarts = guest.restarts;
+	guest_events_guest(STATUS_GUEST_RUNNING, failed ? EVENT_ERROR : EVENT_INFO,
+			   failed ? guest.reason : "reset");
+}
+
+/* A follower waits all the time, for its leader. */
+static bool runs(void)
+{
+	return guest.state == GUEST_RUNNING ||
+	       (guest.state == GUEST_WAITING && guest.door.mode == GUEST_DOOR_PAIR);
 }
 
 static void tell_state(void)
 {
-	if (guest.machine.reset_count != told_resets) {
-		told_resets = guest.machine.reset_count;
-		guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "reset");
-	}
-	if (guest.state == told_state || guest.state == GUEST_RUNNING)
+	tell_resets();
+	if (runs())
+		told_state = GUEST_RUNNING;
+	if (guest.state == told_state || runs())
 		return;
 	told_state = guest.state;
 	tell_end();
 	if (guest.state == GUEST_OFF)
 		guest_events_guest(STATUS_GUEST_OFF, EVENT_INFO, "");
 	else if (guest.state == GUEST_STOPPED)
-		tell_failure();
+		guest_events_guest(STATUS_GUEST_STOPPED, EVENT_ERROR, guest.reason);
 }
 
 bool guest_service_poll(void)

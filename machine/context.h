@@ -42,7 +42,11 @@ struct guest_context {
 	uint8_t nmi_return_watched;
 	uint8_t nmi_returns;
 	uint8_t input_here;
-	uint8_t reserved[50]; /* 0 */
+	uint8_t state; /* kernel/guest.h: enum guest_state */
+	uint8_t reserved;
+	uint64_t restarts;     /* by the failure policy */
+	uint64_t frames;       /* that it has sent */
+	uint8_t reserved2[32]; /* 0 */
 
 	struct vcpu_state vcpu;
 	struct machine machine;

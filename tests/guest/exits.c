@@ -88,7 +88,9 @@ SELF_TEST(guest_exits)
 	config.memory_size = GUEST_MEMORY;
 	wrong = guest_init(&guest, &config, 0, &counter, &outside);
 	if (!wrong)
-		wrong = guest_start(&guest, &boot);
+		wrong = guest_prepare(&guest, &boot);
+	if (!wrong)
+		wrong = guest_start(&guest);
 	if (wrong)
 		trace(TRACE_ERROR, "%s", wrong);
 	SELF_TEST_CHECK(!wrong);
