@@ -23,8 +23,9 @@ static const struct {
 	[MESSAGE_DIVERGED] = { sizeof(struct message_text), 0, false },
 	[MESSAGE_RELEASED] = { sizeof(struct message_released), 0, false },
 	[MESSAGE_PROGRESS] = { sizeof(struct message_progress), 0, false },
+	[MESSAGE_TRAIL] = { sizeof(struct message_trail), MESSAGE_DATA_MAX, false },
 	[MESSAGE_PAGE] = { sizeof(struct message_page), MESSAGE_DATA_MAX, true },
-	[MESSAGE_PAGE_ZERO] = { sizeof(struct message_page), 0, true },
+	[MESSAGE_PAGES_ZERO] = { sizeof(struct message_pages_zero), 0, true },
 	[MESSAGE_STATE] = { sizeof(struct message_state), MESSAGE_DATA_MAX, true },
 	[MESSAGE_JOIN_END] = { sizeof(struct message_join_end), 0, true },
 };
@@ -42,6 +43,45 @@ int64_t message_check(const uint8_t *bytes, uint64_t size, bool is_bulk)
 	    header.size - types[header.type].size > types[header.type].data_max)
 		return trace_error(-EINVAL);
 	return size < sizeof(header) + header.size ? 0 : (int64_t)(sizeof(header) + header.size);
+}
+
+static int page_decode(const uint8_t *body, uint32_t size, uint32_t page_size, struct message_pages *pages)
+{
+	struct message_page page;
+
+	if (size != sizeof(page) + page_size)
+		return trace_error(-EINVAL);
+	memcpy(&page, body, sizeof(page));
+	*pages = (struct message_pages){ .first = page.index, .count = 1, .data = body + sizeof(page) };
+	return 0;
+}
+
+static int pages_zero_decode(const uint8_t *body, struct message_pages *pages)
+{
+	struct message_pages_zero zero;
+
+	memcpy(&zero, body, sizeof(zero));
+	*pages = (struct message_pages){ .first = zero.first, .count = zero.count };
+	return zero.count ? 0 : trace_error(-EINVAL);
+}
+
+int message_pages_decode(const uint8_t *message, uint64_t page_count, uint32_t page_size,
+			 struct message_pages *pages)
+{
+	const uint8_t *body = message + sizeof(struct message_header);
+	struct message_header header;
+	int error;
+
+	memcpy(&header, message, sizeof(header));
+	if (header.type == MESSAGE_PAGE)
+		error = page_decode(body, header.size, page_size, pages);
+	else if (header.type == MESSAGE_PAGES_ZERO)
+		error = pages_zero_decode(body, pages);
+	else
+		error = trace_error(-EINVAL);
+	if (error)
+		return error;
+	return range_fits(pages->first, pages->count, page_count) ? 0 : trace_error(-EINVAL);
 }
 
 static uint32_t beacon_checksum(const struct message_beacon_frame *frame)

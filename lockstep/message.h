@@ -22,11 +22,12 @@ enum message_type {
 	MESSAGE_DIVERGED,     /* struct message_text: the follower stopped, and why */
 	MESSAGE_RELEASED,     /* struct message_released: outputs that left the building */
 	MESSAGE_PROGRESS,     /* struct message_progress: where the follower is */
+	MESSAGE_TRAIL,	      /* struct message_trail, then its fields: one's own state at a failed check */
 	/* bulk stream */
-	MESSAGE_PAGE,	   /* struct message_page, then the page's bytes */
-	MESSAGE_PAGE_ZERO, /* struct message_page */
-	MESSAGE_STATE,	   /* struct message_state, then bytes of the state */
-	MESSAGE_JOIN_END,  /* struct message_join_end: that was all; here the log begins */
+	MESSAGE_PAGE,	    /* struct message_page, then the page's bytes */
+	MESSAGE_PAGES_ZERO, /* struct message_pages_zero: a run of pages that hold nothing but zeros */
+	MESSAGE_STATE,	    /* struct message_state, then bytes of the state */
+	MESSAGE_JOIN_END,   /* struct message_join_end: that was all; here the log begins */
 	MESSAGE_TYPE_COUNT,
 };
 
@@ -60,6 +61,7 @@ struct message_text {
 
 struct message_join_begin {
 	uint64_t bulk_base; /* where it begins in the bulk stream: what lies before is of a join given up */
+	uint64_t log_base;  /* where its log will begin: what lies before is of a duplex that ended */
 };
 
 struct message_released {
@@ -71,8 +73,21 @@ struct message_progress {
 	uint64_t time_ns;
 };
 
+/* Behind it `field_count` digests of 8 bytes; 0: the sender has no entry for that position. */
+struct message_trail {
+	struct position position;
+	uint64_t digest;
+	uint32_t field_count;
+	uint32_t reserved;
+};
+
 struct message_page {
 	uint64_t index;
+};
+
+struct message_pages_zero {
+	uint64_t first; /* index */
+	uint64_t count; /* at least 1 */
 };
 
 struct message_state {
@@ -83,15 +98,17 @@ struct message_join_end {
 	struct position position;
 	uint64_t time_ns;
 	uint64_t digest;
-	uint64_t log_base; /* offset in the log stream of the first byte of this duplex's log */
+	uint64_t disk_base; /* what the disk stream brought below here belongs to the state sent */
 	uint64_t generation;
 };
 
 BUILD_ASSERT(sizeof(struct message_header) == 8);
 BUILD_ASSERT(sizeof(struct message_identity) == 3 * MESSAGE_TEXT_SIZE + 32);
 BUILD_ASSERT(sizeof(struct message_join_end) == 64);
+BUILD_ASSERT(sizeof(struct message_trail) == 48);
+BUILD_ASSERT(sizeof(struct message_pages_zero) == 16);
 
-/* Data behind a page's or state's own structure, at most. */
+/* Data behind a page's, state's or trail's own structure, at most. */
 #define MESSAGE_DATA_MAX 4096
 #define MESSAGE_SIZE_MAX (sizeof(struct message_header) + sizeof(struct message_identity) + MESSAGE_DATA_MAX)
 
@@ -128,5 +145,20 @@ bool message_beacon_check(const uint8_t *bytes, uint64_t size, struct message_be
  * size with its header, 0 when `size` bytes do not hold all of it yet, or -EINVAL.
  */
 int64_t message_check(const uint8_t *bytes, uint64_t size, bool is_bulk);
+
+/* Pages that a message of a join brings. */
+struct message_pages {
+	uint64_t first; /* index */
+	uint64_t count;
+	const uint8_t *data; /* of one page, in the message; NULL: all zero */
+};
+
+/*
+ * What a PAGE or PAGES_ZERO that message_check() let pass brings to a guest of
+ * `page_count` pages of `page_size` bytes. Returns 0, or -EINVAL: another type, a page
+ * that is not whole, or one outside the guest.
+ */
+int message_pages_decode(const uint8_t *message, uint64_t page_count, uint32_t page_size,
+			 struct message_pages *pages);
 
 #endif
