@@ -56,6 +56,9 @@ void pair_change_role(struct pair *pair, enum pair_role to, const char *reason)
 	struct pair_action *action = pair_action_add(pair, PAIR_ACTION_ROLE);
 
 	ASSERT(successors[pair->role] & BIT(to));
+	/* What the peer claimed before this duplex was of another time. */
+	if (to == PAIR_LEADER || to == PAIR_FOLLOWER)
+		pair->claim = ARBITER_CLAIM_NONE;
 	action->from = pair->role;
 	action->to = to;
 	action->reason = reason;
@@ -137,10 +140,11 @@ static void going_alone_step(struct pair *pair)
 	if (!pair->going_alone || pair->persisting || !log_is_drained(pair))
 		return;
 	pair->going_alone = false;
-	if (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER) {
+	if ((pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER) && !pair->peer_diverged) {
 		pair->failovers++;
 		connect_to(pair, 0);
 	}
+	pair->peer_diverged = false;
 	pair_change_role(pair, PAIR_ALONE, pair->going_alone_reason);
 	persist(pair, pair->durable.generation + 1, PAIR_DURABLE_ALONE, was_leader);
 }
@@ -193,18 +197,28 @@ static bool peer_runs(const struct pair *pair)
 /* Is the state right for copying our guest to the peer? Then begin. */
 static void join_step(struct pair *pair)
 {
-	const struct message_join_begin begin = { .bulk_base =
-							  pair->channel.senders[WIRE_STREAM_BULK].written };
+	const struct message_join_begin begin = {
+		.bulk_base = pair->channel.senders[WIRE_STREAM_BULK].written,
+		.log_base = pair->channel.senders[WIRE_STREAM_LOG].written,
+	};
 
 	if (pair->role != PAIR_SIMPLEX || pair->copying || pair->persisting || !pair->peer_known ||
 	    peer_runs(pair) || channel_good_links(&pair->channel) == 0)
+		return;
+	if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)
 		return;
 	if (!pair->config.identity.step_counter_exact || !pair->peer.step_counter_exact)
 		return; /* simplex is all that is possible; status tells */
 	if (!pair_send(pair, MESSAGE_JOIN_BEGIN, &begin, sizeof(begin)))
 		return;
+	pair->log_base = begin.log_base;
 	pair->copying = true;
 	pair_action_add(pair, PAIR_ACTION_JOIN_COPY);
+}
+
+void pair_hold_join(struct pair *pair, bool hold)
+{
+	pair->join_held = hold;
 }
 
 /* TARGET: what the source sent has been loaded. */
@@ -215,6 +229,7 @@ void pair_join_loaded(struct pair *pair, bool right)
 	if (!right) {
 		pair_send_text(pair, MESSAGE_DIVERGED, "the joined state's digest is not the source's");
 		leave_join(pair, "join failed: the state's digest is not the source's");
+		pair_send_identity(pair); /* to be tried again */
 		return;
 	}
 	pair->has_guest = true;
@@ -226,11 +241,13 @@ static void target_is_durable(struct pair *pair)
 {
 	if (!pair_send(pair, MESSAGE_JOIN_READY, NULL, 0)) {
 		leave_join(pair, "join failed: no room for words");
+		new_incarnation(pair);
 		return;
 	}
 	follower_init(&pair->follower, pair->follower_buffer, pair->follower_buffer_size,
 		      &pair->join_end.position, pair->join_end.time_ns);
 	pair->time_ns = pair->join_end.time_ns;
+	trail_clear(&pair->trail);
 	pair->joins++;
 	pair_change_role(pair, PAIR_FOLLOWER, "joined");
 }
@@ -247,31 +264,52 @@ void pair_persisted(struct pair *pair)
 		target_is_durable(pair);
 }
 
+/*
+ * From JOIN_END on the target may go on without us, so our disk must not say any
+ * longer that nobody knows more than we do. Each duplex has a generation of its own,
+ * by which words from before it are known.
+ */
+static bool disk_says_duplex(struct pair *pair)
+{
+	if (pair->durable.state == PAIR_DURABLE_DUPLEX)
+		return true;
+	if (!pair->persisting)
+		persist(pair, pair->durable.generation + 1, PAIR_DURABLE_DUPLEX, true);
+	return false;
+}
+
+static bool is_settled(const struct pair *pair, enum wire_stream stream)
+{
+	const struct channel_sender *sender = &pair->channel.senders[stream];
+
+	return sender->acknowledged == sender->written;
+}
+
+bool pair_join_prepare(struct pair *pair)
+{
+	return pair->role == PAIR_SIMPLEX && pair->copying && disk_says_duplex(pair) &&
+	       is_settled(pair, WIRE_STREAM_LOG) && is_settled(pair, WIRE_STREAM_BULK);
+}
+
 bool pair_join_end(struct pair *pair, const struct position *position, uint64_t time_ns, uint64_t digest)
 {
 	struct message_join_end end = { .position = *position, .time_ns = time_ns, .digest = digest };
 
 	if (pair->role != PAIR_SIMPLEX || !pair->copying)
 		return false;
-	/*
-	 * From JOIN_END on the target may go on without us, so our disk must not say any
-	 * longer that nobody knows more than we do.
-	 */
-	if (pair->durable.state != PAIR_DURABLE_DUPLEX) {
-		if (!pair->persisting)
-			persist(pair, pair->durable.generation, PAIR_DURABLE_DUPLEX, true);
+	if (!disk_says_duplex(pair))
 		return false;
-	}
-	end.log_base = pair->channel.senders[WIRE_STREAM_LOG].written;
+	ASSERT(pair->log_base == pair->channel.senders[WIRE_STREAM_LOG].written);
+	end.disk_base = pair->channel.senders[WIRE_STREAM_DISK].written;
 	end.generation = pair->durable.generation;
 	if (!pair_join_put(pair, MESSAGE_JOIN_END, &end, sizeof(end), NULL, 0))
 		return false;
-	pair->log_base = end.log_base;
 	leader_init(&pair->leader, position, time_ns);
 	pair->copying = false;
 	pair->peer_ready = false;
 	pair->peer_time_ns = time_ns;
 	pair->time_ns = time_ns;
+	trail_clear(&pair->trail);
 	pair->joins++;
 	pair_change_role(pair, PAIR_LEADER, "the peer has our guest");
 	return true;
@@ -332,17 +370,26 @@ static bool both_went_alone(const struct pair *pair)
 	       pair->durable.state == PAIR_DURABLE_ALONE && pair->peer.durable == PAIR_DURABLE_ALONE;
 }
 
+/* We or the peer said that we cannot be a pair. What was decided on meeting it is off. */
+static void be_refused(struct pair *pair, const char *reason)
+{
+	if (pair->role != PAIR_WAITING && pair->role != PAIR_STOPPED)
+		return;
+	pair->going_alone = false;
+	pair_change_role(pair, PAIR_REFUSED, reason);
+}
+
 static void meet(struct pair *pair)
 {
 	const char *fault = incompatible(&pair->config.identity, &pair->peer);
 
-	if (!fault && both_went_alone(pair))
+	if (!fault && both_went_alone(pair)) {
 		fault = "both servers went on alone: say which to keep";
-
+		pair->split = true;
+	}
 	if (fault) {
 		pair_send_text(pair, MESSAGE_REFUSE, fault);
-		if (pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED)
-			pair_change_role(pair, PAIR_REFUSED, fault);
+		be_refused(pair, fault);
 		pair->peer_known = false;
 		return;
 	}
@@ -369,6 +416,7 @@ static void begin_target(struct pair *pair, const struct message_join_begin *beg
 	pair->join_ended = false;
 	pair->bulk_size = 0;
 	pair->bulk_skip = begin->bulk_base - min_u64(begin->bulk_base, bulk->consumed);
+	pair->log_base = begin->log_base;
 	pair_change_role(pair, PAIR_TARGET, "the peer sends its guest");
 }
 
@@ -391,19 +439,36 @@ static void receive_ready(struct pair *pair)
 	}
 }
 
+/* The next join waits, longer each time: what makes replicas differ may come again. */
+static void back_off(struct pair *pair)
+{
+	bool was_good = pair->role == PAIR_LEADER &&
+			pair->now_ns - pair->role_since_ns >= pair->config.good_stretch_ns;
+
+	if (pair->rejoin_wait_ns == 0 || was_good)
+		pair->rejoin_wait_ns = pair->config.rejoin_wait_min_ns;
+	else
+		pair->rejoin_wait_ns = min_u64(2 * pair->rejoin_wait_ns, pair->config.rejoin_wait_max_ns);
+	pair->rejoin_at_ns = pair->now_ns + pair->rejoin_wait_ns;
+}
+
 /* The follower, or a target, has given up: it will not go on, so we may. */
 static void receive_diverged(struct pair *pair)
 {
 	pair->divergences++;
 	trace(TRACE_WARNING, "the peer has diverged: %s", pair->peer_text);
-	if (pair->role == PAIR_LEADER)
+	back_off(pair);
+	if (pair->role == PAIR_LEADER) {
+		pair->peer_diverged = true;
+		pair->trail_owed = true;
 		go_alone(pair, "the follower diverged");
-	else
+	} else {
 		abort_copy(pair);
+	}
 	pair->peer_known = false; /* until its identity comes anew */
 }
 
-static void receive_message(struct pair *pair, enum message_type type, const uint8_t *body)
+static void receive_message(struct pair *pair, enum message_type type, const uint8_t *body, uint32_t size)
 {
 	struct message_join_begin begin;
 	struct message_released released;
@@ -418,8 +483,7 @@ static void receive_message(struct pair *pair, enum message_type type, const uin
 	case MESSAGE_REFUSE:
 		receive_text(pair, body);
 		trace(TRACE_WARNING, "the peer refuses: %s", pair->peer_text);
-		if (pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED)
-			pair_change_role(pair, PAIR_REFUSED, pair->peer_text);
+		be_refused(pair, pair->peer_text);
 		break;
 	case MESSAGE_JOIN_BEGIN:
 		memcpy(&begin, body, sizeof(begin));
@@ -440,6 +504,9 @@ static void receive_message(struct pair *pair, enum message_type type, const uin
 	case MESSAGE_PROGRESS:
 		memcpy(&progress, body, sizeof(progress));
 		pair->peer_time_ns = max_u64(pair->peer_time_ns, progress.time_ns);
+		break;
+	case MESSAGE_TRAIL:
+		pair_receive_trail(pair, body, size);
 		break;
 	default:
 		pair->protocol_faults++;
@@ -467,11 +534,21 @@ static void pump_control(struct pair *pair)
 		memcpy(message, pair->control, (uint64_t)whole); /* acting on it may reset the stream */
 		pair->control_size -= (uint64_t)whole;
 		memmove(pair->control, pair->control + whole, pair->control_size);
-		receive_message(pair, message[0], message + sizeof(struct message_header));
+		receive_message(pair, message[0], message + sizeof(struct message_header),
+				(uint32_t)((uint64_t)whole - sizeof(struct message_header)));
 	}
 }
 
 /* ---- events ---- */
+
+/* The peer that was refused is gone, or another is there, or it has been mended. */
+static void try_again(struct pair *pair)
+{
+	if (pair->role != PAIR_REFUSED)
+		return;
+	pair->split = false;
+	pair_change_role(pair, PAIR_WAITING, "a peer is there");
+}
 
 /* The peer has begun anew: what it had in memory is gone, and what we shared with it. */
 static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
@@ -491,6 +568,10 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 		leave_join(pair, "the source has restarted");
 		connect_to(pair, peer->incarnation);
 		break;
+	case PAIR_REFUSED:
+		try_again(pair);
+		connect_to(pair, peer->incarnation);
+		break;
 	default:
 		abort_copy(pair);
 		connect_to(pair, peer->incarnation);
@@ -508,8 +589,7 @@ void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8
 	case CHANNEL_NOTHING:
 		break;
 	case CHANNEL_PEER_FOUND:
-		if (pair->role == PAIR_REFUSED) /* another one, or mended: try again */
-			pair_change_role(pair, PAIR_WAITING, "a peer is there");
+		try_again(pair);
 		connect_to(pair, peer.incarnation);
 		break;
 	case CHANNEL_PEER_RESTARTED:
@@ -686,6 +766,8 @@ uint64_t pair_next_deadline_ns(const struct pair *pair)
 	if (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER || pair->role == PAIR_TARGET ||
 	    pair->copying)
 		deadline_ns = min_u64(deadline_ns, detector_next_deadline_ns(&pair->detector));
+	if (pair->role == PAIR_SIMPLEX && pair->now_ns < pair->rejoin_at_ns)
+		deadline_ns = min_u64(deadline_ns, pair->rejoin_at_ns);
 	if (pair->role == PAIR_FOLLOWER)
 		deadline_ns = min_u64(deadline_ns, pair->progress_sent_ns + pair->config.progress_ns);
 	return deadline_ns;
@@ -704,7 +786,8 @@ static enum arbiter_claim own_claim(const struct pair *pair)
 	switch (pair->role) {
 	case PAIR_ALONE:
 	case PAIR_SIMPLEX:
-		return ARBITER_CLAIM_ALONE;
+		/* The end of a join: the target will soon hear this generation's claims. */
+		return pair->durable.state == PAIR_DURABLE_DUPLEX ? ARBITER_CLAIM_NONE : ARBITER_CLAIM_ALONE;
 	case PAIR_LEADER:
 	case PAIR_FOLLOWER:
 		return pair->going_alone ? ARBITER_CLAIM_ALONE : ARBITER_CLAIM_NONE;
@@ -738,6 +821,8 @@ void pair_init(struct pair *pair, const struct pair_config *config, const struct
 	memset(pair, 0, sizeof(*pair));
 	ASSERT(config->self < ARBITER_SERVER_COUNT);
 	ASSERT((config->channel.incarnation & 0xffff) == 0);
+	ASSERT(config->rejoin_wait_min_ns > 0);
+	ASSERT(config->rejoin_wait_min_ns <= config->rejoin_wait_max_ns);
 	pair->config = *config;
 	pair->durable = *durable;
 	pair->wanted = *durable;
@@ -750,6 +835,7 @@ void pair_init(struct pair *pair, const struct pair_config *config, const struct
 	pair->follower_buffer_size = memory->follower_size;
 	pair->config.channel.generation = durable->generation;
 	pair->config.channel.server = config->self;
+	pair->config.identity.server = (uint8_t)config->self;
 	channel_init(&pair->channel, &pair->config.channel, memory->streams, now_ns);
 	connect_to(pair, 0);
 }

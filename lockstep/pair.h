@@ -35,6 +35,7 @@
 #include "lockstep/follower.h"
 #include "lockstep/leader.h"
 #include "lockstep/message.h"
+#include "lockstep/trail.h"
 
 enum pair_role {
 	PAIR_WAITING,
@@ -74,6 +75,10 @@ struct pair_config {
 	uint64_t ask_beacon_ns;
 	uint64_t progress_ns; /* between words of where the follower is */
 	uint64_t lag_max_ns;  /* virtual time that the follower may be behind before the leader yields */
+	/* After a divergence the next join waits: min, and twice as long each time up to max. */
+	uint64_t rejoin_wait_min_ns; /* above 0 */
+	uint64_t rejoin_wait_max_ns;
+	uint64_t good_stretch_ns; /* a duplex that lasted so long makes it min again */
 };
 
 enum pair_action_kind {
@@ -89,6 +94,7 @@ enum pair_action_kind {
 	PAIR_ACTION_JOIN_LOAD,	   /* that was all: load it, compare `digest`, then pair_join_loaded() */
 	PAIR_ACTION_TAKE_OVER,	   /* announce the guest's addresses; send frames not known to be sent */
 	PAIR_ACTION_RELEASED,	   /* FOLLOWER: outputs up to `number` have left: forget our copies */
+	PAIR_ACTION_DIVERGED, /* what differed, on both sides: `reason`, `position`, `digest`s, `field` */
 };
 
 struct pair_action {
@@ -101,6 +107,8 @@ struct pair_action {
 	uint64_t time_ns;
 	uint64_t digest;
 	uint64_t number;
+	uint64_t peer_digest; /* DIVERGED: the peer's at `position` */
+	uint32_t field; /* DIVERGED: the first whose digests differ, or TRAIL_FIELD_NONE: none did yet */
 	const uint8_t *message; /* JOIN_TAKE: with its header */
 	uint64_t size;
 };
@@ -129,10 +137,15 @@ struct pair {
 	const char *going_alone_reason;
 
 	struct leader leader;
-	uint64_t log_base;     /* offset in the log stream where our log begins */
+	uint64_t log_base;     /* offset in the log stream where the log of this duplex begins */
 	bool peer_ready;       /* LEADER: the follower has loaded the guest */
 	uint64_t peer_time_ns; /* LEADER: where the follower is, in virtual time */
 	bool copying;	       /* SIMPLEX: JOIN_COPY is under way */
+	bool join_held;
+	bool peer_diverged;	 /* LEADER: why we go alone; the channel is sound */
+	uint64_t rejoin_wait_ns; /* after the last divergence; 0: there was none */
+	uint64_t rejoin_at_ns;	 /* no join before */
+	bool split;		 /* REFUSED: both went alone, and an administrator must say which to keep */
 
 	struct follower follower;
 	uint8_t *follower_buffer;
@@ -157,6 +170,10 @@ struct pair {
 	uint8_t control[MESSAGE_SIZE_MAX];
 	uint8_t bulk[MESSAGE_SIZE_MAX];
 	char peer_text[MESSAGE_TEXT_SIZE]; /* a reason that the peer gave */
+	char own_text[MESSAGE_TEXT_SIZE];  /* of our own divergence */
+	struct trail trail;		   /* of this duplex, or the last */
+	bool trail_sent;		   /* ours; the peer's is awaited */
+	bool trail_owed;		   /* the peer diverged and will send its own first */
 
 	uint64_t joins;
 	uint64_t failovers;
@@ -222,6 +239,20 @@ void pair_check(struct pair *pair, const struct position *position, uint64_t dig
 /* The follower's own digest for the CHECK it was told to apply; a difference is a divergence. */
 void pair_checked(struct pair *pair, const struct record *record, uint64_t digest);
 
+/*
+ * The digests of each field at the position of a check, in an order that both sides
+ * share: before the pair_check() or pair_checked() for it. `count` is at most
+ * TRAIL_FIELD_MAX. After a divergence both sides name the first that differs.
+ */
+void pair_put_trail(struct pair *pair, const struct position *position, uint64_t digest,
+		    const uint64_t *fields, uint32_t count);
+/*
+ * FOLLOWER: our guest is not the leader's: an output, or data read from the disk, is
+ * another. `what` is copied. The guest is discarded; the leader goes on, and the pair
+ * joins again by itself. In any other role nothing happens.
+ */
+void pair_diverge(struct pair *pair, const char *what);
+
 /* Stamp for an output made now. */
 uint64_t pair_stamp(const struct pair *pair);
 /* May an output with this stamp leave? The follower keeps its own until it hears RELEASED or takes over. */
@@ -231,6 +262,14 @@ void pair_released(struct pair *pair, uint64_t number);
 
 /* ---- joining ---- */
 
+/* No join begins while held: the disks are not yet the same on both. One under way goes on. */
+void pair_hold_join(struct pair *pair, bool hold);
+/*
+ * SIMPLEX, after JOIN_COPY, the guest running: does ahead of time what pair_join_end()
+ * needs, so that the guest stands still for the last pages only. True: our disk says
+ * duplex, and the target has all that was put and what was left of an older log.
+ */
+bool pair_join_prepare(struct pair *pair);
 /* SIMPLEX, after JOIN_COPY: puts a bulk message; false: no room now, try again after pair_transmit. */
 bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size,
 		   const uint8_t *data, uint32_t size);

@@ -15,15 +15,23 @@ TRACE_FILE("lockstep", TRACE_INFO);
 
 /* ---- messages ---- */
 
+static bool put_message(struct pair *pair, enum wire_stream stream, enum message_type type, const void *fixed,
+			uint32_t fixed_size, const void *data, uint32_t size)
+{
+	const struct message_header header = { .type = (uint8_t)type, .size = fixed_size + size };
+
+	ASSERT(size <= MESSAGE_DATA_MAX);
+	if (channel_write_room(&pair->channel, stream) < sizeof(header) + header.size)
+		return false;
+	channel_write(&pair->channel, stream, (const uint8_t *)&header, sizeof(header));
+	channel_write(&pair->channel, stream, fixed, fixed_size);
+	channel_write(&pair->channel, stream, data, size);
+	return true;
+}
+
 bool pair_send(struct pair *pair, enum message_type type, const void *body, uint32_t size)
 {
-	const struct message_header header = { .type = (uint8_t)type, .size = size };
-
-	if (channel_write_room(&pair->channel, WIRE_STREAM_CONTROL) < sizeof(header) + size)
-		return false;
-	channel_write(&pair->channel, WIRE_STREAM_CONTROL, (const uint8_t *)&header, sizeof(header));
-	channel_write(&pair->channel, WIRE_STREAM_CONTROL, body, size);
-	return true;
+	return put_message(pair, WIRE_STREAM_CONTROL, type, body, size, NULL, 0);
 }
 
 bool pair_send_text(struct pair *pair, enum message_type type, const char *text)
@@ -42,7 +50,6 @@ void pair_send_identity(struct pair *pair)
 	identity.durable = pair->durable.state;
 	identity.was_leader = pair->durable.was_leader;
 	identity.role = (uint8_t)pair->role;
-	identity.server = (uint8_t)pair->config.self;
 	identity.has_guest = pair->has_guest;
 	pair_send(pair, MESSAGE_IDENTITY, &identity, sizeof(identity));
 }
@@ -50,16 +57,7 @@ void pair_send_identity(struct pair *pair)
 bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed, uint32_t fixed_size,
 		   const uint8_t *data, uint32_t size)
 {
-	const struct message_header header = { .type = (uint8_t)type, .size = fixed_size + size };
-
-	ASSERT(size <= MESSAGE_DATA_MAX);
-	if (!pair->copying ||
-	    channel_write_room(&pair->channel, WIRE_STREAM_BULK) < sizeof(header) + header.size)
-		return false;
-	channel_write(&pair->channel, WIRE_STREAM_BULK, (const uint8_t *)&header, sizeof(header));
-	channel_write(&pair->channel, WIRE_STREAM_BULK, fixed, fixed_size);
-	channel_write(&pair->channel, WIRE_STREAM_BULK, data, size);
-	return true;
+	return pair->copying && put_message(pair, WIRE_STREAM_BULK, type, fixed, fixed_size, data, size);
 }
 
 /* ---- what the target takes from the bulk stream ---- */
@@ -105,6 +103,10 @@ static bool take_bulk(struct pair *pair, struct pair_action *action)
 	memset(action, 0, sizeof(*action));
 	if (pair->bulk[0] == MESSAGE_JOIN_END) {
 		memcpy(&pair->join_end, pair->bulk + sizeof(struct message_header), sizeof(pair->join_end));
+		if (pair->channel.receivers[WIRE_STREAM_DISK].consumed < pair->join_end.disk_base) {
+			pair->bulk_taken = 0; /* its disks are not there yet: asked again */
+			return false;
+		}
 		pair->join_ended = true;
 		action->kind = PAIR_ACTION_JOIN_LOAD;
 		action->position = pair->join_end.position;
@@ -148,12 +150,14 @@ void pair_pump_log(struct pair *pair)
 {
 	uint8_t bytes[2048];
 
-	if (pair->role != PAIR_FOLLOWER)
+	if (pair->role != PAIR_FOLLOWER && pair->role != PAIR_TARGET)
 		return;
 	for (;;) {
 		struct channel_receiver *log = &pair->channel.receivers[WIRE_STREAM_LOG];
-		uint64_t skip = pair->join_end.log_base - min_u64(pair->join_end.log_base, log->consumed);
-		uint64_t room = skip ? skip : follower_room(&pair->follower);
+		uint64_t skip = pair->log_base - min_u64(pair->log_base, log->consumed);
+		uint64_t room = skip			      ? skip
+				: pair->role == PAIR_FOLLOWER ? follower_room(&pair->follower)
+							      : 0;
 		uint64_t size =
 			channel_read(&pair->channel, WIRE_STREAM_LOG, bytes, min_u64(room, sizeof(bytes)));
 
@@ -164,16 +168,74 @@ void pair_pump_log(struct pair *pair)
 	}
 }
 
-void pair_diverge(struct pair *pair, const char *reason)
+/* ---- divergence ---- */
+
+void pair_put_trail(struct pair *pair, const struct position *position, uint64_t digest,
+		    const uint64_t *fields, uint32_t count)
 {
+	if (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER)
+		trail_put(&pair->trail, position, digest, fields, count);
+}
+
+/* Our entry at `position`; without one, the position alone. */
+static void send_trail(struct pair *pair, const struct position *position)
+{
+	const struct trail_entry *entry = trail_find(&pair->trail, position);
+	const struct message_trail trail = { .position = *position,
+					     .digest = entry ? entry->digest : 0,
+					     .field_count = entry ? entry->field_count : 0 };
+
+	put_message(pair, WIRE_STREAM_CONTROL, MESSAGE_TRAIL, &trail, sizeof(trail),
+		    entry ? entry->fields : NULL, trail.field_count * (uint32_t)sizeof(entry->fields[0]));
+}
+
+/* Who diverged sends its entry first; the other looks, and sends its own for that position. */
+void pair_receive_trail(struct pair *pair, const uint8_t *body, uint32_t size)
+{
+	static struct trail_entry theirs; /* scratch; too large for a stack */
+	const struct trail_entry *own;
+	struct message_trail trail;
+	struct pair_action *action;
+
+	memcpy(&trail, body, sizeof(trail));
+	if (size != sizeof(trail) + trail.field_count * sizeof(theirs.fields[0]) ||
+	    trail.field_count > TRAIL_FIELD_MAX || (!pair->trail_sent && !pair->trail_owed)) {
+		pair->protocol_faults++;
+		return;
+	}
+	theirs.field_count = trail.field_count;
+	memcpy(theirs.fields, body + sizeof(trail), trail.field_count * sizeof(theirs.fields[0]));
+	own = trail_find(&pair->trail, &trail.position);
+	action = pair_action_add(pair, PAIR_ACTION_DIVERGED);
+	action->position = trail.position;
+	action->reason = pair->trail_owed ? pair->peer_text : pair->own_text;
+	action->digest = own ? own->digest : 0;
+	action->peer_digest = trail.digest;
+	action->field = own ? trail_difference(own, &theirs) : TRAIL_FIELD_NONE;
+	if (pair->trail_owed)
+		send_trail(pair, &trail.position);
+	pair->trail_owed = false;
+	pair->trail_sent = false;
+}
+
+void pair_diverge(struct pair *pair, const char *what)
+{
+	const struct trail_entry *last = trail_last(&pair->trail);
+
 	if (pair->role != PAIR_FOLLOWER)
 		return;
 	pair->divergences++;
-	trace(TRACE_WARNING, "diverged: %s", reason);
-	pair_send_text(pair, MESSAGE_DIVERGED, reason);
+	memset(pair->own_text, 0, sizeof(pair->own_text));
+	memcpy(pair->own_text, what, strnlen(what, sizeof(pair->own_text) - 1));
+	trace(TRACE_WARNING, "diverged: %s", pair->own_text);
+	pair_send_text(pair, MESSAGE_DIVERGED, pair->own_text);
+	if (last) {
+		pair->trail_sent = true;
+		send_trail(pair, &last->position);
+	}
 	/* A follower that has decided to go alone cannot: its guest is not the one the outside has seen. */
 	pair->going_alone = false;
-	pair_change_role(pair, PAIR_WAITING, reason);
+	pair_change_role(pair, PAIR_WAITING, pair->own_text);
 	pair->has_guest = false;
 	pair_action_add(pair, PAIR_ACTION_GUEST_DISCARD);
 	pair_send_identity(pair);

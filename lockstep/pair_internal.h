@@ -19,7 +19,7 @@ void pair_send_identity(struct pair *pair);
 /* Moves what has come of the log to the follower. */
 void pair_pump_log(struct pair *pair);
 
-/* FOLLOWER: it is where the leader never was. */
-void pair_diverge(struct pair *pair, const char *reason);
+/* MESSAGE_TRAIL has come, with `count` fields that lie behind `body`. */
+void pair_receive_trail(struct pair *pair, const uint8_t *body, uint32_t size);
 
 #endif

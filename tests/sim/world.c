@@ -121,13 +121,15 @@ static void server_start(struct world *world, uint32_t side)
 		.ask_beacon_ns = 2 * MS,
 		.progress_ns = 5 * MS,
 		.lag_max_ns = 100 * MS,
+		.rejoin_wait_min_ns = 20 * MS,
+		.rejoin_wait_max_ns = 160 * MS,
+		.good_stretch_ns = 500 * MS,
 		.identity = identity_of_build(),
 	};
 
 	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
 		memory.streams[i] = (struct channel_buffers){ stream_memory[side][i][0], STREAM_SIZE,
 							      stream_memory[side][i][1], STREAM_SIZE };
-	config.identity.server = (uint8_t)side;
 	server->running = true;
 	server->guest_runs = false;
 	server->copying = false;
@@ -437,6 +439,8 @@ static void copy_step(struct world *world, struct server *server)
 			}
 			if (server->guest.exit != GUEST_RUNNING)
 				return;
+			if (server->guest_runs && !pair_join_prepare(&server->pair))
+				return;
 			if (!server->guest_runs) { /* second pass, standing still */
 				if (pair_join_end(&server->pair, &server->guest.position,
 						  server->guest.time_ns, guest_digest(&server->guest))) {
@@ -553,6 +557,7 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 		load_guest(world, server, action);
 		break;
 	case PAIR_ACTION_TAKE_OVER:
+	case PAIR_ACTION_DIVERGED:
 		break;
 	case PAIR_ACTION_RELEASED:
 		forget_released(server, action->number);
