@@ -33,4 +33,12 @@ static inline uint64_t mirror_region_count(uint64_t sector_count)
 	return (sector_count + MIRROR_REGION_SECTORS - 1) / MIRROR_REGION_SECTORS;
 }
 
+/* Sectors of a region that is there: the last one of a disk may be short. */
+static inline uint64_t mirror_region_sectors(uint64_t sector_count, uint64_t region)
+{
+	uint64_t left = sector_count - region * MIRROR_REGION_SECTORS;
+
+	return left < MIRROR_REGION_SECTORS ? left : MIRROR_REGION_SECTORS;
+}
+
 #endif
