@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lockstep/pair.c and what it carries, where a single step matters: the simulator has
+ * the rest. Two pairs hear each other without time going on, unless a test says so.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "lockstep/pair.h"
+
+#define MS UINT64_C(1000000)
+#define STREAM_SIZE (1 * MIB)
+#define PAGE_SIZE 4096
+#define PAGE_COUNT 100
+
+static struct pair pairs[2];
+static uint8_t streams[2][WIRE_STREAM_COUNT][2][STREAM_SIZE];
+static uint8_t followers[2][2 * LEADER_RECORD_MAX];
+
+/* Start `start` of server `side`, with a state partition that is new. */
+static void power_on(uint32_t side, uint64_t start, const char *build, uint64_t now_ns)
+{
+	const struct pair_durable durable = { .state = PAIR_DURABLE_FRESH };
+	struct pair_memory memory = { .follower = followers[side], .follower_size = sizeof(followers[side]) };
+	struct pair_config config = {
+		.channel = { .pair = 5,
+			     .incarnation = (2 * start + side) << 16,
+			     .link = { .heartbeat_ns = 5 * MS,
+				       .timeout_ns = 60 * MS,
+				       .ack_delay_ns = MS / 10,
+				       .test_count = 3 } },
+		.detector = { .timeout_min_ns = 50 * MS,
+			      .timeout_max_ns = 300 * MS,
+			      .carrier_timeout_ns = 10 * MS,
+			      .other_timeout_ns = 200 * MS,
+			      .ask_ns = 30 * MS,
+			      .proof_gap_ns = 25 * MS },
+		.paths = 7,
+		.self = side == 0 ? ARBITER_SERVER_A : ARBITER_SERVER_B,
+		.preferred = ARBITER_SERVER_A,
+		.wait_for_peer_ns = 400 * MS,
+		.beacon_ns = 5 * MS,
+		.ask_beacon_ns = 2 * MS,
+		.progress_ns = 5 * MS,
+		.lag_max_ns = 100 * MS,
+		.rejoin_wait_min_ns = 20 * MS,
+		.rejoin_wait_max_ns = 160 * MS,
+		.good_stretch_ns = 500 * MS,
+		.identity = { .step_counter_exact = 1 },
+	};
+
+	memcpy(config.identity.build, build, strlen(build));
+	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
+		memory.streams[i] = (struct channel_buffers){ streams[side][i][0], STREAM_SIZE,
+							      streams[side][i][1], STREAM_SIZE };
+	pair_init(&pairs[side], &config, &memory, &durable, now_ns);
+}
+
+/* All that `from` has to send now reaches the other. */
+static void say(uint32_t from, uint64_t now_ns)
+{
+	uint8_t frame[WIRE_FRAME_MAX];
+	uint64_t size;
+
+	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
+		while ((size = pair_transmit(&pairs[from], link, now_ns, frame)) > 0)
+			pair_receive(&pairs[1 - from], link, now_ns, frame, size);
+}
+
+/* Both talk for 40 ms; only those of `ticking` (a bit each) take turns. */
+static uint64_t talk(uint64_t now_ns, uint32_t ticking)
+{
+	for (uint64_t end_ns = now_ns + 40 * MS; now_ns < end_ns; now_ns += MS)
+		for (uint32_t side = 0; side < 2; side++) {
+			if (ticking >> side & 1)
+				pair_tick(&pairs[side], now_ns);
+			say(side, now_ns);
+		}
+	return now_ns;
+}
+
+static void take_actions(uint32_t side)
+{
+	struct pair_action action;
+
+	while (pair_action_take(&pairs[side], &action))
+		;
+}
+
+static void identity_names_its_server(void **state)
+{
+	(void)state;
+	power_on(1, 1, "one", MS);
+	assert_int_equal(pairs[1].config.identity.server, 1);
+}
+
+/* a has decided to start when b comes back as another build, all between two ticks of a. */
+static void refusal_takes_back_the_decision(void **state)
+{
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on(0, 1, "one", now_ns);
+	power_on(1, 1, "one", now_ns);
+	now_ns = talk(now_ns, 2);
+	assert_true(pairs[0].going_alone);
+	power_on(1, 2, "two", now_ns);
+	now_ns = talk(now_ns, 2);
+	assert_int_equal(pairs[0].role, PAIR_REFUSED);
+	assert_int_equal(pairs[1].role, PAIR_REFUSED);
+	assert_string_equal(pairs[0].reason, "the peer runs another build of Yoke");
+	assert_false(pairs[0].going_alone);
+	pair_tick(&pairs[0], now_ns);
+	assert_int_equal(pairs[0].role, PAIR_REFUSED);
+	take_actions(0);
+	take_actions(1);
+
+	/* Reinstalled, it is met as if for the first time. */
+	power_on(1, 3, "one", now_ns);
+	talk(now_ns, 3);
+	assert_int_equal(pairs[0].role, PAIR_ALONE);
+	assert_int_equal(pairs[1].role, PAIR_WAITING);
+}
+
+/* A message of the peer that only a broken or hostile one sends. */
+static void put_control(uint32_t side, uint8_t type, const void *body, uint32_t size)
+{
+	const struct message_header header = { .type = type, .size = size };
+
+	channel_write(&pairs[side].channel, WIRE_STREAM_CONTROL, (const uint8_t *)&header, sizeof(header));
+	channel_write(&pairs[side].channel, WIRE_STREAM_CONTROL, body, size);
+}
+
+static void trail_that_nobody_asked_for(void **state)
+{
+	uint8_t body[sizeof(struct message_trail) + 16] = { 0 };
+	struct message_trail trail = { .field_count = 2 };
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on(0, 1, "one", now_ns);
+	power_on(1, 1, "one", now_ns);
+	now_ns = talk(now_ns, 0);
+	memcpy(body, &trail, sizeof(trail));
+	put_control(1, MESSAGE_TRAIL, body, sizeof(body));
+	now_ns = talk(now_ns, 0);
+	assert_int_equal(pairs[0].protocol_faults, 1);
+	pairs[0].trail_owed = true; /* now it is due, but says more than it brings */
+	trail.field_count = 0x20000003;
+	memcpy(body, &trail, sizeof(trail));
+	put_control(1, MESSAGE_TRAIL, body, sizeof(body));
+	talk(now_ns, 0);
+	assert_int_equal(pairs[0].protocol_faults, 2);
+	assert_true(pairs[0].trail_owed);
+}
+
+static void trail_names_the_first_difference(void **state)
+{
+	static struct trail trails[2];
+	uint64_t fields[TRAIL_FIELD_MAX] = { 0 };
+	struct position position = { 0 };
+
+	(void)state;
+	trail_clear(&trails[0]);
+	trail_clear(&trails[1]);
+	assert_null(trail_last(&trails[0]));
+	for (uint64_t i = 0; i < TRAIL_SIZE + 3; i++) {
+		position.exits = i;
+		fields[7] = fields[9] = i;
+		trail_put(&trails[0], &position, i, fields, TRAIL_FIELD_MAX);
+		fields[7] += i == TRAIL_SIZE;
+		fields[9] += i == TRAIL_SIZE;
+		trail_put(&trails[1], &position, i, fields, TRAIL_FIELD_MAX);
+	}
+	assert_true(trail_last(&trails[0])->digest == TRAIL_SIZE + 2);
+	position.exits = 2; /* no longer kept */
+	assert_null(trail_find(&trails[0], &position));
+	for (position.exits = 3; position.exits < TRAIL_SIZE + 3; position.exits++)
+		assert_int_equal(trail_difference(trail_find(&trails[0], &position),
+						  trail_find(&trails[1], &position)),
+				 position.exits == TRAIL_SIZE ? 7 : TRAIL_FIELD_NONE);
+}
+
+static int decode(enum message_type type, const void *fixed, uint32_t fixed_size, uint32_t data_size,
+		  struct message_pages *pages)
+{
+	static uint8_t message[MESSAGE_SIZE_MAX];
+	const struct message_header header = { .type = (uint8_t)type, .size = fixed_size + data_size };
+
+	memcpy(message, &header, sizeof(header));
+	memcpy(message + sizeof(header), fixed, fixed_size);
+	assert_true(message_check(message, sizeof(header) + header.size, true) > 0);
+	return message_pages_decode(message, PAGE_COUNT, PAGE_SIZE, pages);
+}
+
+static void pages_stay_inside_the_guest(void **state)
+{
+	static const struct {
+		struct message_pages_zero zero;
+		int error;
+	} runs[] = {
+		{ { 0, 1 }, 0 },
+		{ { 0, PAGE_COUNT }, 0 },
+		{ { PAGE_COUNT - 1, 1 }, 0 },
+		{ { 5, 0 }, -EINVAL },
+		{ { 0, PAGE_COUNT + 1 }, -EINVAL },
+		{ { PAGE_COUNT, 1 }, -EINVAL },
+		{ { 1, PAGE_COUNT }, -EINVAL },
+		{ { UINT64_MAX, 1 }, -EINVAL },
+		{ { 1, UINT64_MAX }, -EINVAL },
+	};
+	struct message_page page = { .index = PAGE_COUNT - 1 };
+	struct message_state other = { 0 };
+	struct message_pages pages;
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(runs); i++) {
+		assert_int_equal(decode(MESSAGE_PAGES_ZERO, &runs[i].zero, sizeof(runs[i].zero), 0, &pages),
+				 runs[i].error);
+		if (runs[i].error)
+			continue;
+		assert_true(pages.first == runs[i].zero.first);
+		assert_true(pages.count == runs[i].zero.count);
+		assert_null(pages.data);
+	}
+	assert_int_equal(decode(MESSAGE_PAGE, &page, sizeof(page), PAGE_SIZE, &pages), 0);
+	assert_true(pages.first == page.index);
+	assert_true(pages.count == 1);
+	assert_non_null(pages.data);
+	assert_int_equal(decode(MESSAGE_PAGE, &page, sizeof(page), PAGE_SIZE - 1, &pages), -EINVAL);
+	page.index = PAGE_COUNT;
+	assert_int_equal(decode(MESSAGE_PAGE, &page, sizeof(page), PAGE_SIZE, &pages), -EINVAL);
+	assert_int_equal(decode(MESSAGE_STATE, &other, sizeof(other), 8, &pages), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(identity_names_its_server),
+		cmocka_unit_test(refusal_takes_back_the_decision),
+		cmocka_unit_test(trail_that_nobody_asked_for),
+		cmocka_unit_test(trail_names_the_first_difference),
+		cmocka_unit_test(pages_stay_inside_the_guest),
+	};
+
+	return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
+}
