@@ -241,8 +241,8 @@ void pair_checked(struct pair *pair, const struct record *record, uint64_t diges
 
 /*
  * The digests of each field at the position of a check, in an order that both sides
- * share: before the pair_check() or pair_checked() for it. `count` is at most
- * TRAIL_FIELD_MAX. After a divergence both sides name the first that differs.
+ * share: before the pair_check() of who leads and the pair_checked() of the follower,
+ * and nowhere else. `count` is at most TRAIL_FIELD_MAX. After a divergence both sides name the first that differs.
  */
 void pair_put_trail(struct pair *pair, const struct position *position, uint64_t digest,
 		    const uint64_t *fields, uint32_t count);

@@ -142,12 +142,12 @@ void guest_input(struct guest *guest, uint64_t time_ns, uint32_t kind, uint32_t 
 	}
 }
 
-uint64_t guest_digest(const struct guest *guest)
+static uint64_t digest_of(const void *of, size_t size)
 {
-	const uint8_t *bytes = (const uint8_t *)guest;
+	const uint8_t *bytes = of;
 	uint64_t digest = 0;
 
-	for (size_t i = 0; i + 8 <= sizeof(*guest); i += 8) {
+	for (size_t i = 0; i + 8 <= size; i += 8) {
 		uint64_t word;
 
 		memcpy(&word, bytes + i, 8);
@@ -155,4 +155,20 @@ uint64_t guest_digest(const struct guest *guest)
 		digest ^= digest >> 29;
 	}
 	return digest;
+}
+
+uint64_t guest_digest(const struct guest *guest)
+{
+	return digest_of(guest, sizeof(*guest));
+}
+
+void guest_digest_fields(const struct guest *guest, uint64_t fields[GUEST_FIELD_COUNT])
+{
+	fields[GUEST_FIELD_NOISE] = digest_of(guest->noise, sizeof(guest->noise));
+	fields[GUEST_FIELD_BALLAST] = digest_of(guest->ballast, sizeof(guest->ballast));
+	fields[GUEST_FIELD_REGISTERS] = digest_of(guest->registers, sizeof(guest->registers));
+	fields[GUEST_FIELD_POSITION] = digest_of(&guest->position, sizeof(guest->position));
+	fields[GUEST_FIELD_CLOCK] = guest->time_ns;
+	fields[GUEST_FIELD_PUTS] = digest_of(guest->puts, sizeof(guest->puts));
+	fields[GUEST_FIELD_VERSIONS] = digest_of(guest->versions, sizeof(guest->versions));
 }

@@ -51,6 +51,7 @@ struct guest {
 	struct guest_put puts[GUEST_MAILBOX];
 	uint32_t versions[GUEST_KEY_COUNT]; /* the store, in memory */
 	uint32_t noise[512];		    /* memory that only computing touches */
+	uint32_t ballast[256];		    /* memory that nothing touches: all zero */
 };
 
 /* A frame of the guest, seen outside. */
@@ -78,5 +79,18 @@ void guest_finish_disk(struct guest *guest, uint32_t *slot, uint32_t *key, uint3
 void guest_input(struct guest *guest, uint64_t time_ns, uint32_t kind, uint32_t index, uint32_t value);
 
 uint64_t guest_digest(const struct guest *guest);
+
+/* Digests of its parts, for the trail; the noise comes before what depends on it. */
+enum guest_field {
+	GUEST_FIELD_NOISE,
+	GUEST_FIELD_BALLAST,
+	GUEST_FIELD_REGISTERS,
+	GUEST_FIELD_POSITION,
+	GUEST_FIELD_CLOCK,
+	GUEST_FIELD_PUTS,
+	GUEST_FIELD_VERSIONS,
+	GUEST_FIELD_COUNT,
+};
+void guest_digest_fields(const struct guest *guest, uint64_t fields[GUEST_FIELD_COUNT]);
 
 #endif

@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-SEEDS = 400
+SEEDS = 2000
 FLAGS = ["-std=gnu11", "-O2", "-g", f"-I{ROOT}", "-w"]
 
 # name: (file, text as it stands, text as it must not be)
@@ -109,6 +109,91 @@ MUTATIONS = {
         "lockstep/pair.c",
         "return pair->durable.generation > peer->generation;",
         "return pair->durable.generation < peer->generation;",
+    ),
+    "begin a join that is held": (
+        "lockstep/pair.c",
+        "if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)",
+        "if (pair->now_ns < pair->rejoin_at_ns)",
+    ),
+    "join again at once after a divergence": (
+        "lockstep/pair.c",
+        "if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)",
+        "if (pair->join_held)",
+    ),
+    "wait the same after each divergence": (
+        "lockstep/pair.c",
+        "min_u64(2 * pair->rejoin_wait_ns, pair->config.rejoin_wait_max_ns)",
+        "pair->rejoin_wait_ns",
+    ),
+    "wait ever longer, however long the duplex was good": (
+        "lockstep/pair.c",
+        "pair->now_ns - pair->role_since_ns >= pair->config.good_stretch_ns;",
+        "pair->now_ns - pair->role_since_ns >= 1000 * pair->config.good_stretch_ns;",
+    ),
+    "load the guest before the disk stream has come": (
+        "lockstep/pair_guest.c",
+        "if (pair->channel.receivers[WIRE_STREAM_DISK].consumed < pair->join_end.disk_base) {",
+        "if (pair->join_end.disk_base == UINT64_MAX) {",
+    ),
+    "replay what is left of an older log": (
+        "lockstep/pair_guest.c",
+        "uint64_t skip = pair->log_base - min_u64(pair->log_base, log->consumed);",
+        "uint64_t skip = 0;",
+    ),
+    "take what is left of an older join": (
+        "lockstep/pair.c",
+        "pair->bulk_skip = begin->bulk_base - min_u64(begin->bulk_base, bulk->consumed);",
+        "pair->bulk_skip = 0;",
+    ),
+    "overlook another digest": (
+        "lockstep/pair_guest.c",
+        "if (pair->role == PAIR_FOLLOWER && record->digest != digest)",
+        "if (pair->role == PAIR_FOLLOWER && record->digest == 1)",
+    ),
+    "forget the channel, and the trail with it, when the follower diverges": (
+        "lockstep/pair.c",
+        "(pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER) && !pair->peer_diverged",
+        "(pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER)",
+    ),
+    "compare the trail at another check": (
+        "lockstep/trail.c",
+        "if (position_compare(&trail->entries[i].position, position) == 0)",
+        "if (position_compare(&trail->entries[i].position, position) <= 0)",
+    ),
+    "make a pair of two builds": (
+        "lockstep/pair.c",
+        "if (memcmp(own->build, peer->build, sizeof(own->build)))",
+        "if (memcmp(own->build, peer->build, 0))",
+    ),
+    "never try a refused peer again": (
+        "lockstep/pair.c",
+        "		try_again(pair);\n		connect_to(pair, peer->incarnation);",
+        "		connect_to(pair, peer->incarnation);",
+    ),
+    "believe a claim from before the join": (
+        "lockstep/pair.c",
+        "persist(pair, pair->durable.generation + 1, PAIR_DURABLE_DUPLEX, true);",
+        "persist(pair, pair->durable.generation, PAIR_DURABLE_DUPLEX, true);",
+    ),
+    "keep the peer's claim when the duplex begins": (
+        "lockstep/pair.c",
+        "	if (to == PAIR_LEADER || to == PAIR_FOLLOWER)\n		pair->claim = ARBITER_CLAIM_NONE;\n",
+        "",
+    ),
+    "claim to go alone while ending a join": (
+        "lockstep/pair.c",
+        "return pair->durable.state == PAIR_DURABLE_DUPLEX ? ARBITER_CLAIM_NONE : ARBITER_CLAIM_ALONE;",
+        "return ARBITER_CLAIM_ALONE;",
+    ),
+    "never go on alone": (
+        "lockstep/arbiter.c",
+        'return decision(ARBITER_GO_ON, "peer dead");',
+        'return decision(ARBITER_STOP, "peer dead");',
+    ),
+    "suspect a peer that lives": (
+        "lockstep/detector.c",
+        "if (now_ns - cs_heard_ns(detector) < detector_timeout_ns(detector)) {",
+        "if (now_ns - cs_heard_ns(detector) < detector->config.carrier_timeout_ns / 2) {",
     ),
 }
 

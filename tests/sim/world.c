@@ -15,6 +15,12 @@
 #define SLICE_STEPS 200 /* a step takes 1 us */
 #define STEP_NS US
 #define CHECK_SLICES 8
+#define REJOIN_WAIT_MIN_NS (20 * MS)
+#define REJOIN_WAIT_MAX_NS (160 * MS)
+#define GOOD_STRETCH_NS (500 * MS)
+#define TAKE_OVER_NS (450 * MS)	   /* longest time-out, asking, replaying, writing */
+#define DUPLEX_NS (900 * MS)	   /* from power-on, or a divergence, when nothing is in the way */
+#define TOLD_NS (100 * MS)	   /* from a flipped bit */
 #define FRAMES_A_TURN 8
 #define STREAM_SIZE (1 * MIB)
 #define FOLLOWER_SIZE (2 * LEADER_RECORD_MAX)
@@ -84,11 +90,11 @@ static uint64_t server_now_ns(const struct world *world, const struct server *se
 
 /* ---- servers: power on and off ---- */
 
-static struct message_identity identity_of_build(void)
+static struct message_identity identity_of_build(bool is_other)
 {
 	struct message_identity identity = { .memory_size = sizeof(struct guest), .step_counter_exact = 1 };
 
-	memcpy(identity.build, "simulated", 10);
+	memcpy(identity.build, is_other ? "another" : "simulated", is_other ? 8 : 10);
 	memcpy(identity.processor, "simulated", 10);
 	memcpy(identity.step_counter, "steps, exact", 13);
 	return identity;
@@ -98,6 +104,8 @@ static void server_start(struct world *world, uint32_t side)
 {
 	struct server *server = &world->servers[side];
 	struct pair_memory memory = { .follower = follower_memory[side], .follower_size = FOLLOWER_SIZE };
+	bool is_other = world->kind == WORLD_BUILDS && side == world->script_side && !world->is_mended &&
+			server->starts >= world->seed / 8 % 2 && random_below(world, 3) > 0;
 	struct pair_config config = {
 		.channel = { .pair = 77,
 			     .incarnation = (++server->starts * 2 + side) << 16,
@@ -117,14 +125,14 @@ static void server_start(struct world *world, uint32_t side)
 			     : world->seed % 3 == 1 ? ARBITER_SERVER_A
 						    : ARBITER_SERVER_B,
 		.wait_for_peer_ns = 400 * MS,
-		.beacon_ns = 5 * MS,
+		.beacon_ns = (const uint64_t[]){ 2 * MS, 5 * MS, 20 * MS }[world->seed / 8 % 3],
 		.ask_beacon_ns = 2 * MS,
 		.progress_ns = 5 * MS,
 		.lag_max_ns = 100 * MS,
-		.rejoin_wait_min_ns = 20 * MS,
-		.rejoin_wait_max_ns = 160 * MS,
-		.good_stretch_ns = 500 * MS,
-		.identity = identity_of_build(),
+		.rejoin_wait_min_ns = REJOIN_WAIT_MIN_NS,
+		.rejoin_wait_max_ns = REJOIN_WAIT_MAX_NS,
+		.good_stretch_ns = GOOD_STRETCH_NS,
+		.identity = identity_of_build(is_other),
 	};
 
 	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
@@ -133,6 +141,10 @@ static void server_start(struct world *world, uint32_t side)
 	server->running = true;
 	server->guest_runs = false;
 	server->copying = false;
+	server->is_other_build = is_other;
+	server->rejoin_wait_ns = 0;
+	server->rejoin_at_ns = 0;
+	server->hold_until_ns = 0;
 	server->persist_done_ns = 0;
 	server->held_first = 0;
 	server->held_count = 0;
@@ -179,6 +191,8 @@ static void fly_once(struct world *world, uint32_t to, uint32_t path, const void
 		return; /* the cable's queue is full: lost */
 	flying = &world->flying[world->flying_count++];
 	flying->arrives_ns = world->now_ns + 60 * US + random_below(world, 1 + world->faults.jitter_us) * US;
+	if (path == WORLD_MANAGEMENT)
+		flying->arrives_ns += random_below(world, 1 + world->beacon_jitter_us) * US;
 	flying->to = to;
 	flying->path = path;
 	flying->size = (uint32_t)size;
@@ -288,6 +302,36 @@ static void hold_output(struct world *world, struct server *server, const struct
 
 /* ---- the guest's run loop, as the hypervisor's ---- */
 
+/* What the mirror says of a write to a server whose disks are being made the same. */
+struct disk_word {
+	uint32_t key;
+	uint32_t version;
+};
+
+/* Each replica writes its own disk; while it joins, the target hears of it on the disk stream. */
+static void write_disk(struct server *server, uint32_t key, uint32_t version)
+{
+	const struct disk_word word = { .key = key, .version = version };
+
+	server->disk[key] = version;
+	if (server->copying &&
+	    channel_write(&server->pair.channel, WIRE_STREAM_DISK, (const uint8_t *)&word, sizeof(word)) !=
+		    sizeof(word))
+		ASSERT(!"there is room for the few words of a join");
+}
+
+static void take_disk_words(struct server *server)
+{
+	struct channel_receiver *stream = &server->pair.channel.receivers[WIRE_STREAM_DISK];
+	struct disk_word word;
+
+	while (stream->received - stream->consumed >= sizeof(word)) {
+		channel_read(&server->pair.channel, WIRE_STREAM_DISK, (uint8_t *)&word, sizeof(word));
+		if (server->incoming_disk[word.key] < word.version) /* else it is of a join given up */
+			server->incoming_disk[word.key] = word.version;
+	}
+}
+
 /* False: the exit stays open, waiting for a value. */
 static bool finish_exit(struct world *world, struct server *server)
 {
@@ -313,12 +357,21 @@ static bool finish_exit(struct world *world, struct server *server)
 		return true;
 	case GUEST_EXIT_DISK:
 		guest_finish_disk(guest, &slot, &key, &version);
-		server->disk[key] = version; /* each replica writes its own disk */
+		write_disk(server, key, version);
 		server->disk_done_ns[slot] = world->now_ns + 50 * US + random_below(world, 2 * MS);
 		return true;
 	default:
 		return true;
 	}
+}
+
+static void put_trail(struct server *server)
+{
+	uint64_t fields[GUEST_FIELD_COUNT];
+
+	guest_digest_fields(&server->guest, fields);
+	pair_put_trail(&server->pair, &server->guest.position, guest_digest(&server->guest), fields,
+		       GUEST_FIELD_COUNT);
 }
 
 static void apply_record(struct world *world, struct server *server, const struct record *record)
@@ -331,6 +384,7 @@ static void apply_record(struct world *world, struct server *server, const struc
 	}
 	if (record->kind == RECORD_CHECK) {
 		world->checks++;
+		put_trail(server);
 		pair_checked(&server->pair, record, guest_digest(&server->guest));
 	}
 }
@@ -401,38 +455,60 @@ static void run_guest(struct world *world, struct server *server)
 		return;
 	deliver_inputs(world, server);
 	pair_horizon(&server->pair, &server->guest.position);
-	if (++server->slices % CHECK_SLICES == 0)
-		pair_check(&server->pair, &server->guest.position, guest_digest(&server->guest));
+	if (++server->slices % CHECK_SLICES || !pair_decides(&server->pair))
+		return;
+	put_trail(server);
+	pair_check(&server->pair, &server->guest.position, guest_digest(&server->guest));
 }
 
 /* ---- joining ---- */
 
-/* Disk and guest go over as one run of bytes; the disk stands for the mirror's copying. */
-static uint64_t copy_size(void)
+/*
+ * Disk and guest go over as one row of pages, the disk first; it stands for the
+ * mirror's copying and is not sent again at the end: what is written meanwhile goes by
+ * the disk stream.
+ */
+#define DISK_PAGES ((sizeof(((struct server *)0)->disk) + GUEST_PAGE_SIZE - 1) / GUEST_PAGE_SIZE)
+#define COPY_PAGES (DISK_PAGES + (sizeof(struct guest) + GUEST_PAGE_SIZE - 1) / GUEST_PAGE_SIZE)
+
+static void copy_pages(const struct server *server, uint8_t pages[COPY_PAGES][GUEST_PAGE_SIZE])
 {
-	return sizeof(struct guest) + sizeof(((struct server *)0)->disk);
+	memset(pages, 0, COPY_PAGES * GUEST_PAGE_SIZE);
+	memcpy(pages, server->disk, sizeof(server->disk));
+	memcpy(pages[DISK_PAGES], &server->guest, sizeof(server->guest));
 }
 
-static void copy_bytes(const struct server *server, uint64_t offset, uint8_t *to, uint64_t size)
+static bool page_is_zero(const uint8_t *page)
 {
-	uint8_t all[sizeof(struct guest) + sizeof(server->disk)];
+	return page[0] == 0 && memcmp(page, page + 1, GUEST_PAGE_SIZE - 1) == 0;
+}
 
-	memcpy(all, &server->guest, sizeof(server->guest));
-	memcpy(all + sizeof(server->guest), server->disk, sizeof(server->disk));
-	memcpy(to, all + offset, size);
+/* Puts the page at `copy_page`, or the run of zero pages there; false: no room. */
+static bool put_pages(struct server *server)
+{
+	uint8_t pages[COPY_PAGES][GUEST_PAGE_SIZE];
+	struct message_pages_zero zero = { .first = server->copy_page };
+	struct message_page fixed = { .index = server->copy_page };
+	bool is_put;
+
+	copy_pages(server, pages);
+	while (zero.first + zero.count < COPY_PAGES && page_is_zero(pages[zero.first + zero.count]))
+		zero.count++;
+	if (zero.count)
+		is_put = pair_join_put(&server->pair, MESSAGE_PAGES_ZERO, &zero, sizeof(zero), NULL, 0);
+	else
+		is_put = pair_join_put(&server->pair, MESSAGE_PAGE, &fixed, sizeof(fixed),
+				       pages[server->copy_page], GUEST_PAGE_SIZE);
+	if (is_put)
+		server->copy_page += zero.count ? zero.count : 1;
+	return is_put;
 }
 
 /* Pages while the guest runs; then, the guest standing still, all of them once more and the end. */
 static void copy_step(struct world *world, struct server *server)
 {
-	uint8_t page[GUEST_PAGE_SIZE];
-
 	while (server->copying) {
-		uint64_t offset = server->copy_page * GUEST_PAGE_SIZE;
-		struct message_page fixed = { .index = server->copy_page };
-		uint64_t size;
-
-		if (offset >= copy_size()) {
+		if (server->copy_page >= COPY_PAGES) {
 			if (world->now_ns < server->copy_until_ns) {
 				server->copy_page = 0; /* another round, the guest runs on */
 				return;
@@ -450,31 +526,36 @@ static void copy_step(struct world *world, struct server *server)
 				return;
 			}
 			server->guest_runs = false;
-			server->copy_page = 0;
+			server->copy_page = DISK_PAGES;
 			continue;
 		}
-		size = min_u64(GUEST_PAGE_SIZE, copy_size() - offset);
-		copy_bytes(server, offset, page, size);
-		if (!pair_join_put(&server->pair, MESSAGE_PAGE, &fixed, sizeof(fixed), page, (uint32_t)size))
+		if (!put_pages(server))
 			return;
-		server->copy_page++;
 	}
 }
 
 static void take_page(struct server *server, const struct pair_action *action)
 {
-	uint8_t all[sizeof(struct guest) + sizeof(server->disk)];
-	struct message_page page;
-	uint64_t size = action->size - sizeof(struct message_header) - sizeof(page);
+	uint8_t all[COPY_PAGES][GUEST_PAGE_SIZE];
+	struct message_pages pages;
+	int error = message_pages_decode(action->message, COPY_PAGES, GUEST_PAGE_SIZE, &pages);
 
-	memcpy(&page, action->message + sizeof(struct message_header), sizeof(page));
-	ASSERT(range_fits(page.index * GUEST_PAGE_SIZE, size, sizeof(all)));
-	memcpy(all, &server->incoming, sizeof(server->incoming));
-	memcpy(all + sizeof(server->incoming), server->incoming_disk, sizeof(server->incoming_disk));
-	memcpy(all + page.index * GUEST_PAGE_SIZE,
-	       action->message + sizeof(struct message_header) + sizeof(page), size);
-	memcpy(&server->incoming, all, sizeof(server->incoming));
-	memcpy(server->incoming_disk, all + sizeof(server->incoming), sizeof(server->incoming_disk));
+	ASSERT(!error);
+	memcpy(all, server->incoming_disk, sizeof(server->incoming_disk));
+	memcpy(all[DISK_PAGES], &server->incoming, sizeof(server->incoming));
+	if (pages.data)
+		memcpy(all[pages.first], pages.data, GUEST_PAGE_SIZE);
+	else
+		memset(all[pages.first], 0, pages.count * GUEST_PAGE_SIZE);
+	/* A page of the disk may have been overtaken by words about newer writes. */
+	for (uint32_t key = 0; key < GUEST_KEY_COUNT && pages.first < DISK_PAGES; key++) {
+		uint32_t version;
+
+		memcpy(&version, all[0] + key * sizeof(version), sizeof(version));
+		server->incoming_disk[key] = version > server->incoming_disk[key] ? version
+										  : server->incoming_disk[key];
+	}
+	memcpy(&server->incoming, all[DISK_PAGES], sizeof(server->incoming));
 }
 
 static void load_guest(struct world *world, struct server *server, const struct pair_action *action)
@@ -484,6 +565,12 @@ static void load_guest(struct world *world, struct server *server, const struct 
 
 	if (!right)
 		violate(world, "a join brought another guest than the source's", "digest or position differ");
+	if (server->is_other_build)
+		violate(world, "another build takes the guest", "server %c",
+			(char)('a' + (server - world->servers)));
+	if (memcmp(server->incoming_disk, server->incoming.versions, sizeof(server->incoming_disk)))
+		violate(world, "a join ended before the disks were the same", "server %c",
+			(char)('a' + (server - world->servers)));
 	server->guest = server->incoming;
 	memcpy(server->disk, server->incoming_disk, sizeof(server->disk));
 	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
@@ -513,6 +600,52 @@ static void boot_guest(struct world *world, uint32_t side)
 				world->acknowledged[key]);
 }
 
+static bool is_rough(const struct world *world)
+{
+	return world->kind == WORLD_ROUGH || world->kind == WORLD_BUILDS;
+}
+
+/* How long the next join must wait after a divergence, told by the roles alone. */
+static void see_divergence(struct world *world, struct server *server)
+{
+	bool was_good = world->now_ns - server->leader_since_ns >= GOOD_STRETCH_NS;
+
+	if (server->rejoin_wait_ns == 0 || was_good)
+		server->rejoin_wait_ns = REJOIN_WAIT_MIN_NS;
+	else
+		server->rejoin_wait_ns = min_u64(2 * server->rejoin_wait_ns, REJOIN_WAIT_MAX_NS);
+	server->rejoin_at_ns = world->now_ns + server->rejoin_wait_ns;
+}
+
+static void see_role(struct world *world, struct server *server, const struct pair_action *action)
+{
+	if (action->to == PAIR_LEADER)
+		server->leader_since_ns = world->now_ns;
+	if (action->to == PAIR_TARGET) {
+		memset(&server->incoming, 0, sizeof(server->incoming));
+		memset(server->incoming_disk, 0, sizeof(server->incoming_disk));
+	}
+	if (action->from == PAIR_LEADER && !strcmp(action->reason, "the follower diverged"))
+		see_divergence(world, server);
+	if (action->to == PAIR_SIMPLEX)
+		server->hold_until_ns = world->now_ns + random_below(world, 30 * MS);
+}
+
+static void see_join(struct world *world, const struct server *server)
+{
+	if (world->now_ns < server->hold_until_ns)
+		violate(world, "a join began while it was held", "%lu ns early",
+			(unsigned long)(server->hold_until_ns - world->now_ns));
+	/* The clocks drift by less than this. */
+	if (world->now_ns + MS < server->rejoin_at_ns)
+		violate(world, "joined again too soon after a divergence", "%lu ns early",
+			(unsigned long)(server->rejoin_at_ns - world->now_ns));
+	if (world->kind == WORLD_FLIPS && server->rejoin_at_ns &&
+	    world->now_ns > server->rejoin_at_ns + 60 * MS)
+		violate(world, "joined again too late after a divergence", "%lu ns late",
+			(unsigned long)(world->now_ns - server->rejoin_at_ns));
+}
+
 static void do_action(struct world *world, uint32_t side, const struct pair_action *action)
 {
 	struct server *server = &world->servers[side];
@@ -520,8 +653,9 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 	switch (action->kind) {
 	case PAIR_ACTION_ROLE:
 		/* Changes of role are short, and the best moments to die in. */
-		if (world->is_safety_phase && random_below(world, 6) == 0)
+		if (world->is_safety_phase && is_rough(world) && random_below(world, 6) == 0)
 			server->crash_at_ns = world->now_ns + random_below(world, 4 * MS);
+		see_role(world, server, action);
 		say(world, side, "%s -> %s: %s", pair_role_name(action->from), pair_role_name(action->to),
 		    action->reason);
 		break;
@@ -542,6 +676,7 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 			server->held_count = 0;
 		break;
 	case PAIR_ACTION_JOIN_COPY:
+		see_join(world, server);
 		server->copying = true;
 		server->copy_page = 0;
 		server->copy_until_ns = world->now_ns + random_below(world, 30 * MS);
@@ -557,7 +692,10 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 		load_guest(world, server, action);
 		break;
 	case PAIR_ACTION_TAKE_OVER:
+		break;
 	case PAIR_ACTION_DIVERGED:
+		say(world, side, "diverged: %s: field %u", action->reason, action->field);
+		server->told = *action;
 		break;
 	case PAIR_ACTION_RELEASED:
 		forget_released(server, action->number);
@@ -585,7 +723,7 @@ static void transmit(struct world *world, uint32_t side)
 		return;
 	fly(world, 1 - side, WORLD_MANAGEMENT, &beacon, sizeof(beacon));
 	/* The station is asked with each beacon, and answers when both ways work. */
-	if (!world->cut.management_out[side] && !world->cut.management_in[side] &&
+	if (!world->cut.management_out[side] && !world->cut.management_in[side] && !world->cut.station &&
 	    !chance_permille(world, world->faults.loss_permille))
 		pair_station(&server->pair, WORLD_MANAGEMENT, now_ns);
 }
@@ -597,6 +735,8 @@ static void take_turn(struct world *world, uint32_t side)
 	uint64_t now_ns = server_now_ns(world, server);
 	uint64_t wait_ns;
 
+	pair_hold_join(&server->pair, world->now_ns < server->hold_until_ns);
+	take_disk_words(server);
 	pair_tick(&server->pair, now_ns);
 	if (server->persist_done_ns && world->now_ns >= server->persist_done_ns) {
 		server->persist_done_ns = 0;
@@ -637,7 +777,7 @@ static void random_fault(struct world *world)
 			       &world->cut.management_out[0], &world->cut.management_out[1],
 			       &world->cut.management_in[0],  &world->cut.management_in[1] };
 
-	switch (random_below(world, 13)) {
+	switch (random_below(world, 14)) {
 	case 0:
 	case 1:
 		if (server->running)
@@ -668,6 +808,10 @@ static void random_fault(struct world *world)
 		memset(&world->cut, 0, sizeof(world->cut));
 		say(world, 2, "cables mended");
 		break;
+	case 13:
+		world->cut.station = true;
+		say(world, 2, "the station is down");
+		break;
 	case 10: /* one stands still, the other goes on and is isolated before the first wakes up */
 		server->paused_until_ns = world->now_ns + 150 * MS + random_below(world, 150 * MS);
 		world->isolate_at_ns = server->paused_until_ns - random_below(world, 50 * MS);
@@ -692,6 +836,9 @@ static void heal(struct world *world)
 	memset(&world->faults, 0, sizeof(world->faults));
 	for (uint32_t i = 0; i < 2; i++)
 		world->servers[i].paused_until_ns = world->servers[i].crash_at_ns = 0;
+	world->is_mended = true;
+	if (world->servers[world->script_side].is_other_build && world->servers[world->script_side].running)
+		server_crash(world, world->script_side, 50 * MS); /* to start the right build */
 }
 
 /* ---- the client ---- */
@@ -717,6 +864,102 @@ static bool is_duplex(const struct world *world)
 		return false;
 	return (a->role == PAIR_LEADER && a->peer_ready && b->role == PAIR_FOLLOWER) ||
 	       (b->role == PAIR_LEADER && b->peer_ready && a->role == PAIR_FOLLOWER);
+}
+
+/* ---- what is tried on purpose ---- */
+
+/* A bit of one replica's memory turns over. */
+static void flip_bit(struct world *world)
+{
+	uint32_t side = (uint32_t)random_below(world, 2);
+	struct guest *guest = &world->servers[side].guest;
+
+	world->flipped = random_below(world, 2) ? GUEST_FIELD_NOISE : GUEST_FIELD_BALLAST;
+	if (world->flipped == GUEST_FIELD_NOISE)
+		guest->noise[random_below(world, ARRAY_SIZE(guest->noise))] ^= 1u << random_below(world, 32);
+	else /* only a digest can tell */
+		guest->ballast[random_below(world, ARRAY_SIZE(guest->ballast))] ^= 1u << random_below(world, 32);
+	world->servers[0].told.kind = world->servers[1].told.kind = 0;
+	world->expect_by_ns = world->now_ns + TOLD_NS;
+	say(world, side, "a bit flips");
+}
+
+/* Both sides say the same of it, each from its own side. */
+static void see_flip_told(struct world *world)
+{
+	const struct pair_action *a = &world->servers[0].told;
+	const struct pair_action *b = &world->servers[1].told;
+
+	if (!a->kind || !b->kind) {
+		if (world->now_ns > world->expect_by_ns)
+			violate(world, "a flipped bit was not told on both sides", "a %u, b %u", a->kind != 0,
+				b->kind != 0);
+		return;
+	}
+	world->expect_by_ns = 0;
+	if (a->field != b->field || a->digest != b->peer_digest || b->digest != a->peer_digest ||
+	    strcmp(a->reason, b->reason) || !position_equal(&a->position, &b->position))
+		violate(world, "both sides tell a divergence differently", "fields %u and %u", a->field,
+			b->field);
+	if (strstr(a->reason, "digest") && a->digest == b->digest)
+		violate(world, "not the check that failed is told", "%s", a->reason);
+	/* When it was a digest that differed, that field is known. */
+	if (a->field != (a->digest == a->peer_digest ? TRAIL_FIELD_NONE : world->flipped))
+		violate(world, "another field is named than the one that differed", "field %u", a->field);
+}
+
+static void kill_one(struct world *world)
+{
+	world->script_side = (uint32_t)random_below(world, 2);
+	server_crash(world, world->script_side, 600 * MS);
+	world->expect_by_ns = world->now_ns + TAKE_OVER_NS;
+}
+
+/* The one that is left over knows all it needs: it must go on. */
+static void expect_take_over(struct world *world)
+{
+	const struct server *survivor = &world->servers[1 - world->script_side];
+
+	if (survivor->pair.role == PAIR_SIMPLEX)
+		world->expect_by_ns = 0;
+	else if (world->now_ns > world->expect_by_ns)
+		violate(world, "the survivor did not go on", "it is %s: %s", pair_role_name(survivor->pair.role),
+			survivor->pair.reason);
+}
+
+static uint64_t script_delay_ns(struct world *world)
+{
+	if (world->kind == WORLD_FLIPS)
+		return 10 * MS + random_below(world, random_below(world, 2) ? 60 * MS : 900 * MS);
+	return random_below(world, random_below(world, 2) ? 10 * MS : 200 * MS);
+}
+
+/* In worlds without random faults: becoming duplex, staying so, and what ends it. */
+static void script_step(struct world *world)
+{
+	bool duplex = is_duplex(world);
+
+	if (duplex && !world->was_duplex) {
+		world->script_at_ns = world->now_ns + script_delay_ns(world);
+	}
+	if (!duplex && world->was_duplex && !world->expect_by_ns)
+		violate(world, "duplex ended for no reason", "%s", "nothing was done to the pair");
+	if (duplex)
+		world->duplex_ns = world->now_ns;
+	else if (world->now_ns - world->duplex_ns > DUPLEX_NS)
+		violate(world, "not duplex in time, with nothing in the way", "a is %s, b is %s",
+			pair_role_name(world->servers[0].pair.role), pair_role_name(world->servers[1].pair.role));
+	world->was_duplex = duplex;
+	if (world->kind == WORLD_FLIPS && world->expect_by_ns)
+		see_flip_told(world);
+	if (world->kind == WORLD_TAKE_OVER && world->expect_by_ns)
+		expect_take_over(world);
+	if (!duplex || world->expect_by_ns || world->now_ns < world->script_at_ns)
+		return;
+	if (world->kind == WORLD_FLIPS)
+		flip_bit(world);
+	if (world->kind == WORLD_TAKE_OVER)
+		kill_one(world);
 }
 
 static void step(struct world *world)
@@ -771,37 +1014,73 @@ static void check_end(struct world *world)
 	}
 }
 
+static enum world_kind kind_of(uint64_t seed)
+{
+	switch (seed % 8) {
+	case 4:
+		return WORLD_QUIET;
+	case 5:
+		return WORLD_FLIPS;
+	case 6:
+		return WORLD_BUILDS;
+	case 7:
+		return WORLD_TAKE_OVER;
+	default:
+		return WORLD_ROUGH;
+	}
+}
+
+static void world_begin(struct world *world, uint64_t seed, bool verbose)
+{
+	free(world->flying);
+	memset(world, 0, sizeof(*world));
+	world->flying = malloc(WORLD_FLYING_MAX * sizeof(struct flying));
+	ASSERT(world->flying != NULL);
+	world->seed = seed;
+	world->kind = kind_of(seed);
+	world->verbose = verbose;
+	world->random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+	world->now_ns = world->duplex_ns = 1000 * MS;
+	world->is_safety_phase = true;
+	world->script_side = (uint32_t)random_below(world, 2);
+	if (world->kind == WORLD_TAKE_OVER) /* below every time-out: late words, but no false signs of life */
+		world->beacon_jitter_us = 40000;
+	else if (seed % 5 == 0)
+		world->beacon_jitter_us = 100000;
+}
+
+/* The hard half: everything happens that may. */
+static void be_rough(struct world *world, uint64_t *next_fault_ns)
+{
+	if (world->isolate_at_ns && world->now_ns >= world->isolate_at_ns) {
+		world->isolate_at_ns = 0;
+		isolate(world, world->isolate_side);
+		/* Time for the one that wakes up to make up its mind. */
+		*next_fault_ns = world->now_ns + 400 * MS;
+	}
+	if (world->now_ns >= *next_fault_ns) {
+		random_fault(world);
+		*next_fault_ns = world->now_ns + random_below(world, 200 * MS);
+	}
+}
+
 void world_run(struct world *world, uint64_t seed, bool verbose)
 {
 	uint64_t next_fault_ns;
 	uint64_t faults_until_ns;
 	uint64_t end_ns;
 
-	free(world->flying);
-	memset(world, 0, sizeof(*world));
-	world->flying = malloc(WORLD_FLYING_MAX * sizeof(struct flying));
-	ASSERT(world->flying != NULL);
-	world->seed = seed;
-	world->verbose = verbose;
-	world->random_state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-	world->now_ns = 1000 * MS;
-	world->is_safety_phase = true;
+	world_begin(world, seed, verbose);
 	world->servers[1].start_at_ns = world->now_ns + random_below(world, 100 * MS);
 	world->servers[0].start_at_ns = world->now_ns + random_below(world, 100 * MS);
 	faults_until_ns = world->now_ns + SAFETY_NS;
 	next_fault_ns = world->now_ns + random_below(world, 400 * MS);
 	while (world->now_ns < faults_until_ns && !world->violation) {
 		step(world);
-		if (world->isolate_at_ns && world->now_ns >= world->isolate_at_ns) {
-			world->isolate_at_ns = 0;
-			isolate(world, world->isolate_side);
-			/* Time for the one that wakes up to make up its mind. */
-			next_fault_ns = world->now_ns + 400 * MS;
-		}
-		if (world->now_ns >= next_fault_ns) {
-			random_fault(world);
-			next_fault_ns = world->now_ns + random_below(world, 200 * MS);
-		}
+		if (is_rough(world))
+			be_rough(world, &next_fault_ns);
+		else
+			script_step(world);
 	}
 	heal(world);
 	end_ns = world->now_ns + LIVENESS_NS;
@@ -815,7 +1094,7 @@ void world_run(struct world *world, uint64_t seed, bool verbose)
 	for (uint32_t i = 0; i < 2; i++) {
 		world->joins += world->servers[i].pair.joins;
 		world->failovers += world->servers[i].pair.failovers;
-		if (world->servers[i].pair.divergences)
+		if (world->servers[i].pair.divergences && world->kind != WORLD_FLIPS)
 			violate(world, "a follower diverged", "server %c: %s", (char)('a' + i),
 				world->servers[i].pair.peer_text);
 	}

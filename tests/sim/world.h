@@ -17,6 +17,15 @@
 #define WORLD_HELD_MAX 4096
 #define WORLD_OUTPUT_MAX 65536
 
+/* What is tried on the pair, by seed. */
+enum world_kind {
+	WORLD_ROUGH,	 /* any fault at any instant */
+	WORLD_QUIET,	 /* none: it must become duplex and stay so */
+	WORLD_FLIPS,	 /* bits flip in one replica: found, named alike on both sides, healed */
+	WORLD_BUILDS,	 /* as rough, and one server now and then starts another build: refused */
+	WORLD_TAKE_OVER, /* one server at a time dies, with evidence: the other must go on */
+};
+
 struct held_output {
 	uint64_t stamp;
 	struct guest_frame frame;
@@ -50,6 +59,12 @@ struct server {
 	bool copying;
 	uint64_t copy_page;
 	uint64_t copy_until_ns; /* the dirty rounds take this long */
+	uint64_t hold_until_ns; /* no join before: its disks are not ready */
+	bool is_other_build;
+	uint64_t leader_since_ns;
+	uint64_t rejoin_wait_ns; /* as it should be after the last divergence; 0: there was none */
+	uint64_t rejoin_at_ns;
+	struct pair_action told; /* the last DIVERGED; kind 0: none since the last flip */
 	struct guest incoming;
 	uint32_t incoming_disk[GUEST_KEY_COUNT];
 };
@@ -58,6 +73,7 @@ struct cut {
 	bool cs[WIRE_LINK_COUNT][2]; /* by link and direction: towards server 0, 1 */
 	bool management_out[2];
 	bool management_in[2];
+	bool station;
 };
 
 struct world_faults {
@@ -69,6 +85,7 @@ struct world_faults {
 
 struct world {
 	uint64_t seed;
+	enum world_kind kind;
 	uint64_t random_state;
 	uint64_t now_ns;
 	bool verbose;
@@ -76,6 +93,14 @@ struct world {
 	struct cut cut;
 	struct world_faults faults;
 	bool is_safety_phase;
+	uint32_t beacon_jitter_us; /* on the management network, at any time */
+	bool was_duplex;
+	uint64_t duplex_ns; /* when it last was */
+	uint64_t script_at_ns; /* of the kind's next event; 0: not planned */
+	uint64_t expect_by_ns; /* what it leads to must be there by then; 0: nothing is expected */
+	uint32_t script_side;
+	uint32_t flipped; /* enum guest_field */
+	bool is_mended; /* BUILDS: both servers start the same build from now on */
 	uint64_t isolate_at_ns; /* 0: not planned */
 	uint32_t isolate_side;
 	uint32_t flying_count;
