@@ -125,7 +125,7 @@ static void server_start(struct world *world, uint32_t side)
 			     : world->seed % 3 == 1 ? ARBITER_SERVER_A
 						    : ARBITER_SERVER_B,
 		.wait_for_peer_ns = 400 * MS,
-		.beacon_ns = (const uint64_t[]){ 2 * MS, 5 * MS, 20 * MS }[world->seed / 8 % 3],
+		.beacon_ns = (const uint64_t[]){ 2 * MS, 5 * MS, 10 * MS }[world->seed / 8 % 3],
 		.ask_beacon_ns = 2 * MS,
 		.progress_ns = 5 * MS,
 		.lag_max_ns = 100 * MS,
