@@ -542,12 +542,21 @@ static void pump_control(struct pair *pair)
 /* ---- events ---- */
 
 /* The peer that was refused is gone, or another is there, or it has been mended. */
-static void try_again(struct pair *pair)
+static void try_again(struct pair *pair, const char *reason)
 {
 	if (pair->role != PAIR_REFUSED)
 		return;
 	pair->split = false;
-	pair_change_role(pair, PAIR_WAITING, "a peer is there");
+	pair_change_role(pair, PAIR_WAITING, reason);
+}
+
+/* A frame of our pair by another version of this protocol: who sends it lives, and cannot be met. */
+static void hear_other_version(struct pair *pair, uint32_t link)
+{
+	if (pair->channel.peer != 0)
+		return;
+	detector_heard(&pair->detector, link, pair->now_ns);
+	be_refused(pair, "the peer speaks another version of the protocol");
 }
 
 /* The peer has begun anew: what it had in memory is gone, and what we shared with it. */
@@ -569,7 +578,7 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 		connect_to(pair, peer->incarnation);
 		break;
 	case PAIR_REFUSED:
-		try_again(pair);
+		try_again(pair, "the refused peer has restarted");
 		connect_to(pair, peer->incarnation);
 		break;
 	default:
@@ -582,6 +591,7 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8_t *frame, uint64_t size)
 {
 	uint64_t answered_ns = pair->channel.links[link].answered_ns;
+	uint64_t other_versions = pair->channel.faults[WIRE_VERSION_WRONG];
 	struct channel_peer peer;
 
 	pair->now_ns = max_u64(pair->now_ns, now_ns);
@@ -589,13 +599,15 @@ void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8
 	case CHANNEL_NOTHING:
 		break;
 	case CHANNEL_PEER_FOUND:
-		try_again(pair);
+		try_again(pair, "a peer is there");
 		connect_to(pair, peer.incarnation);
 		break;
 	case CHANNEL_PEER_RESTARTED:
 		peer_restarted(pair, &peer);
 		break;
 	}
+	if (pair->channel.faults[WIRE_VERSION_WRONG] > other_versions)
+		hear_other_version(pair, link);
 	/*
 	 * A sign of life is an answer, and it is as old as what it answers: frames that
 	 * waited while we stood still tell of the past.
@@ -640,6 +652,8 @@ void pair_beacon(struct pair *pair, uint32_t path, uint64_t now_ns, const struct
 void pair_start_alone(struct pair *pair)
 {
 	pair->override_alone = true;
+	if (pair->channel.peer == 0)
+		try_again(pair, "the administrator said: start alone");
 	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && !pair->peer_known)
 		go_alone(pair, "the administrator said: start alone");
 }
@@ -701,10 +715,16 @@ static void judge_peer(struct pair *pair)
 		break;
 	case PAIR_WAITING:
 	case PAIR_STOPPED:
-	case PAIR_REFUSED:
 		/* A peer that went on without us listens to a new incarnation only. */
 		if (pair->channel.peer != 0 && !pair->going_alone)
 			new_incarnation(pair);
+		break;
+	case PAIR_REFUSED:
+		if (pair->channel.peer != 0)
+			new_incarnation(pair);
+		/* As if it had never been there; of a split an administrator says which side to keep. */
+		if (!pair->split)
+			try_again(pair, "the refused peer is gone");
 		break;
 	default:
 		break;

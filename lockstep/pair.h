@@ -204,7 +204,11 @@ void pair_station(struct pair *pair, uint32_t path, uint64_t asked_ns);
 void pair_beacon(struct pair *pair, uint32_t path, uint64_t now_ns, const struct message_beacon *beacon);
 /* The last PERSIST is on disk. */
 void pair_persisted(struct pair *pair);
-/* Console command `start alone`: the administrator knows that the peer does not run. Ends when it is seen. */
+/*
+ * Console command `start alone`: the administrator knows that the peer does not run,
+ * or, of two that went on alone, keeps this one. Ends when it is seen. Nothing happens
+ * while the peer is there.
+ */
 void pair_start_alone(struct pair *pair);
 
 /* ---- actions ---- */

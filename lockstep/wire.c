@@ -57,10 +57,10 @@ enum wire_fault wire_check(const uint8_t *frame, uint64_t size, uint64_t pair, s
 		return WIRE_SHORT;
 	if (!checksum_is_right(frame, header))
 		return WIRE_CHECKSUM;
+	if (header->pair != pair && pair != WIRE_PAIR_ANY)
+		return WIRE_STRANGER; /* `pair` has its place in every version */
 	if (header->version != WIRE_VERSION)
 		return WIRE_VERSION_WRONG;
-	if (header->pair != pair && pair != WIRE_PAIR_ANY)
-		return WIRE_STRANGER;
 	return fields_are_sound(header) ? WIRE_GOOD : WIRE_FIELD;
 }
 

@@ -72,8 +72,8 @@ enum wire_fault {
 	WIRE_SHORT, /* shorter than its header, or than the header says */
 	WIRE_MAGIC_WRONG,
 	WIRE_CHECKSUM,
-	WIRE_VERSION_WRONG,
-	WIRE_STRANGER, /* another pair */
+	WIRE_VERSION_WRONG, /* of our pair, but another version */
+	WIRE_STRANGER,	    /* another pair */
 	WIRE_FIELD,    /* a field outside its range */
 	WIRE_FAULT_COUNT,
 };

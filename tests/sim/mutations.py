@@ -167,7 +167,7 @@ MUTATIONS = {
     ),
     "never try a refused peer again": (
         "lockstep/pair.c",
-        "		try_again(pair);\n		connect_to(pair, peer->incarnation);",
+        "		try_again(pair, \"the refused peer has restarted\");\n		connect_to(pair, peer->incarnation);",
         "		connect_to(pair, peer->incarnation);",
     ),
     "believe a claim from before the join": (

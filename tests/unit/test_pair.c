@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "include/crc32c.h"
 #include "lockstep/pair.h"
 
 #define MS UINT64_C(1000000)
@@ -22,10 +23,11 @@ static struct pair pairs[2];
 static uint8_t streams[2][WIRE_STREAM_COUNT][2][STREAM_SIZE];
 static uint8_t followers[2][2 * LEADER_RECORD_MAX];
 
-/* Start `start` of server `side`, with a state partition that is new. */
-static void power_on(uint32_t side, uint64_t start, const char *build, uint64_t now_ns)
+/* Start `start` of server `side`. */
+static void power_on_with(uint32_t side, uint64_t start, const char *build, uint64_t now_ns,
+			  enum pair_durable_state state)
 {
-	const struct pair_durable durable = { .state = PAIR_DURABLE_FRESH };
+	const struct pair_durable durable = { .state = (uint8_t)state, .generation = 3 };
 	struct pair_memory memory = { .follower = followers[side], .follower_size = sizeof(followers[side]) };
 	struct pair_config config = {
 		.channel = { .pair = 5,
@@ -59,6 +61,11 @@ static void power_on(uint32_t side, uint64_t start, const char *build, uint64_t 
 		memory.streams[i] = (struct channel_buffers){ streams[side][i][0], STREAM_SIZE,
 							      streams[side][i][1], STREAM_SIZE };
 	pair_init(&pairs[side], &config, &memory, &durable, now_ns);
+}
+
+static void power_on(uint32_t side, uint64_t start, const char *build, uint64_t now_ns)
+{
+	power_on_with(side, start, build, now_ns, PAIR_DURABLE_FRESH);
 }
 
 /* All that `from` has to send now reaches the other. */
@@ -125,6 +132,78 @@ static void refusal_takes_back_the_decision(void **state)
 	talk(now_ns, 3);
 	assert_int_equal(pairs[0].role, PAIR_ALONE);
 	assert_int_equal(pairs[1].role, PAIR_WAITING);
+}
+
+/* Server a for `span_ns` with nobody there. */
+static uint64_t be_lonely(uint64_t now_ns, uint64_t span_ns)
+{
+	for (uint64_t end_ns = now_ns + span_ns; now_ns < end_ns; now_ns += MS)
+		pair_tick(&pairs[0], now_ns);
+	return now_ns;
+}
+
+static void refused_peer_goes_away(void **state)
+{
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on_with(0, 1, "one", now_ns, PAIR_DURABLE_ALONE);
+	power_on_with(1, 1, "two", now_ns, PAIR_DURABLE_DUPLEX);
+	now_ns = talk(now_ns, 3);
+	assert_int_equal(pairs[0].role, PAIR_REFUSED);
+	pair_start_alone(&pairs[0]); /* not while it is there */
+	now_ns = talk(now_ns, 3);
+	assert_int_equal(pairs[0].role, PAIR_REFUSED);
+	now_ns = be_lonely(now_ns, 350 * MS);
+	assert_int_equal(pairs[0].role, PAIR_WAITING);
+	be_lonely(now_ns, 410 * MS);
+	assert_int_equal(pairs[0].role, PAIR_ALONE);
+}
+
+/* Each has seen what the other has not: nobody but an administrator can say which counts. */
+static void split_is_not_forgotten(void **state)
+{
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on_with(0, 1, "one", now_ns, PAIR_DURABLE_ALONE);
+	power_on_with(1, 1, "one", now_ns, PAIR_DURABLE_ALONE);
+	now_ns = talk(now_ns, 3);
+	assert_int_equal(pairs[0].role, PAIR_REFUSED);
+	assert_int_equal(pairs[1].role, PAIR_REFUSED);
+	now_ns = be_lonely(now_ns, 2000 * MS);
+	assert_int_equal(pairs[0].role, PAIR_REFUSED);
+	pair_start_alone(&pairs[0]);
+	be_lonely(now_ns, MS);
+	assert_int_equal(pairs[0].role, PAIR_ALONE);
+}
+
+static void another_version_is_refused_by_name(void **state)
+{
+	struct wire_header header = { .kind = WIRE_HELLO, .pair = 5, .sender = 9, .number = 1, .limit = { 1 } };
+	uint8_t frame[WIRE_FRAME_MAX];
+	uint64_t now_ns = 1000 * MS;
+	uint64_t size;
+
+	(void)state;
+	power_on_with(0, 1, "one", now_ns, PAIR_DURABLE_ALONE);
+	for (uint32_t i = 0; i < 2; i++) {
+		uint32_t stranger = 1 - i;
+
+		header.pair = 5 + stranger;
+		for (uint64_t end_ns = now_ns + 300 * MS; now_ns < end_ns; now_ns += 5 * MS) {
+			size = wire_seal(frame, &header, NULL);
+			((struct wire_header *)frame)->version++;
+			((struct wire_header *)frame)->crc32c = 0;
+			((struct wire_header *)frame)->crc32c = crc32c(0, frame, size);
+			pair_receive(&pairs[0], 0, now_ns, frame, size);
+			pair_tick(&pairs[0], now_ns);
+		}
+		assert_int_equal(pairs[0].role, stranger ? PAIR_WAITING : PAIR_REFUSED);
+	}
+	assert_string_equal(pairs[0].reason, "the peer speaks another version of the protocol");
+	be_lonely(now_ns, 350 * MS);
+	assert_int_equal(pairs[0].role, PAIR_WAITING);
 }
 
 /* A message of the peer that only a broken or hostile one sends. */
@@ -243,6 +322,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(identity_names_its_server),
 		cmocka_unit_test(refusal_takes_back_the_decision),
+		cmocka_unit_test(refused_peer_goes_away),
+		cmocka_unit_test(split_is_not_forgotten),
+		cmocka_unit_test(another_version_is_refused_by_name),
 		cmocka_unit_test(trail_that_nobody_asked_for),
 		cmocka_unit_test(trail_names_the_first_difference),
 		cmocka_unit_test(pages_stay_inside_the_guest),
