@@ -292,6 +292,7 @@ static void repair_begin(struct mirror_set *set, struct mirror_slot *slot, int s
 {
 	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_FAULT,
 						.side = MIRROR_OWN,
+						.operation = slot->operation,
 						.status = status,
 						.sector = slot->sector,
 						.sector_count = slot->sector_count });
@@ -370,6 +371,7 @@ static void side_fault(struct mirror_set *set, struct mirror_slot *slot, enum mi
 	set->faults[side]++;
 	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_FAULT,
 						.side = (uint8_t)side,
+						.operation = slot->operation,
 						.status = status,
 						.sector = slot->sector,
 						.sector_count = slot->sector_count });

@@ -98,7 +98,7 @@ enum mirror_action_kind {
 	MIRROR_ACTION_FINISHED, /* of `slot`: tell the guest `status`; mirror_set_release() follows */
 	MIRROR_ACTION_STATE,	/* event: the disk of `side` became `to`; the peer is told set->states, the
 				   latest */
-	MIRROR_ACTION_FAULT,	/* event: an error on the disk of `side`: `status`, `sector` */
+	MIRROR_ACTION_FAULT,	/* event: `operation` failed on the disk of `side`: `status`, `sector` */
 	MIRROR_ACTION_REPAIRED, /* event: `sector` on our disk was written anew from the peer's */
 };
 

@@ -1,0 +1,537 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One server's mirror sets and their memory; see engine.h. */
+#include "mirror/engine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "include/assert.h"
+
+#define RETRY_NS UINT64_C(1000000000) /* after a failed write of the state partition */
+
+/* ---- start ---- */
+
+void mirror_engine_init(struct mirror_engine *engine, uint32_t server, uint64_t partition_size)
+{
+	ASSERT(server < 2);
+	memset(engine, 0, sizeof(*engine));
+	engine->server = server;
+	engine->partition_size = partition_size;
+}
+
+static uint64_t record_changed(struct mirror_engine *engine)
+{
+	return ++engine->change;
+}
+
+bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copies[METADATA_COPY_COUNT],
+			struct metadata_choice *choice)
+{
+	metadata_choose(copies, 0, engine->server, &engine->metadata, choice);
+	if (choice->verdict != METADATA_GOOD)
+		return false;
+	if (choice->copy_lost)
+		record_changed(engine);
+	return true;
+}
+
+void mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identity)
+{
+	metadata_init(&engine->metadata, pair_identity, engine->server);
+	record_changed(engine);
+}
+
+uint64_t mirror_engine_sector_count(const struct mirror_engine *engine, uint32_t index,
+				    const struct mirror_engine_disk *disk)
+{
+	const struct metadata_set *known = &engine->metadata.sets[index];
+
+	ASSERT(index < MIRROR_SET_MAX);
+	return known->identity ? known->sector_count : disk->sector_count;
+}
+
+static uint64_t dirty_memory_size(uint64_t sector_count)
+{
+	return align_up(region_map_memory_size(sector_count), 8);
+}
+
+uint64_t mirror_engine_memory_size(uint64_t sector_count)
+{
+	return dirty_memory_size(sector_count) + intent_memory_size(sector_count);
+}
+
+static struct metadata_set *known_set(struct mirror_engine *engine, uint32_t index)
+{
+	return &engine->metadata.sets[index];
+}
+
+/* A set that nobody has heard of: this server's disk is all there is of it. */
+static int set_create(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk,
+		      uint64_t identity)
+{
+	int added = metadata_set_add(&engine->metadata, identity, disk->sector_count, engine->partition_size);
+	struct metadata_set *known = known_set(engine, index);
+
+	if (added < 0)
+		return added;
+	ASSERT((uint32_t)added == index);
+	known->disk_states[engine->server] = MIRROR_GOOD;
+	known->disk_states[1 - engine->server] = MIRROR_MISSING;
+	return 0;
+}
+
+static void disk_remember(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk)
+{
+	struct metadata_set *known = known_set(engine, index);
+
+	strncpy(known->serials[engine->server], disk->serial, MIRROR_TEXT_SIZE - 1);
+	known->disk_sector_counts[engine->server] = disk->sector_count;
+}
+
+/* A copy that a crash cut short is not one that goes on by itself. */
+static enum mirror_disk_state state_at_start(uint8_t kept)
+{
+	return kept == MIRROR_REMIRRORING ? MIRROR_OUTDATED : (enum mirror_disk_state)kept;
+}
+
+/* It was pulled out and is back. While the other one lacked writes, too, nobody wrote without it. */
+static void disk_is_back(struct mirror_set *set)
+{
+	if (set->states[MIRROR_OWN] != MIRROR_MISSING)
+		return;
+	mirror_set_change(set, MIRROR_OWN, MIRROR_FOUND);
+	if (set->states[MIRROR_PEER] != MIRROR_GOOD)
+		mirror_set_change(set, MIRROR_OWN, MIRROR_IN_STEP);
+}
+
+int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk,
+		       uint64_t identity, void *memory)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	struct metadata_set *known = known_set(engine, index);
+	uint64_t sector_count = mirror_engine_sector_count(engine, index, disk);
+	bool is_new = known->identity == 0;
+	struct mirror_set_memory maps = { memory, (uint8_t *)memory + dirty_memory_size(sector_count) };
+
+	ASSERT(!at->used);
+	ASSERT(sector_count != 0);
+	if (is_new) {
+		int error = set_create(engine, index, disk, identity);
+
+		if (error)
+			return error;
+	}
+	at->used = true;
+	at->refusal = disk->sector_count == 0
+			      ? "there is no disk"
+			      : metadata_disk_refusal(&engine->metadata, index, engine->server, disk->serial,
+						      disk->sector_count);
+	mirror_set_init(&at->set, known->identity, sector_count,
+			at->refusal ? MIRROR_MISSING : state_at_start(known->disk_states[engine->server]),
+			state_at_start(known->disk_states[1 - engine->server]), &maps);
+	if (!at->refusal) {
+		disk_is_back(&at->set);
+		disk_remember(engine, index, disk);
+		record_changed(engine);
+	}
+	if (!is_new)
+		return -EEXIST;
+	region_map_format(&at->set.dirty);
+	region_map_format(&at->set.intent.map);
+	return 0;
+}
+
+const char *mirror_engine_refusal(const struct mirror_engine *engine, uint32_t index)
+{
+	return engine->sets[index].refusal;
+}
+
+/* Of the blocks of both maps in a row: which map, and which of its blocks? */
+static bool block_is_intent(const struct mirror_set *set, uint64_t *block)
+{
+	if (*block < set->dirty.block_count)
+		return false;
+	*block -= set->dirty.block_count;
+	return true;
+}
+
+static uint64_t map_place(const struct metadata_set *known, bool is_intent, uint64_t block)
+{
+	return (is_intent ? known->intent_map_offset : known->dirty_map_offset) +
+	       block * REGION_MAP_BLOCK_SIZE;
+}
+
+bool mirror_engine_map_place(const struct mirror_engine *engine, uint32_t index, uint64_t block,
+			     uint64_t *offset)
+{
+	const struct mirror_set *set = &engine->sets[index].set;
+	bool is_intent = block_is_intent(set, &block);
+
+	ASSERT(engine->sets[index].used);
+	if (block >= set->dirty.block_count)
+		return false;
+	*offset = map_place(&engine->metadata.sets[index], is_intent, block);
+	return true;
+}
+
+void mirror_engine_map_load(struct mirror_engine *engine, uint32_t index, uint64_t block,
+			    const uint8_t *bytes)
+{
+	struct mirror_set *set = &engine->sets[index].set;
+	bool is_intent = block_is_intent(set, &block);
+
+	region_map_load_block(is_intent ? &set->intent.map : &set->dirty, block, bytes);
+}
+
+/* ---- what is remembered of the pair ---- */
+
+uint64_t mirror_engine_remember(struct mirror_engine *engine, const struct metadata_pair *pair)
+{
+	engine->metadata.pair = *pair;
+	return record_changed(engine);
+}
+
+uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct metadata_pair *pair,
+				 uint64_t token, bool alone, bool overridden)
+{
+	metadata_era_begin(&engine->metadata, &(struct metadata_era){ .generation = pair->generation,
+								      .token = token,
+								      .alone = alone,
+								      .server = (uint8_t)engine->server,
+								      .overridden = overridden });
+	return mirror_engine_remember(engine, pair);
+}
+
+void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode)
+{
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (engine->sets[i].used)
+			mirror_set_mode(&engine->sets[i].set, mode);
+}
+
+/* ---- requests ---- */
+
+/* Whose writes the other server's disk does not get: durably known before the first of them. */
+static void era_is_written_in(struct mirror_engine *engine)
+{
+	struct metadata_era *era = metadata_era_now(&engine->metadata);
+
+	if (!era || !era->alone || era->changed)
+		return;
+	era->changed = 1;
+	engine->changed_ticket = record_changed(engine);
+}
+
+int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirror_operation operation,
+			 uint64_t sector, uint32_t sector_count, uint64_t tag)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	int slot;
+
+	ASSERT(index < MIRROR_SET_MAX);
+	ASSERT(at->used);
+	slot = mirror_set_submit(&at->set, operation, sector, sector_count, tag, engine->now_ns);
+	if (slot >= 0 && operation == MIRROR_WRITE)
+		era_is_written_in(engine);
+	return slot;
+}
+
+void mirror_engine_done(struct mirror_engine *engine, uint32_t index, uint32_t slot, int status)
+{
+	mirror_set_done(&engine->sets[index].set, slot, MIRROR_OWN, status);
+}
+
+void mirror_engine_release(struct mirror_engine *engine, uint32_t index, uint32_t slot)
+{
+	mirror_set_release(&engine->sets[index].set, slot);
+}
+
+void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t now_s)
+{
+	ASSERT(now_ns >= engine->now_ns);
+	engine->now_ns = now_ns;
+	engine->now_s = now_s;
+}
+
+bool mirror_engine_may_join(const struct mirror_engine *engine)
+{
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+		const struct mirror_engine_set *at = &engine->sets[i];
+
+		if (at->used &&
+		    (at->set.states[MIRROR_OWN] != MIRROR_GOOD || at->set.states[MIRROR_PEER] != MIRROR_GOOD))
+			return false;
+	}
+	return true;
+}
+
+/* ---- the state partition ---- */
+
+static bool take_record(struct mirror_engine *engine, struct mirror_engine_action *action)
+{
+	if (engine->change == engine->change_durable)
+		return false;
+	engine->change_written = engine->change;
+	engine->write = MIRROR_ENGINE_WRITE_RECORD;
+	action->offset = metadata_seal(&engine->metadata);
+	memcpy(engine->bytes, &engine->metadata, METADATA_SIZE);
+	action->size = METADATA_SIZE;
+	return true;
+}
+
+static bool take_block(struct mirror_engine *engine, uint32_t index, bool is_intent,
+		       struct mirror_engine_action *action)
+{
+	struct mirror_set *set = &engine->sets[index].set;
+	int64_t block = region_map_take_block(is_intent ? &set->intent.map : &set->dirty, engine->bytes);
+
+	if (block < 0)
+		return false;
+	engine->write = MIRROR_ENGINE_WRITE_MAP;
+	engine->write_is_intent = is_intent;
+	engine->write_set = (uint8_t)index;
+	engine->write_block = (uint64_t)block;
+	action->offset = map_place(known_set(engine, index), is_intent, (uint64_t)block);
+	action->size = REGION_MAP_BLOCK_SIZE;
+	return true;
+}
+
+/* The sets and their two maps take turns: none waits behind another that changes all the time. */
+static bool take_map(struct mirror_engine *engine, struct mirror_engine_action *action)
+{
+	uint32_t last = engine->write_set * 2u + engine->write_is_intent;
+
+	for (uint32_t i = 1; i <= 2 * MIRROR_SET_MAX; i++) {
+		uint32_t next = (last + i) % (2 * MIRROR_SET_MAX);
+
+		if (engine->sets[next / 2].used && take_block(engine, next / 2, next % 2, action))
+			return true;
+	}
+	return false;
+}
+
+static bool take_state(struct mirror_engine *engine, struct mirror_engine_action *action)
+{
+	if (engine->write != MIRROR_ENGINE_WRITE_NONE || engine->now_ns < engine->write_after_ns ||
+	    (!take_record(engine, action) && !take_map(engine, action)))
+		return false;
+	action->kind = MIRROR_ENGINE_STATE;
+	action->bytes = engine->bytes;
+	return true;
+}
+
+static void record_is_durable(struct mirror_engine *engine)
+{
+	engine->change_durable = engine->change_written;
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+		struct mirror_engine_set *at = &engine->sets[i];
+
+		if (!at->persist_open || !mirror_engine_is_durable(engine, at->persist_ticket))
+			continue;
+		at->persist_open = false;
+		mirror_set_persisted(&at->set);
+	}
+}
+
+void mirror_engine_state_written(struct mirror_engine *engine, int status)
+{
+	struct mirror_set *set = &engine->sets[engine->write_set].set;
+
+	ASSERT(engine->write != MIRROR_ENGINE_WRITE_NONE);
+	if (engine->write == MIRROR_ENGINE_WRITE_MAP)
+		region_map_block_written(engine->write_is_intent ? &set->intent.map : &set->dirty,
+					 engine->write_block, engine->bytes, status == 0);
+	else if (status == 0)
+		record_is_durable(engine);
+	engine->write = MIRROR_ENGINE_WRITE_NONE;
+	engine->write_after_ns = status ? engine->now_ns + RETRY_NS : 0;
+	if (engine->write_failed != (status != 0))
+		engine->write_failure_untold = !engine->write_failure_untold;
+	engine->write_failed = status != 0;
+}
+
+/* ---- actions ---- */
+
+static uint32_t server_of(const struct mirror_engine *engine, uint8_t side)
+{
+	return side == MIRROR_OWN ? engine->server : 1 - engine->server;
+}
+
+static enum metadata_fault_kind fault_kind(uint8_t operation, int status)
+{
+	static const uint8_t by_operation[] = { [MIRROR_READ] = METADATA_FAULT_READ,
+						[MIRROR_WRITE] = METADATA_FAULT_WRITE,
+						[MIRROR_FLUSH] = METADATA_FAULT_FLUSH };
+
+	switch (status) {
+	case -ETIMEDOUT:
+		return METADATA_FAULT_TIMEOUT;
+	case -ENODEV:
+		return METADATA_FAULT_GONE;
+	case -EBADMSG:
+		return METADATA_FAULT_MISMATCH;
+	default:
+		return by_operation[operation];
+	}
+}
+
+/* Kept until it is repaired; an event only the first time. */
+static bool fault_remember(struct mirror_engine *engine, uint32_t index, const struct mirror_action *from,
+			   struct mirror_engine_action *to)
+{
+	struct metadata_fault fault = {
+		.time_s = engine->now_s,
+		.sector = from->sector,
+		.set = (uint8_t)index,
+		.server = (uint8_t)server_of(engine, from->side),
+		.kind = (uint8_t)fault_kind(from->operation, from->status),
+	};
+	bool is_new = metadata_fault_add(&engine->metadata, &fault);
+
+	if (is_new)
+		record_changed(engine);
+	to->event = MIRROR_EVENT_FAULT;
+	to->fault = fault.kind;
+	return is_new;
+}
+
+static void states_remember(struct mirror_engine *engine, uint32_t index)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	struct metadata_set *known = known_set(engine, index);
+
+	/* Of the disk that is not in its bay all stays as it was: it may come back. */
+	for (uint8_t side = at->refusal ? MIRROR_PEER : MIRROR_OWN; side < MIRROR_SIDE_COUNT; side++)
+		known->disk_states[server_of(engine, side)] = at->set.states[side];
+	at->persist_ticket = record_changed(engine);
+	at->persist_open = true;
+}
+
+/* What a set wants, in the owner's words. False: it was the engine's own business. */
+static bool translate(struct mirror_engine *engine, uint32_t index, const struct mirror_action *from,
+		      struct mirror_engine_action *to)
+{
+	*to = (struct mirror_engine_action){ .kind = MIRROR_ENGINE_EVENT,
+					     .set = (uint8_t)index,
+					     .operation = from->operation,
+					     .server = (uint8_t)server_of(engine, from->side),
+					     .from = from->from,
+					     .to = from->to,
+					     .slot = from->slot,
+					     .status = from->status,
+					     .tag = from->tag,
+					     .sector = from->sector,
+					     .sector_count = from->sector_count };
+	switch (from->kind) {
+	case MIRROR_ACTION_OWN:
+		to->kind = MIRROR_ENGINE_OWN;
+		return true;
+	case MIRROR_ACTION_FINISHED:
+		to->kind = MIRROR_ENGINE_FINISHED;
+		return true;
+	case MIRROR_ACTION_PERSIST:
+		states_remember(engine, index);
+		return false;
+	case MIRROR_ACTION_STATE:
+		to->event = MIRROR_EVENT_DISK_STATE;
+		return true;
+	case MIRROR_ACTION_FAULT:
+		return fault_remember(engine, index, from, to);
+	case MIRROR_ACTION_REPAIRED:
+		to->event = MIRROR_EVENT_REPAIRED;
+		return true;
+	default:
+		/* Only a set with a peer asks it. */
+		ASSERT(from->kind != MIRROR_ACTION_PEER);
+		return false;
+	}
+}
+
+static bool take_of_set(struct mirror_engine *engine, uint32_t index, struct mirror_engine_action *action)
+{
+	struct mirror_action from;
+
+	while (mirror_set_take(&engine->sets[index].set, &from, engine->now_ns))
+		if (translate(engine, index, &from, action))
+			return true;
+	return false;
+}
+
+bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_action *action)
+{
+	memset(action, 0, sizeof(*action));
+	if (engine->write_failure_untold) {
+		engine->write_failure_untold = false;
+		action->kind = MIRROR_ENGINE_EVENT;
+		action->event = engine->write_failed ? MIRROR_EVENT_STATE_FAILED : MIRROR_EVENT_STATE_BACK;
+		return true;
+	}
+	for (uint32_t i = 0; i < MIRROR_SET_MAX && mirror_engine_is_durable(engine, engine->changed_ticket);
+	     i++)
+		if (engine->sets[i].used && take_of_set(engine, i, action))
+			return true;
+	return take_state(engine, action);
+}
+
+/* ---- console ---- */
+
+const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, enum mirror_command command,
+				  uint32_t server)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	enum mirror_side side = server == engine->server ? MIRROR_OWN : MIRROR_PEER;
+	const char *refusal;
+
+	if (index >= MIRROR_SET_MAX || !at->used)
+		return "there is no such mirror set";
+	refusal = mirror_set_refusal(&at->set, command, side);
+	if (refusal)
+		return refusal;
+	switch (command) {
+	case MIRROR_COMMAND_FAIL:
+		mirror_set_change(&at->set, side, MIRROR_ADMIN_FAIL);
+		return NULL;
+	case MIRROR_COMMAND_ENABLE:
+		mirror_set_change(&at->set, side, MIRROR_ADMIN_ENABLE);
+		if (metadata_fault_clear(&engine->metadata, index, server))
+			record_changed(engine);
+		return NULL;
+	default:
+		return "the other server is not there";
+	}
+}
+
+static uint64_t faults_of(const struct mirror_engine *engine, uint32_t index, uint32_t server)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < METADATA_FAULT_MAX; i++) {
+		const struct metadata_fault *fault = &engine->metadata.faults[i];
+
+		if (fault->kind != METADATA_FAULT_NONE && fault->set == index && fault->server == server)
+			count += fault->count;
+	}
+	return count;
+}
+
+bool mirror_engine_status(const struct mirror_engine *engine, uint32_t index,
+			  struct mirror_engine_status *status)
+{
+	const struct mirror_engine_set *at = &engine->sets[index];
+
+	if (index >= MIRROR_SET_MAX || !at->used)
+		return false;
+	*status = (struct mirror_engine_status){
+		.sector_count = at->set.sector_count,
+		.dirty_bytes = at->set.dirty.set_count * MIRROR_REGION_SIZE,
+		.repaired = at->set.repaired,
+		.refusal = at->refusal,
+	};
+	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
+		uint32_t server = server_of(engine, side);
+
+		status->states[server] = mirror_disk_state_name(at->set.states[side]);
+		status->faults[server] = faults_of(engine, index, server);
+	}
+	return true;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All mirror sets of one server and what it remembers of them: the record and the maps
+ * in the state partition, the guest's requests, faults, commands. Pure: the owner gives
+ * what happened and takes actions until there are none.
+ *
+ *     start    init -> load -> (create) -> open each disk -> load its maps -> begin
+ *     a turn   submit, done, state_written -> tick -> take ... take
+ *
+ * One write to the state partition at a time, the record before the maps. A record
+ * tells what was true when it was taken; mirror_engine_is_durable() says whether a
+ * change is in one that has reached the disk.
+ *
+ * The record's field `pair` is lockstep's, and is kept here because it must never be
+ * older or newer than the eras that say which disk is right.
+ */
+#ifndef MIRROR_ENGINE_H
+#define MIRROR_ENGINE_H
+
+#include "mirror/metadata.h"
+#include "mirror/set.h"
+
+struct mirror_engine_set {
+	bool used;
+	const char *refusal; /* why the disk in the bay is not this set's; NULL: it is */
+	uint64_t persist_ticket;
+	bool persist_open; /* the set waits for mirror_set_persisted() */
+	struct mirror_set set;
+};
+
+enum mirror_engine_write {
+	MIRROR_ENGINE_WRITE_NONE,
+	MIRROR_ENGINE_WRITE_RECORD,
+	MIRROR_ENGINE_WRITE_MAP,
+};
+
+struct mirror_engine {
+	struct metadata metadata;
+	uint32_t server; /* 0: a, 1: b */
+	uint64_t partition_size;
+	uint64_t now_ns;
+	uint64_t now_s; /* the server's clock */
+	struct mirror_engine_set sets[MIRROR_SET_MAX];
+
+	uint64_t change; /* of the record, counted */
+	uint64_t change_written;
+	uint64_t change_durable;
+	uint64_t changed_ticket; /* no write begins before this era is durably one that was written in */
+
+	uint8_t write; /* enum mirror_engine_write: what is under way */
+	uint8_t write_set;
+	bool write_is_intent;
+	bool write_failed; /* told once until one succeeds */
+	bool write_failure_untold;
+	uint64_t write_block;
+	uint64_t write_after_ns;		  /* after a failure: not before */
+	_Alignas(8) uint8_t bytes[METADATA_SIZE]; /* of the write under way */
+};
+
+struct mirror_engine_disk {
+	const char *serial;
+	uint64_t sector_count; /* 0: there is no disk in the bay */
+};
+
+enum mirror_engine_action_kind {
+	MIRROR_ENGINE_OWN = 1,	/* do `operation` on the disk of `set`, then mirror_engine_done() */
+	MIRROR_ENGINE_FINISHED, /* tell the guest `status`; mirror_engine_release() follows */
+	MIRROR_ENGINE_STATE,	/* `bytes` at `offset` of the state partition, durably; then
+				   mirror_engine_state_written(). They stay until then. */
+	MIRROR_ENGINE_EVENT,	/* for a person: `event` */
+};
+
+enum mirror_engine_event {
+	MIRROR_EVENT_DISK_STATE = 1, /* of server `server`'s disk: `from`, `to` */
+	MIRROR_EVENT_FAULT,	     /* a new fault: `fault` kind, `sector`, `status` */
+	MIRROR_EVENT_REPAIRED,
+	MIRROR_EVENT_STATE_FAILED, /* the state partition cannot be written: `status`; tried again for ever */
+	MIRROR_EVENT_STATE_BACK,
+};
+
+struct mirror_engine_action {
+	uint8_t kind; /* enum mirror_engine_action_kind */
+	uint8_t set;
+	uint8_t operation; /* enum mirror_operation */
+	uint8_t event;	   /* enum mirror_engine_event */
+	uint8_t server;	   /* whose disk */
+	uint8_t from;	   /* enum mirror_disk_state */
+	uint8_t to;
+	uint8_t fault; /* enum metadata_fault_kind */
+	uint32_t slot;
+	int32_t status;
+	uint64_t tag;
+	uint64_t sector;
+	uint32_t sector_count;
+	uint32_t size;
+	uint64_t offset;
+	const uint8_t *bytes;
+};
+
+/* ---- start ---- */
+
+void mirror_engine_init(struct mirror_engine *engine, uint32_t server, uint64_t partition_size);
+
+/*
+ * The two copies of the record as read (NULL: cannot be read). True when one is in
+ * force. Else `choice` says why, and only where metadata_may_initialise() may
+ * mirror_engine_create() follow: nothing else is ever written over.
+ */
+bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copies[METADATA_COPY_COUNT],
+			struct metadata_choice *choice);
+void mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identity);
+
+/* Sectors of set `index`: of what is remembered, else of the disk; 0: neither is there. */
+uint64_t mirror_engine_sector_count(const struct mirror_engine *engine, uint32_t index,
+				    const struct mirror_engine_disk *disk);
+/* Bytes of `memory`, aligned to 8, for a set of so many sectors. */
+uint64_t mirror_engine_memory_size(uint64_t sector_count);
+
+/*
+ * The disk that is in the bay of set `index`, lowest index first; `identity`: a random
+ * number for a set that is new. Returns 0; -EEXIST: the set was known, its maps are to
+ * be loaded; or -ENOSPC: the state partition has no room for its maps. A disk that does
+ * not belong there leaves the set without one of its own, and what is remembered as it
+ * is: see mirror_engine_refusal().
+ */
+int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk,
+		       uint64_t identity, void *memory);
+const char *mirror_engine_refusal(const struct mirror_engine *engine, uint32_t index);
+
+/*
+ * The next block of a known set's maps to be read: `block` from 0 on until false. Its
+ * place in the state partition is `offset`; mirror_engine_map_load() takes what is there,
+ * NULL when it cannot be read.
+ */
+bool mirror_engine_map_place(const struct mirror_engine *engine, uint32_t index, uint64_t block,
+			     uint64_t *offset);
+void mirror_engine_map_load(struct mirror_engine *engine, uint32_t index, uint64_t block,
+			    const uint8_t *bytes);
+
+/* ---- what is remembered of the pair ---- */
+
+/*
+ * The guest is about to run under `pair`, alone or with the peer: an era with `token`,
+ * random when alone, else one that both servers know. Returns a ticket: nothing is let
+ * out before mirror_engine_is_durable().
+ */
+uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct metadata_pair *pair,
+				 uint64_t token, bool alone, bool overridden);
+/* The record's pair without a new era. */
+uint64_t mirror_engine_remember(struct mirror_engine *engine, const struct metadata_pair *pair);
+static inline bool mirror_engine_is_durable(const struct mirror_engine *engine, uint64_t ticket)
+{
+	return engine->change_durable >= ticket;
+}
+
+/* All sets: who runs the guest. ALONE: call mirror_engine_era_begin() first. */
+void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode);
+
+/* ---- a turn ---- */
+
+/* The guest's next request, as mirror_set_submit(). */
+int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirror_operation operation,
+			 uint64_t sector, uint32_t sector_count, uint64_t tag);
+/* An OWN action ended: 0, or the disk's error. */
+void mirror_engine_done(struct mirror_engine *engine, uint32_t index, uint32_t slot, int status);
+void mirror_engine_release(struct mirror_engine *engine, uint32_t index, uint32_t slot);
+void mirror_engine_state_written(struct mirror_engine *engine, int status);
+/* `now_s`: the server's clock, for what a person is shown. */
+void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t now_s);
+bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_action *action);
+
+/* Nothing is left to remirror: every set's both disks are whole. */
+bool mirror_engine_may_join(const struct mirror_engine *engine);
+
+/* ---- console ---- */
+
+/* Does it, and returns NULL, or says in a line why not. `server`: whose disk. */
+const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, enum mirror_command command,
+				  uint32_t server);
+
+struct mirror_engine_status {
+	const char *states[2]; /* of a's and b's disk */
+	uint64_t sector_count;
+	uint64_t dirty_bytes; /* that the other disk lacks */
+	uint64_t faults[2];   /* kept, of a's and b's disk */
+	uint64_t repaired;
+	const char *refusal;
+};
+
+/* False: there is no such set. */
+bool mirror_engine_status(const struct mirror_engine *engine, uint32_t index,
+			  struct mirror_engine_status *status);
+
+#endif
