@@ -163,12 +163,26 @@ static void alone_is_durable(struct pair *pair)
 		pair_send_identity(pair);
 }
 
+/*
+ * The guest that is kept may be the one to go on later, so that it, too, must have all
+ * that the outside may have seen.
+ */
+static void stop_step(struct pair *pair)
+{
+	if (!pair->stopping || !log_is_drained(pair))
+		return;
+	pair->stopping = false;
+	pair_change_role(pair, PAIR_STOPPED, pair->stopping_reason);
+	pair_action_add(pair, PAIR_ACTION_GUEST_FREEZE);
+	new_incarnation(pair);
+}
+
 static void stop(struct pair *pair, const char *reason)
 {
-	pair_change_role(pair, PAIR_STOPPED, reason);
-	pair_action_add(pair, PAIR_ACTION_GUEST_FREEZE);
 	pair->going_alone = false;
-	new_incarnation(pair);
+	pair->stopping = true;
+	pair->stopping_reason = reason;
+	stop_step(pair);
 }
 
 /* ---- joining ---- */
@@ -458,7 +472,7 @@ static void receive_diverged(struct pair *pair)
 	pair->divergences++;
 	trace(TRACE_WARNING, "the peer has diverged: %s", pair->peer_text);
 	back_off(pair);
-	if (pair->role == PAIR_LEADER) {
+	if (pair->role == PAIR_LEADER && !pair->stopping) {
 		pair->peer_diverged = true;
 		pair->trail_owed = true;
 		go_alone(pair, "the follower diverged");
@@ -566,7 +580,7 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 	case PAIR_LEADER:
 	case PAIR_FOLLOWER:
 		/* Before it restarted it may have gone on without us; it was seen outside then, and we are old. */
-		if (pair->going_alone)
+		if (pair->going_alone || pair->stopping)
 			break;
 		if (peer->generation > pair->durable.generation)
 			stop(pair, "the peer has gone on without us, and restarted");
@@ -698,7 +712,7 @@ static void judge_peer(struct pair *pair)
 	switch (pair->role) {
 	case PAIR_LEADER:
 	case PAIR_FOLLOWER:
-		if (!pair->going_alone)
+		if (!pair->going_alone && !pair->stopping)
 			arbitrate(pair, verdict);
 		break;
 	case PAIR_TARGET:
@@ -767,6 +781,7 @@ void pair_tick(struct pair *pair, uint64_t now_ns)
 	judge_peer(pair);
 	wait_step(pair);
 	going_alone_step(pair);
+	stop_step(pair);
 	simplex_step(pair);
 	join_step(pair);
 	progress_step(pair);
@@ -841,6 +856,7 @@ void pair_init(struct pair *pair, const struct pair_config *config, const struct
 	memset(pair, 0, sizeof(*pair));
 	ASSERT(config->self < ARBITER_SERVER_COUNT);
 	ASSERT((config->channel.incarnation & 0xffff) == 0);
+	ASSERT(config->lag_max_ns > 0);
 	ASSERT(config->rejoin_wait_min_ns > 0);
 	ASSERT(config->rejoin_wait_min_ns <= config->rejoin_wait_max_ns);
 	pair->config = *config;

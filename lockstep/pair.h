@@ -74,7 +74,8 @@ struct pair_config {
 	uint64_t beacon_ns;		  /* between beacons, and far less while asking */
 	uint64_t ask_beacon_ns;
 	uint64_t progress_ns; /* between words of where the follower is */
-	uint64_t lag_max_ns;  /* virtual time that the follower may be behind before the leader yields */
+	/* Virtual time that the follower may be behind; above half of it the leader yields, in small steps. */
+	uint64_t lag_max_ns;
 	/* After a divergence the next join waits: min, and twice as long each time up to max. */
 	uint64_t rejoin_wait_min_ns; /* above 0 */
 	uint64_t rejoin_wait_max_ns;
@@ -135,6 +136,8 @@ struct pair {
 	bool peer_asks;
 	bool going_alone; /* decided; the log may have to be drained, the disk to be written */
 	const char *going_alone_reason;
+	bool stopping; /* decided; the log may have to be drained */
+	const char *stopping_reason;
 
 	struct leader leader;
 	uint64_t log_base;     /* offset in the log stream where the log of this duplex begins */

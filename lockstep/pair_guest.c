@@ -13,6 +13,9 @@ TRACE_FILE("lockstep", TRACE_INFO);
 /* The leader keeps this much room, so that no record ever finds none. */
 #define LOG_RESERVE (2 * LEADER_RECORD_MAX)
 
+/* Of the leader's time, when it yields some to a follower that lags. */
+#define YIELD_SPAN_NS (2 * UINT64_C(1000000))
+
 /* ---- messages ---- */
 
 static bool put_message(struct pair *pair, enum wire_stream stream, enum message_type type, const void *fixed,
@@ -235,6 +238,7 @@ void pair_diverge(struct pair *pair, const char *what)
 	}
 	/* A follower that has decided to go alone cannot: its guest is not the one the outside has seen. */
 	pair->going_alone = false;
+	pair->stopping = false;
 	pair_change_role(pair, PAIR_WAITING, pair->own_text);
 	pair->has_guest = false;
 	pair_action_add(pair, PAIR_ACTION_GUEST_DISCARD);
@@ -246,10 +250,19 @@ static bool log_has_room(const struct pair *pair)
 	return channel_write_room(&pair->channel, WIRE_STREAM_LOG) >= LOG_RESERVE;
 }
 
-/* Is the follower further behind than it should be? */
-static bool follower_lags(const struct pair *pair)
+/*
+ * Does the leader stand still now, so that the follower comes nearer? It yields a part
+ * of each span of time: nothing up to half of the greatest lag, all of it from there
+ * on. So it becomes as slow as the follower is, and the guest sees no pauses.
+ */
+static bool leader_yields(const struct pair *pair)
 {
-	return pair->peer_ready && pair->time_ns > pair->peer_time_ns + pair->config.lag_max_ns;
+	uint64_t max_ns = pair->config.lag_max_ns;
+	uint64_t lag_ns = pair->time_ns - min_u64(pair->time_ns, pair->peer_time_ns);
+	uint64_t above_ns = lag_ns - min_u64(lag_ns, max_ns / 2);
+
+	return pair->peer_ready &&
+	       pair->now_ns % YIELD_SPAN_NS < above_ns * YIELD_SPAN_NS / (max_ns - max_ns / 2);
 }
 
 void pair_plan(struct pair *pair, const struct position *now, struct follower_plan *plan)
@@ -265,7 +278,7 @@ void pair_plan(struct pair *pair, const struct position *now, struct follower_pl
 	memset(plan, 0, sizeof(*plan));
 	plan->steps_max = FOLLOWER_STEPS_UNLIMITED;
 	plan->verdict = FOLLOWER_RUN;
-	if (pair->role == PAIR_LEADER && (!log_has_room(pair) || follower_lags(pair)))
+	if (pair->role == PAIR_LEADER && (!log_has_room(pair) || leader_yields(pair)))
 		plan->verdict = FOLLOWER_WAIT;
 	if (pair->role != PAIR_LEADER && pair->role != PAIR_ALONE && pair->role != PAIR_SIMPLEX)
 		plan->verdict = FOLLOWER_WAIT;

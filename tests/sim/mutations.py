@@ -185,6 +185,16 @@ MUTATIONS = {
         "return pair->durable.state == PAIR_DURABLE_DUPLEX ? ARBITER_CLAIM_NONE : ARBITER_CLAIM_ALONE;",
         "return ARBITER_CLAIM_ALONE;",
     ),
+    "yield to a slow follower only at the greatest lag": (
+        "lockstep/pair_guest.c",
+        "pair->now_ns % YIELD_SPAN_NS < above_ns * YIELD_SPAN_NS / (max_ns - max_ns / 2);",
+        "lag_ns > max_ns;",
+    ),
+    "stop with a guest that lacks the rest of the log": (
+        "lockstep/pair.c",
+        "	if (!pair->stopping || !log_is_drained(pair))",
+        "	if (!pair->stopping)",
+    ),
     "never go on alone": (
         "lockstep/arbiter.c",
         'return decision(ARBITER_GO_ON, "peer dead");',

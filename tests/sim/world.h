@@ -20,7 +20,7 @@
 /* What is tried on the pair, by seed. */
 enum world_kind {
 	WORLD_ROUGH,	 /* any fault at any instant */
-	WORLD_QUIET,	 /* none: it must become duplex and stay so */
+	WORLD_QUIET,	 /* none, but one server may be slow: it must become duplex and stay so */
 	WORLD_FLIPS,	 /* bits flip in one replica: found, named alike on both sides, healed */
 	WORLD_BUILDS,	 /* as rough, and one server now and then starts another build: refused */
 	WORLD_TAKE_OVER, /* one server at a time dies, with evidence: the other must go on */
@@ -59,6 +59,8 @@ struct server {
 	bool copying;
 	uint64_t copy_page;
 	uint64_t copy_until_ns; /* the dirty rounds take this long */
+	uint64_t step_ns; /* how fast it is; 0: as fast as turns come */
+	uint64_t run_at_ns;
 	uint64_t hold_until_ns; /* no join before: its disks are not ready */
 	bool is_other_build;
 	uint64_t leader_since_ns;
