@@ -422,6 +422,9 @@ static void begin_target(struct pair *pair, const struct message_join_begin *beg
 	if ((pair->role != PAIR_WAITING && pair->role != PAIR_STOPPED) || pair->going_alone ||
 	    pair->persisting) {
 		pair->protocol_faults++;
+		/* The disk still writes what an earlier join wanted. The source must not wait for ever. */
+		if (pair->role == PAIR_WAITING && pair->persisting)
+			new_incarnation(pair);
 		return;
 	}
 	if (pair->has_guest)

@@ -677,6 +677,8 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 	case PAIR_ACTION_PERSIST:
 		server->persisting = action->durable;
 		server->persist_done_ns = world->now_ns + 100 * US + random_below(world, 3 * MS);
+		if (is_rough(world) && random_below(world, 6) == 0) /* a disk that tries again and again */
+			server->persist_done_ns += random_below(world, 150 * MS);
 		break;
 	case PAIR_ACTION_GUEST_BOOT:
 		boot_guest(world, side);
