@@ -93,7 +93,7 @@ ifdef TEST
 test:
 	@$(PYTEST) '$(TEST)'
 else
-test: check all sim-seeds sim-mutations $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
+test: check all sim-seeds sim-mutations mirror-sim-seeds mirror-sim-mutations $(BOOT_TESTED) ## all tests; TEST=tests/pair/test_x.py::test_y runs one
 	@started=$$SECONDS; result=passed; \
 	$(PYTEST) $(SIDE_BY_SIDE) -m 'not pair' tests/pair || result=FAILED; \
 	if grep -q 'mark[.]pair' tests/pair/test_*.py; then $(PYTEST) -m pair tests/pair || result=FAILED; fi; \
@@ -104,7 +104,7 @@ endif
 # fixture, which go round far more often here than in `make test`.
 SOAK_ROUNDS ?= 1
 soak: all $(BOOT_TESTED) ## the long runs; SOAK_ROUNDS=n makes them n times as long
-	$(MAKE) sim-seeds SIM_SEEDS=$$((10000 * $(SOAK_ROUNDS)))
+	$(MAKE) sim-seeds mirror-sim-seeds SIM_SEEDS=$$((10000 * $(SOAK_ROUNDS)))
 	$(MAKE) fuzz FUZZ_SECONDS=$$((60 * $(SOAK_ROUNDS)))
 	SOAK_ROUNDS=$(SOAK_ROUNDS) $(PYTEST) -m soak tests/pair
 

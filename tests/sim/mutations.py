@@ -213,8 +213,8 @@ MUTATIONS = {
 }
 
 
-def compile_mutant(name, objects, directory):
-    path, old, new = MUTATIONS[name]
+def compile_mutant(mutation, name, objects, directory, libraries):
+    path, old, new = mutation
     text = (ROOT / path).read_text()
     if text.count(old) != 1:
         sys.exit(f"mutation '{name}': its text stands {text.count(old)} times in {path}, expected once")
@@ -225,33 +225,33 @@ def compile_mutant(name, objects, directory):
     others = [o for o in objects if not o.as_posix().endswith(path[: -len(".c")] + ".o")]
     assert len(others) == len(objects) - 1
     program = directory / "mutant"
-    subprocess.run(["gcc", "-o", program, mutant, *others], check=True)
+    subprocess.run(["gcc", "-o", program, mutant, *others, *libraries], check=True)
     return program
 
 
-def is_found(program):
+def is_found(program, seeds):
     """True when some seed fails: by a checker, an assertion, or by never ending."""
     try:
-        return subprocess.run([program, "1", str(SEEDS), "1"], capture_output=True, timeout=900).returncode != 0
+        return subprocess.run([program, "1", str(seeds), "1"], capture_output=True, timeout=900).returncode != 0
     except subprocess.TimeoutExpired:
         return True
 
 
-def main():
+def main(mutations, seeds, libraries=()):
     build = pathlib.Path(sys.argv[1])
     objects = sorted(build.rglob("*.o"))
     objects = [o for o in objects if "mutants" not in o.parts]
     directory = build / "mutants"
     directory.mkdir(exist_ok=True)
-    names = sys.argv[2:] or list(MUTATIONS)
+    names = sys.argv[2:] or list(mutations)
     missed = 0
     for name in names:
-        found = is_found(compile_mutant(name, objects, directory))
-        print(f"mutation {'found' if found else f'NOT FOUND in {SEEDS} seeds'}: {name}", flush=True)
+        found = is_found(compile_mutant(mutations[name], name, objects, directory, libraries), seeds)
+        print(f"mutation {'found' if found else f'NOT FOUND in {seeds} seeds'}: {name}", flush=True)
         missed += not found
     print(f"mutations: {len(names) - missed} passed, {missed} failed")
     return 1 if missed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(MUTATIONS, SEEDS))

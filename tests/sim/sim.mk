@@ -24,4 +24,24 @@ sim-seeds: $(B)/sim/sim ## many seeds of the pair simulator: SIM_SEEDS=n
 sim-mutations: $(B)/sim/sim ## plant known bugs: the pair simulator must find each
 	$(PYTHON) tests/sim/mutations.py $(B)/sim
 
--include $(SIM_OBJECTS:.o=.d)
+# The mirror simulator, likewise: what `make check` runs with the sanitizers and few seeds.
+MIRROR_SIM_SOURCES := tests/unit/test_mirror_sim.c $(wildcard mirror/*.c include/*.c) tests/unit/host/trace.c \
+		      tests/unit/host/assert.c
+MIRROR_SIM_OBJECTS := $(MIRROR_SIM_SOURCES:%.c=$(B)/mirror-sim/%.o)
+
+.PHONY: mirror-sim-seeds mirror-sim-mutations
+
+$(B)/mirror-sim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -I. $(WARNINGS) -MMD -MP -c -o $@ $<
+
+$(B)/mirror-sim/mirror-sim: $(MIRROR_SIM_OBJECTS)
+	$(CC) -o $@ $^ -lcmocka
+
+mirror-sim-seeds: $(B)/mirror-sim/mirror-sim ## many seeds of the mirror simulator: SIM_SEEDS=n
+	$(B)/mirror-sim/mirror-sim 1 $(SIM_SEEDS)
+
+mirror-sim-mutations: $(B)/mirror-sim/mirror-sim ## plant known bugs: the mirror simulator must find each
+	$(PYTHON) tests/sim/mirror_mutations.py $(B)/mirror-sim
+
+-include $(SIM_OBJECTS:.o=.d) $(MIRROR_SIM_OBJECTS:.o=.d)

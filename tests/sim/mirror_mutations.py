@@ -1,0 +1,105 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Plants known bugs of mirrored disks, one at a time: the mirror simulator must find each.
+
+    mirror_mutations.py OBJECT_DIRECTORY [NAME ...]
+"""
+import sys
+
+import mutations
+
+SEEDS = 2000
+
+# name: (file, text as it stands, text as it must not be)
+MUTATIONS = {
+    "write alone before the dirty bit is durable": (
+        "mirror/set.c",
+        "return region_map_is_durable(&set->dirty, first, count);",
+        "return true;",
+    ),
+    "write in duplex before the intent is durable": (
+        "mirror/set.c",
+        "	return intent_begin_write(&set->intent, first, count, now_ns);",
+        "	intent_begin_write(&set->intent, first, count, now_ns);\n	return true;",
+    ),
+    "clear the dirty map on rejoin": (
+        "mirror/remirror.c",
+        "	remirror->phase = REMIRROR_COPYING;\n	remirror->total",
+        "	for (uint64_t r = 0; r < set->dirty.region_count; r++)\n		region_map_clear(&set->dirty, r);\n"
+        "	remirror->phase = REMIRROR_COPYING;\n	remirror->total",
+    ),
+    "leave out what either was writing in its last moments": (
+        "mirror/remirror.c",
+        "	for (uint64_t region = region_map_next(from, 0); region < from->region_count;",
+        "	for (uint64_t region = region_map_next(from, 0); !is_intent && region < from->region_count;",
+    ),
+    "clear a region that was written since it was copied": (
+        "mirror/remirror.c",
+        "remirror->round[word] & ~set->intent.touched[word];",
+        "remirror->round[word];",
+    ),
+    "do not order requests that overlap": (
+        "mirror/set.c",
+        "if (other->phase != MIRROR_FREE && other->number < slot->number &&",
+        "if (other->phase == MIRROR_QUEUED && other->number < slot->number &&",
+    ),
+    "end a flush when one disk has flushed": (
+        "mirror/set.c",
+        "	if (slot->operation == MIRROR_FLUSH ||\n	    (slot->operation == MIRROR_WRITE &&",
+        "	if ((slot->operation == MIRROR_WRITE &&",
+    ),
+    "copy from the one that stopped": (
+        "mirror/remirror.c",
+        "wrote[0] && wrote[1] ? (uint32_t)keep : wrote[1];",
+        "wrote[0] && wrote[1] ? (uint32_t)keep : wrote[0];",
+    ),
+    "clear an intent that was touched in the round": (
+        "mirror/intent.c",
+        "if (intent->touched[region / 64] & BIT(region % 64))",
+        "if (intent->touched[region / 64] == UINT64_MAX)",
+    ),
+    "forget writes that are under way when a round begins": (
+        "mirror/set.c",
+        "		intent_touch(&set->intent, first,\n			     (slot->sector +",
+        "		if (set->mode == MIRROR_IDLE)\n			intent_touch(&set->intent, first,\n			     (slot->sector +",
+    ),
+    "call the target good before the last intents are durable": (
+        "mirror/remirror.c",
+        "if (!is_durable_in_intents(set))",
+        "if (set->dirty.set_count > set->dirty.region_count)",
+    ),
+    "copy all where a rapid copy is possible": (
+        "mirror/remirror.c",
+        "from->sector_count != to->sector_count ||",
+        "from->sector_count == to->sector_count ||",
+    ),
+    "believe the older copy of the record": (
+        "mirror/metadata.c",
+        "choice->copy = sequences[1] > sequences[0] ? 1 : 0;",
+        "choice->copy = sequences[1] < sequences[0] ? 1 : 0;",
+    ),
+    "read a disk that is being remirrored": (
+        "mirror/set.c",
+        "return is_reachable(set, side) && set->states[side] == MIRROR_GOOD;",
+        "return is_reachable(set, side) &&\n"
+        "	       (set->states[side] == MIRROR_GOOD || set->states[side] == MIRROR_REMIRRORING);",
+    ),
+    "tell the peer of requests that have not ended": (
+        "mirror/set.c",
+        "		bool open = slot->phase == MIRROR_QUEUED ||",
+        "		bool open = slot->phase == MIRROR_FREE && slot->phase == MIRROR_QUEUED &&",
+    ),
+    "hand an error to the guest though the peer has the data": (
+        "mirror/set.c",
+        "	if (is_readable(set, MIRROR_PEER)) {\n		slot->phase = MIRROR_REPAIR_READ;",
+        "	if (set->states[MIRROR_OWN] == MIRROR_MISSING) {\n		slot->phase = MIRROR_REPAIR_READ;",
+    ),
+    "copy before all earlier writes are on the source": (
+        "mirror/set.c",
+        "	if (number > set->last_number)\n		return false;\n	for",
+        "	if (number <= set->last_number)\n		return true;\n	for",
+    ),
+}
+
+if __name__ == "__main__":
+    sys.exit(mutations.main(MUTATIONS, SEEDS, ["-lcmocka"]))
