@@ -325,11 +325,19 @@ static void write_disk(struct server *server, uint32_t key, uint32_t version)
 		ASSERT(!"there is room for the few words of a join");
 }
 
+/* Words may overtake the beginning of their join, so that not this but a new channel begins the disk anew. */
 static void take_disk_words(struct server *server)
 {
-	struct channel_receiver *stream = &server->pair.channel.receivers[WIRE_STREAM_DISK];
+	struct channel *channel = &server->pair.channel;
+	struct channel_receiver *stream = &channel->receivers[WIRE_STREAM_DISK];
 	struct disk_word word;
 
+	if (server->incoming_of[0] != channel->config.incarnation ||
+	    server->incoming_of[1] != channel->peer) {
+		server->incoming_of[0] = channel->config.incarnation;
+		server->incoming_of[1] = channel->peer;
+		memset(server->incoming_disk, 0, sizeof(server->incoming_disk));
+	}
 	while (stream->received - stream->consumed >= sizeof(word)) {
 		channel_read(&server->pair.channel, WIRE_STREAM_DISK, (uint8_t *)&word, sizeof(word));
 		if (server->incoming_disk[word.key] < word.version) /* else it is of a join given up */
@@ -636,10 +644,8 @@ static void see_role(struct world *world, struct server *server, const struct pa
 {
 	if (action->to == PAIR_LEADER)
 		server->leader_since_ns = world->now_ns;
-	if (action->to == PAIR_TARGET) {
+	if (action->to == PAIR_TARGET)
 		memset(&server->incoming, 0, sizeof(server->incoming));
-		memset(server->incoming_disk, 0, sizeof(server->incoming_disk));
-	}
 	if (action->from == PAIR_LEADER && !strcmp(action->reason, "the follower diverged"))
 		see_divergence(world, server);
 	if (action->to == PAIR_SIMPLEX)
@@ -765,6 +771,7 @@ static void take_turn(struct world *world, uint32_t side)
 
 	pair_hold_join(&server->pair, world->now_ns < server->hold_until_ns);
 	pair_tick(&server->pair, now_ns);
+	take_disk_words(server);
 	if (server->persist_done_ns && world->now_ns >= server->persist_done_ns) {
 		server->persist_done_ns = 0;
 		server->durable = server->persisting;
@@ -773,7 +780,6 @@ static void take_turn(struct world *world, uint32_t side)
 	while (pair_action_take(&server->pair, &action))
 		do_action(world, side, &action);
 	check_lag(world, server);
-	take_disk_words(server); /* not before the actions: they may begin a join */
 	run_guest(world, server);
 	if (server->copying)
 		copy_step(world, server);

@@ -69,6 +69,7 @@ struct server {
 	struct pair_action told; /* the last DIVERGED; kind 0: none since the last flip */
 	struct guest incoming;
 	uint32_t incoming_disk[GUEST_KEY_COUNT];
+	uint64_t incoming_of[2]; /* incarnations, own and peer's, whose channel it came by */
 };
 
 struct cut {
