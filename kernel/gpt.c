@@ -197,6 +197,7 @@ static bool read_entries(const uint8_t *header, const uint8_t *entries, struct g
 	uint32_t entry_size = load_le32(header + HEADER_ENTRY_SIZE);
 	uint8_t numbers[GPT_PARTITION_MAX]; /* of the partitions, for people: entries count from 1 */
 
+	gpt->partition_count = 0;
 	for (uint32_t i = 0; i < count; i++) {
 		const uint8_t *entry = entries + (uint64_t)i * entry_size;
 		struct gpt_partition *partition = &gpt->partitions[gpt->partition_count];
