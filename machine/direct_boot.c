@@ -102,7 +102,8 @@ static const char *kernel_place(const struct image *image, const struct guest_me
 {
 	if (image->load_gpa < HIGH_START || !range_fits(image->load_gpa, image->run_size, memory->low_size))
 		return "kernel: it does not fit into the guest's memory";
-	memcpy(guest_memory_to_write(memory, image->load_gpa, image->code_size), image->code, image->code_size);
+	memcpy(guest_memory_to_write(memory, image->load_gpa, image->code_size), image->code,
+	       image->code_size);
 	return NULL;
 }
 

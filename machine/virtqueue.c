@@ -231,8 +231,8 @@ static uint64_t segments_copy(const struct machine_virtqueue_segment *segments, 
 			continue;
 		}
 		piece = min_u64(segments[i].size - offset, size - copied);
-		if (into_guest ? !guest_memory_write(memory, segments[i].gpa + offset, bytes + copied, piece) :
-				 !guest_memory_read(memory, segments[i].gpa + offset, bytes + copied, piece))
+		if (into_guest ? !guest_memory_write(memory, segments[i].gpa + offset, bytes + copied, piece)
+			       : !guest_memory_read(memory, segments[i].gpa + offset, bytes + copied, piece))
 			break;
 		copied += piece;
 		offset = 0;

@@ -144,8 +144,8 @@ struct config {
 		uint64_t ask_time_ns;	     /* how long other paths are asked before silence counts */
 		uint8_t management_station[CONFIG_IPV4_SIZE]; /* 0.0.0.0: none */
 		uint8_t public_station[CONFIG_IPV4_SIZE];
-		uint32_t preferred;	     /* enum config_preferred */
-		uint32_t when_unsure;	     /* enum config_when_unsure */
+		uint32_t preferred;   /* enum config_preferred */
+		uint32_t when_unsure; /* enum config_when_unsure */
 	} pair;
 	struct {
 		uint32_t mode; /* enum config_record_mode */

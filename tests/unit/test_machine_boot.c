@@ -146,7 +146,7 @@ static void script_step(const uint8_t *entry)
 	case 3:
 		field = guest_memory_to_write(&memory, at + load_le32(rest), 1);
 		*field = (uint8_t)(*field - sum(guest_memory_to_write(&memory, at + load_le32(rest + 4),
-								load_le32(rest + 8)),
+								      load_le32(rest + 8)),
 						load_le32(rest + 8)));
 		break;
 	default:
@@ -182,7 +182,8 @@ static void check_acpi(uint64_t rsdp_gpa)
 			assert_true(load_le32(table + 40) == load_le64(table + 140));
 			assert_memory_equal(dsdt, "DSDT", 4);
 			assert_int_equal(sum(dsdt, load_le32(dsdt + 4)), 0);
-			assert_memory_equal(guest_memory_to_write(&memory, load_le32(table + 36), 4), "FACS", 4);
+			assert_memory_equal(guest_memory_to_write(&memory, load_le32(table + 36), 4), "FACS",
+					    4);
 			assert_int_equal(load_le32(table + 36) % 64, 0);
 			assert_int_equal(load_le16(table + 46), 9);
 			assert_int_equal(load_le32(table + 56), 0x600);
@@ -248,7 +249,8 @@ static void firmware_is_in_both_places(void **state)
 	image[sizeof(image) - 16] = 0xea;
 	image[128 * 1024] = 0x55;
 	machine_firmware_boot(&with_firmware, image, &vcpu);
-	assert_int_equal(*guest_memory_to_write(&with_firmware, vcpu.segments[VCPU_CS].base + vcpu.rip, 1), 0xea);
+	assert_int_equal(*guest_memory_to_write(&with_firmware, vcpu.segments[VCPU_CS].base + vcpu.rip, 1),
+			 0xea);
 	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xffff0, 1), 0xea);
 	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xe0000, 1), 0x55);
 	free(base);
@@ -267,12 +269,14 @@ static void firmware_is_whole_after_a_reset(void **state)
 	image[sizeof(image) - 16] = 0xea;
 	machine_firmware_boot(&with_firmware, image, &vcpu);
 	memset(guest_memory_to_write(&with_firmware, 0xd0000, 0x30000), 0x77, 0x30000);
-	memset(guest_memory_to_write(&with_firmware, 4 * GIB - sizeof(image), sizeof(image)), 0x77, sizeof(image));
+	memset(guest_memory_to_write(&with_firmware, 4 * GIB - sizeof(image), sizeof(image)), 0x77,
+	       sizeof(image));
 	vcpu.rip = 0x1234;
 	machine_firmware_boot(&with_firmware, image, &vcpu);
-	assert_memory_equal(guest_memory_to_write(&with_firmware, 0xe0000, sizeof(image)), image, sizeof(image));
-	assert_memory_equal(guest_memory_to_write(&with_firmware, 4 * GIB - sizeof(image), sizeof(image)), image,
+	assert_memory_equal(guest_memory_to_write(&with_firmware, 0xe0000, sizeof(image)), image,
 			    sizeof(image));
+	assert_memory_equal(guest_memory_to_write(&with_firmware, 4 * GIB - sizeof(image), sizeof(image)),
+			    image, sizeof(image));
 	assert_int_equal(*guest_memory_to_write(&with_firmware, 0xdffff, 1), 0x77);
 	assert_int_equal(vcpu.rip, 0xfff0);
 	free(base);
@@ -350,7 +354,8 @@ static void a_kernel_is_placed(void **state)
 	assert_int_equal(load_le32(parameters + 0x21c), sizeof(initrd));
 	assert_in_range(initrd_at, 0x600000, FIXTURE_MEMORY_SIZE - sizeof(initrd));
 	assert_int_equal(initrd_at % 4096, 0);
-	assert_memory_equal(guest_memory_to_write(&memory, initrd_at, sizeof(initrd)), initrd, sizeof(initrd));
+	assert_memory_equal(guest_memory_to_write(&memory, initrd_at, sizeof(initrd)), initrd,
+			    sizeof(initrd));
 	assert_int_equal(parameters[0x210], 0xff);
 	assert_true(load_le64(parameters + 0x258) == 0x200000); /* the header came along */
 	/* Its page tables map what the protocol wants. */
@@ -376,7 +381,8 @@ static void memory_map_of_the_direct_boot(void **state)
 
 		if (load_le32(entry + 16) == 1) {
 			ram += load_le64(entry + 8);
-			assert_non_null(guest_memory_to_write(&memory, load_le64(entry), load_le64(entry + 8)));
+			assert_non_null(
+				guest_memory_to_write(&memory, load_le64(entry), load_le64(entry + 8)));
 		}
 	}
 	assert_true(ram == FIXTURE_MEMORY_SIZE - MIB + 0x9fc00);

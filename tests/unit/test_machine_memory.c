@@ -120,7 +120,8 @@ static void what_we_write_is_noted(void **state)
 	assert_non_null(guest_memory_to_write(&memory, 0x4000, 0));
 	for (uint32_t i = 0; i < ARRAY_SIZE(written); i++)
 		assert_true(written[i] == 0);
-	assert_true(guest_memory_write(&memory, 63 * 4096 + 4095, bytes, 2)); /* over the end of a page, and of a word */
+	assert_true(guest_memory_write(&memory, 63 * 4096 + 4095, bytes,
+				       2)); /* over the end of a page, and of a word */
 	assert_true(written[0] == BIT(63));
 	assert_true(written[1] == BIT(0));
 	assert_non_null(guest_memory_to_write(&memory, 0x100000, 64 * 1024));
