@@ -28,6 +28,7 @@ void held_output_init(struct held_output *held, uint8_t *buffer, uint64_t size)
 void held_output_restart(struct held_output *held, uint64_t number)
 {
 	held->first = held->end;
+	held->stamped = held->end;
 	held->number = number;
 	held->count = 0;
 }
@@ -67,11 +68,9 @@ static bool make_room(struct held_output *held, uint64_t needed)
 	return true;
 }
 
-bool held_output_put(struct held_output *held, uint64_t stamp, uint32_t port, const uint8_t *data,
-		     uint32_t size)
+bool held_output_put(struct held_output *held, uint32_t port, const uint8_t *data, uint32_t size)
 {
 	struct frame_header *header;
-
 	bool has_room;
 
 	if (size > HELD_OUTPUT_FRAME_MAX)
@@ -80,11 +79,26 @@ bool held_output_put(struct held_output *held, uint64_t stamp, uint32_t port, co
 	ASSERT(has_room);
 	held->number++;
 	header = header_at(held, held->end);
-	*header = (struct frame_header){ .stamp = stamp, .port = port, .size = size };
+	*header = (struct frame_header){ .stamp = HELD_OUTPUT_NO_STAMP, .port = port, .size = size };
 	memcpy(header + 1, data, size);
 	held->end += HELD_OUTPUT_ROOM(size);
 	held->count++;
 	return true;
+}
+
+void held_output_stamp(struct held_output *held, uint64_t stamp)
+{
+	held->stamped = max_u64(held->stamped, held->first);
+	while (held->stamped < held->end) {
+		struct frame_header *header = header_at(held, held->stamped);
+
+		if (header->size == SKIP) {
+			held->stamped += until_ring_end(held, held->stamped);
+			continue;
+		}
+		header->stamp = stamp;
+		held->stamped += HELD_OUTPUT_ROOM(header->size);
+	}
 }
 
 /* The rest of a ring is skipped when a frame lies behind it, so when `count` is not 0. */

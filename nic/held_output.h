@@ -25,10 +25,14 @@ struct held_output {
 	uint64_t end;	 /* ... and behind the newest */
 	uint64_t number; /* of the newest frame; frames held are the last `count` up to it */
 	uint64_t count;
+	uint64_t stamped; /* offset behind the last frame that has its stamp */
 };
 
+/* Of a frame that has none yet: nothing that is acknowledged covers it. */
+#define HELD_OUTPUT_NO_STAMP UINT64_MAX
+
 struct held_frame {
-	uint64_t stamp;	     /* as it was put */
+	uint64_t stamp;
 	uint32_t port;	     /* the guest's */
 	uint32_t size;	     /* bytes */
 	const uint8_t *data; /* good until the frame is dropped */
@@ -43,11 +47,17 @@ void held_output_restart(struct held_output *held, uint64_t number);
 uint64_t held_output_room(const struct held_output *held);
 
 /*
- * The guest's next frame. False: it is too long, and is lost on both servers alike. The
- * owner sees to it that there is room: the guest does not run without.
+ * The guest's next frame, without a stamp. False: it is too long, and is lost on both
+ * servers alike. The owner sees to it that there is room: the guest does not run without.
  */
-bool held_output_put(struct held_output *held, uint64_t stamp, uint32_t port, const uint8_t *data,
-		     uint32_t size);
+bool held_output_put(struct held_output *held, uint32_t port, const uint8_t *data, uint32_t size);
+
+/*
+ * Stamps all frames that have none: the log up to `stamp` holds a record of where they were
+ * made or behind it. Without one the follower, taking over, might decide otherwise before
+ * it gets there, and never make them.
+ */
+void held_output_stamp(struct held_output *held, uint64_t stamp);
 
 /* The oldest frame; false: there is none. */
 bool held_output_first(const struct held_output *held, struct held_frame *frame);
