@@ -597,10 +597,11 @@ static void tell_horizon(struct guest *guest)
 {
 	struct position here = vcpu_position(&guest->vcpu);
 
-	if (position_compare(&here, &guest->horizon) == 0)
+	if (position_compare(&here, &guest->horizon) == 0 || !guest_door_decides(&guest->door))
 		return;
 	guest->horizon = here;
 	guest_door_horizon(&guest->door, &here);
+	guest->outside->slice_end();
 }
 
 static void finish_exit(struct guest *guest)
@@ -665,7 +666,7 @@ bool guest_poll(struct guest *guest)
 
 /* ---- its context ---- */
 
-void guest_save(struct guest *guest, struct guest_context *context)
+void guest_save(struct guest *guest, uint64_t outputs, struct guest_context *context)
 {
 	const struct vcpu *vcpu = &guest->vcpu;
 
@@ -685,6 +686,7 @@ void guest_save(struct guest *guest, struct guest_context *context)
 	context->input_here = guest->input_here;
 	context->state = (uint8_t)(guest->state == GUEST_WAITING ? GUEST_RUNNING : guest->state);
 	context->restarts = guest->restarts;
+	context->outputs = outputs;
 	memcpy(&context->vcpu, &vcpu->state, sizeof(context->vcpu));
 	memcpy(&context->machine, &guest->machine, sizeof(context->machine));
 	guest_context_seal(context);

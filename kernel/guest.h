@@ -49,6 +49,8 @@ struct guest_outside {
 	 * next call.
 	 */
 	bool (*input)(struct machine_input *input);
+	/* The slice is over, and so far the log tells. What was put out in it is complete. */
+	void (*slice_end)(void);
 	/* An input that a log has decided, before the machine gets it. */
 	void (*replayed)(const struct machine_input *input);
 };
@@ -127,9 +129,9 @@ const char *guest_start(struct guest *guest);
 
 /*
  * The guest's context, sealed: all of it but its memory, which the caller copies at the
- * same time. Between two polls, and not while an exit waits for its value (exit_open).
+ * same time, and `outputs`, which it has made. Between two polls, and not while an exit waits for its value (exit_open).
  */
-void guest_save(struct guest *guest, struct guest_context *context);
+void guest_save(struct guest *guest, uint64_t outputs, struct guest_context *context);
 
 /*
  * The guest becomes the one that was saved; its memory is in place already, and the

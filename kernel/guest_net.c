@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "include/assert.h"
+#include "include/byte_order.h"
 #include "include/trace.h"
 #include "kernel/time.h"
 
@@ -34,6 +35,7 @@ struct guest_port {
 };
 
 static struct guest_port ports[MACHINE_NET_PORT_MAX];
+static bool (*filter)(uint32_t index, const struct net_frame *frame);
 
 void guest_net_open(uint32_t index, struct net_device *device, const uint8_t mac[MACHINE_MAC_SIZE])
 {
@@ -42,6 +44,11 @@ void guest_net_open(uint32_t index, struct net_device *device, const uint8_t mac
 	ASSERT(index < MACHINE_NET_PORT_MAX);
 	port->device = device;
 	memcpy(port->mac, mac, MACHINE_MAC_SIZE);
+}
+
+void guest_net_set_filter(bool (*of_ports)(uint32_t index, const struct net_frame *frame))
+{
+	filter = of_ports;
 }
 
 void guest_net_restart(void)
@@ -69,6 +76,32 @@ void guest_net_take(uint32_t index, const uint8_t *frame, uint32_t size)
 		port->statistics.tx_dropped++;
 }
 
+/* A broadcast from the guest's address: RFC 903's reverse ARP request, which nobody answers and switches learn from. */
+static void announce(uint32_t index)
+{
+	uint8_t frame[60] = { 0 };
+	uint8_t *arp = frame + NET_FRAME_SIZE_MIN;
+
+	memset(frame, 0xff, MACHINE_MAC_SIZE);
+	memcpy(frame + MACHINE_MAC_SIZE, ports[index].mac, MACHINE_MAC_SIZE);
+	store_be16(frame + 12, 0x8035);
+	store_be16(arp, 1);	     /* Ethernet */
+	store_be16(arp + 2, 0x0800); /* IPv4 */
+	arp[4] = MACHINE_MAC_SIZE;
+	arp[5] = 4;
+	store_be16(arp + 6, 3); /* request reverse */
+	memcpy(arp + 8, ports[index].mac, MACHINE_MAC_SIZE);
+	memcpy(arp + 18, ports[index].mac, MACHINE_MAC_SIZE);
+	guest_net_take(index, frame, sizeof(frame));
+}
+
+void guest_net_announce(void)
+{
+	for (uint32_t index = 0; index < MACHINE_NET_PORT_MAX; index++)
+		if (ports[index].device)
+			announce(index);
+}
+
 /* ---- in ---- */
 
 /* Its own address, broadcast and multicast. */
@@ -83,6 +116,8 @@ static bool receive(struct guest_port *port, struct net_frame *frame)
 {
 	while (port->frames_left > 0 && port->device->ops->poll_rx(port->device, frame) == 1) {
 		port->frames_left--;
+		if (filter && filter((uint32_t)(port - ports), frame))
+			continue;
 		if (is_for_guest(port, frame))
 			return true;
 		port->statistics.rx_filtered++;

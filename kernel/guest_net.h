@@ -19,6 +19,12 @@ struct guest_net_statistics {
 /* `device` becomes the guest's port `index`, with `mac`. Opened, and kept open, by guest_net_poll(). */
 void guest_net_open(uint32_t index, struct net_device *device, const uint8_t mac[MACHINE_MAC_SIZE]);
 
+/* Sees each frame that comes on a port first, by the port's index; true: it is not for the guest. */
+void guest_net_set_filter(bool (*filter)(uint32_t index, const struct net_frame *frame));
+
+/* Tells the switches behind all ports where the guest is from now on. */
+void guest_net_announce(void);
+
 /* Power-on of the guest: it has to be told of its links anew. */
 void guest_net_restart(void);
 

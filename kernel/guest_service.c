@@ -14,9 +14,12 @@
 #include "kernel/guest_debug_port.h"
 #include "kernel/guest_entropy.h"
 #include "kernel/guest_events.h"
+#include "kernel/guest_join.h"
+#include "kernel/guest_output.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
+#include "machine/digest.h"
 #include "machine/firmware_boot.h"
 
 TRACE_FILE("guest", TRACE_INFO);
@@ -42,7 +45,7 @@ static struct guest guest;
 static struct step_counter counter;
 static const struct boot_info *boot;
 static const struct config *config;
-static void (*serial_output)(const char *bytes, uint64_t size) = console_write;
+static struct pair *pair; /* NULL: there is none */
 
 static uint8_t *log_bytes;   /* RECORD: what is made; REPLAY: the follower's buffer */
 static uint64_t log_sent;    /* bytes that went out since power-on */
@@ -63,16 +66,24 @@ static uint64_t held_since_ns; /* of the server's clock */
 
 /* ---- the world around the guest ---- */
 
+static void take_for_device(const struct machine_output *output)
+{
+	if (output->kind == MACHINE_OUTPUT_FRAME)
+		guest_output_frame(output->index, output->data, output->size);
+	else
+		guest_devices_take(output, &guest.memory);
+}
+
 /* What a replayed guest writes and sends was written and sent long ago; what it reads is in the log. */
 static void take_output(const struct machine_output *output)
 {
 	if (output->kind == MACHINE_OUTPUT_SERIAL)
-		serial_output((const char *)output->data, output->size);
+		guest_output_serial(output->data, output->size);
 	else if (output->kind == MACHINE_OUTPUT_DEBUG)
 		guest_debug_port_take(output->data, output->size);
 	else if (guest.door.mode != GUEST_DOOR_REPLAY)
-		guest_devices_take(output, &guest.memory);
-	if (output->kind == MACHINE_OUTPUT_DISK)
+		take_for_device(output);
+	if (output->kind == MACHINE_OUTPUT_DISK || !guest_output_has_room())
 		guest.steps_left = 0;
 }
 
@@ -88,7 +99,11 @@ static bool give_button(struct machine_input *input)
 
 static bool give_input(struct machine_input *input)
 {
-	if (give_button(input) || guest_devices_input(input))
+	if (give_button(input))
+		return true;
+	if (guest.state != GUEST_RUNNING)
+		return false;
+	if (guest_devices_input(input))
 		return true;
 	if (ring_empty(&typed_ring) || !time_reached(typed_next_ns))
 		return false;
@@ -109,6 +124,7 @@ static void see_replayed(const struct machine_input *input)
 static const struct guest_outside outside = {
 	.output = take_output,
 	.input = give_input,
+	.slice_end = guest_output_stamp,
 	.replayed = see_replayed,
 };
 
@@ -122,7 +138,7 @@ void guest_service_type(uint8_t byte)
 
 void guest_service_set_serial(void (*output)(const char *bytes, uint64_t size))
 {
-	serial_output = output;
+	guest_output_set_serial(output);
 }
 
 /* ---- start ---- */
@@ -187,11 +203,13 @@ static uint64_t firmware_size(void)
 }
 
 const char *guest_service_init(const struct boot_info *boot_info, const struct config *configuration,
-			       const struct guest_devices *devices, struct event_log *events)
+			       const struct guest_devices *devices, struct event_log *events,
+			       struct pair *of_pair)
 {
 	static struct machine_config machine;
 	const char *wrong;
 
+	pair = of_pair;
 	boot = boot_info;
 	config = configuration;
 	guest_events_init(events);
@@ -204,6 +222,11 @@ const char *guest_service_init(const struct boot_info *boot_info, const struct c
 	wrong = guest_devices_open(devices, config, &machine);
 	if (!wrong)
 		wrong = guest_init(&guest, &machine, firmware_size(), &counter, &outside);
+	guest.restarts_on_failure = config->guest.failure_policy == CONFIG_FAILURE_RESTART;
+	if (!wrong && guest_output_init(pair))
+		wrong = "no memory for the guest's outputs";
+	if (!wrong && pair)
+		wrong = guest_join_init(&guest, pair);
 	return wrong ? wrong : prepare_log();
 }
 
@@ -263,49 +286,82 @@ static void go_on(void)
 	guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "goes on");
 }
 
-static const char *power_on(void)
+static const char *find_files(struct guest_boot *files)
 {
-	struct guest_boot files = { .command_line = config->guest.command_line };
-	const char *wrong;
+	*files = (struct guest_boot){ .command_line = config->guest.command_line };
+	return config->guest.start == CONFIG_START_DIRECT ? find_kernel(files) : find_firmware(files);
+}
 
-	if (config->guest.start == CONFIG_START_DIRECT)
-		wrong = find_kernel(&files);
-	else
-		wrong = find_firmware(&files);
-	if (!wrong)
-		wrong = guest_prepare(&guest, &files);
-	if (!wrong)
-		wrong = guest_start(&guest);
-	if (wrong)
-		return wrong;
-	guest_devices_restart();
-	pressed = 0;
-	held = false;
-	log_sent = 0;
-	log_sent_ns = time_now_ns();
-	if (config->record.mode == CONFIG_RECORD_RECORD)
+static void set_door(void)
+{
+	if (pair)
+		guest_door_pair(&guest.door, pair);
+	else if (config->record.mode == CONFIG_RECORD_RECORD)
 		guest_door_record(&guest.door, log_bytes, LOG_SIZE);
 	else if (config->record.mode == CONFIG_RECORD_REPLAY)
 		guest_door_replay(&guest.door, pages_pointer(recording->base), recording->size, log_bytes,
 				  LOG_SIZE);
-	told_state = GUEST_RUNNING;
+}
+
+/* As good as new, and off. */
+static const char *make_new(void)
+{
+	struct guest_boot files;
+	const char *wrong = find_files(&files);
+
+	if (!wrong)
+		wrong = guest_prepare(&guest, &files);
+	if (wrong)
+		return wrong;
+	set_door();
+	guest_devices_restart();
+	guest_output_restart(0);
+	pressed = 0;
+	held = false;
+	log_sent = 0;
+	log_sent_ns = time_now_ns();
+	told_state = GUEST_OFF;
 	told_resets = guest.machine.reset_count;
 	told_restarts = 0;
 	return NULL;
 }
 
+static const char *power_on(void)
+{
+	const char *wrong = make_new();
+
+	if (!wrong)
+		wrong = guest_start(&guest);
+	if (wrong)
+		return wrong;
+	set_door();
+	told_state = GUEST_RUNNING;
+	guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "power-on");
+	return NULL;
+}
+
+bool guest_service_follows(void)
+{
+	return pair && !pair_decides(pair);
+}
+
+/* A guest of a pair that is off: its button is an input, which both servers' guests get. */
+static const char *switch_on(void)
+{
+	if (guest_service_follows())
+		return "this server does not run the guest alone, nor does it lead: see `status`";
+	if (guest.state == GUEST_OFF || guest.state == GUEST_STOPPED)
+		pressed |= UINT32_C(1) << MACHINE_BUTTON_RESET;
+	return NULL;
+}
+
 const char *guest_service_start(void)
 {
-	const char *wrong;
-
 	if (held) {
 		go_on();
 		return NULL;
 	}
-	wrong = power_on();
-	if (!wrong)
-		guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "power-on");
-	return wrong;
+	return pair ? switch_on() : power_on();
 }
 
 static void restart(void)
@@ -314,6 +370,57 @@ static void restart(void)
 
 	if (wrong)
 		console_printf("%s\n", wrong);
+}
+
+/* ---- for the pair ---- */
+
+uint64_t guest_service_identity(void)
+{
+	uint64_t identity = digest_bytes(0, &guest.machine.config, sizeof(guest.machine.config));
+	const struct guest_boot none = { 0 };
+	struct guest_boot files;
+
+	if (find_files(&files))
+		files = none;
+	identity = digest_bytes(identity, &guest.restarts_on_failure, sizeof(guest.restarts_on_failure));
+	identity = digest_bytes(identity, config->guest.command_line, strlen(config->guest.command_line));
+	if (files.kernel)
+		identity = digest_bytes(identity, files.kernel, files.kernel_size);
+	if (files.initrd)
+		identity = digest_bytes(identity, files.initrd, files.initrd_size);
+	if (files.firmware)
+		identity = digest_bytes(identity, files.firmware, firmware_size());
+	return identity;
+}
+
+bool guest_service_has_disks(void)
+{
+	return guest.machine.config.disk_count > 0;
+}
+
+void guest_service_boot(void)
+{
+	const char *wrong = config->guest.autostart ? power_on() : make_new();
+
+	if (wrong)
+		guest_events_guest(STATUS_GUEST_OFF, EVENT_ERROR, wrong);
+}
+
+const char *guest_service_prepare_join(void)
+{
+	return make_new();
+}
+
+void guest_service_resume(void)
+{
+	guest_door_set_time(&guest.door, max_u64(pair->time_ns, guest.door.last_ns));
+}
+
+void guest_service_discard(void)
+{
+	guest.state = GUEST_OFF;
+	guest.exit_open = false;
+	told_state = GUEST_OFF;
 }
 
 /* ---- at the console ---- */
@@ -346,7 +453,7 @@ void guest_service_press(enum machine_button button)
 {
 	if (held)
 		go_on();
-	if (guest.state == GUEST_STOPPED)
+	if (guest.state == GUEST_STOPPED && !pair)
 		press_stopped(button);
 	else
 		pressed |= UINT32_C(1) << button;
@@ -442,9 +549,9 @@ static void tell_state(void)
 
 bool guest_service_poll(void)
 {
-	bool still = held || log_is_full();
-	bool runs = guest.state == GUEST_RUNNING && !still;
-	bool worked = guest_devices_poll(runs && guest.door.mode != GUEST_DOOR_REPLAY);
+	bool still = held || log_is_full() || (pair && guest_join_stands()) || !guest_output_has_room();
+	bool decides = guest.state == GUEST_RUNNING && !still && !guest_door_follows(&guest.door);
+	bool worked = guest_devices_poll(decides);
 
 	guest.waits = worked;
 	if (!still)

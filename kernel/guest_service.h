@@ -20,19 +20,39 @@
 
 /*
  * Gets processor, step counter, memory and `devices` ready. Start-up only, after
- * apic_init(). `boot`, `config` and `events` must stay. NULL, or one line that says why there is no guest.
+ * apic_init(). `boot`, `config` and `events` must stay. `pair` NULL: the guest is this server's alone. NULL, or one line that says why there is no guest.
  */
 const char *guest_service_init(const struct boot_info *boot, const struct config *config,
-			       const struct guest_devices *devices, struct event_log *events);
+			       const struct guest_devices *devices, struct event_log *events,
+			       struct pair *pair);
 
 /* Bytes of the guest's first serial port go here; set before the start. */
 void guest_service_set_serial(void (*output)(const char *bytes, uint64_t size));
 
-/* Power-on, or on from guest_service_hold(). NULL, or one line that says why not. */
+/*
+ * Power-on, or on from guest_service_hold(). In a pair the pair powers it on; then this is
+ * for a guest that is off. NULL, or one line that says why not.
+ */
 const char *guest_service_start(void);
+
+/* ---- for the pair (lockstep/pair.h's actions) ---- */
+
+/* Digest of all that both servers' guests must have in common: machine and boot files. */
+uint64_t guest_service_identity(void);
+bool guest_service_has_disks(void);
+/* Power-on, unless yoke.conf says that the guest waits for the console's word. */
+void guest_service_boot(void);
+/* Room for the other server's guest. NULL, or one line that says why there is none. */
+const char *guest_service_prepare_join(void);
+/* It goes on here, where it is, and its time too. */
+void guest_service_resume(void);
+/* It goes on elsewhere, or never was whole here. */
+void guest_service_discard(void);
 
 /* Stops a running guest where it is; its time stands still meanwhile. */
 void guest_service_hold(void);
+/* In a pair: does the other server decide what happens to the guest? Then the console has to be used there. */
+bool guest_service_follows(void);
 bool guest_service_is_held(void);
 
 /* Presses a button of the guest, which may be running, held (it goes on) or stopped by a fault. */

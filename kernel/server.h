@@ -60,6 +60,9 @@ void server_autostart_guest(void);
 /* At the console's command, also after what held the guest was mended there. */
 void server_start_guest(void);
 
+/* Is this server one of a pair (kernel/pair_service.h), or to become one? After server_prepare_guest(). */
+bool server_is_pair(void);
+
 /* server_status.c: fills what the status commands show. */
 void server_status(struct status *status);
 

@@ -11,6 +11,7 @@
 #include "kernel/console.h"
 #include "kernel/guest_service.h"
 #include "kernel/loop.h"
+#include "kernel/pair_service.h"
 #include "kernel/power.h"
 #include "kernel/server.h"
 #include "kernel/trace.h"
@@ -140,6 +141,24 @@ static void set_configuration(const char *words)
 	server_show_configuration_errors();
 }
 
+/* The guest's buttons: of a pair's guest, at the server which decides what happens to it. */
+static void touch_guest(uint32_t command)
+{
+	static const enum machine_button buttons[] = {
+		[COMMAND_GUEST_POWER] = MACHINE_BUTTON_POWER,
+		[COMMAND_GUEST_POWEROFF] = MACHINE_BUTTON_POWER_CUT,
+		[COMMAND_GUEST_RESET] = MACHINE_BUTTON_RESET,
+		[COMMAND_GUEST_NMI] = MACHINE_BUTTON_NMI,
+	};
+
+	if (guest_service_follows())
+		console_printf("not done: this server does not run the guest alone, nor does it lead\n");
+	else if (command == COMMAND_GUEST_STOP)
+		guest_service_hold();
+	else
+		guest_service_press(buttons[command]);
+}
+
 /* What a command asks for, beyond an answer in words. */
 static void carry_out(const struct command_action *asked)
 {
@@ -154,23 +173,20 @@ static void carry_out(const struct command_action *asked)
 		switch_to(TERMINAL_GUEST);
 		break;
 	case COMMAND_GUEST_START:
-	case COMMAND_GUEST_START_ALONE:
 		start_guest();
 		break;
+	case COMMAND_GUEST_START_ALONE:
+		if (server_is_pair())
+			pair_service_start_alone();
+		else
+			start_guest();
+		break;
 	case COMMAND_GUEST_STOP:
-		guest_service_hold();
-		break;
 	case COMMAND_GUEST_POWER:
-		guest_service_press(MACHINE_BUTTON_POWER);
-		break;
 	case COMMAND_GUEST_POWEROFF:
-		guest_service_press(MACHINE_BUTTON_POWER_CUT);
-		break;
 	case COMMAND_GUEST_RESET:
-		guest_service_press(MACHINE_BUTTON_RESET);
-		break;
 	case COMMAND_GUEST_NMI:
-		guest_service_press(MACHINE_BUTTON_NMI);
+		touch_guest(asked->kind);
 		break;
 	case COMMAND_TRACE_LIST:
 		list_trace_levels();

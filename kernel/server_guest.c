@@ -11,9 +11,11 @@
 #include "kernel/guest_service.h"
 #include "kernel/loop.h"
 #include "kernel/pages.h"
+#include "kernel/pair_service.h"
 #include "kernel/server.h"
 
 static bool prepared;
+static bool is_pair;
 static const char *preparation_failed; /* why; the last time */
 
 const char *server_guest_hold(void)
@@ -48,21 +50,65 @@ static void find_devices(struct guest_devices *devices)
 		devices->ports[i] = server_port_of(NETWORK_PUBLIC1 + i);
 }
 
-static void prepare(void)
+static bool has_cs_port(void)
 {
+	return server_port_of(NETWORK_CS1) || server_port_of(NETWORK_CS2);
+}
+
+/*
+ * A recording is of one server. Without a CS port there is no other server, if this one
+ * was never part of a pair: that is looked at by whoever opens the state partition next.
+ */
+static bool wants_pair(void)
+{
+	return server.config.pair.mode == CONFIG_PAIR_DUPLEX &&
+	       server.config.record.mode == CONFIG_RECORD_OFF && has_cs_port();
+}
+
+static const char *open_pair(void)
+{
+	struct pair_service_ports ports;
+
+	for (uint32_t i = 0; i < WIRE_LINK_COUNT; i++)
+		ports.cs[i] = server_port_of(NETWORK_CS1 + i);
+	ports.others.management = server_port_of(NETWORK_MANAGEMENT);
+	for (uint32_t i = 0; i < CONFIG_PUBLIC_MAX; i++)
+		ports.others.publics[i] = server_port_of(NETWORK_PUBLIC1 + i);
+	if (server_open_state())
+		return "pair.mode = duplex needs a state partition on the boot disk; "
+		       "pair.mode = single runs the guest on this server alone";
+	return pair_service_init(&ports, &server.config, &server.events);
+}
+
+static const char *prepare_all(void)
+{
+	const char *wrong = check_memory();
 	struct guest_devices devices;
 
 	find_devices(&devices);
-	preparation_failed = check_memory();
-	if (!preparation_failed)
-		preparation_failed =
-			guest_service_init(&server.boot, &server.config, &devices, &server.events);
+	is_pair = wants_pair();
+	if (!wrong && is_pair)
+		wrong = open_pair();
+	if (!wrong)
+		wrong = guest_service_init(&server.boot, &server.config, &devices, &server.events,
+					   is_pair ? pair_service_pair() : NULL);
+	return wrong;
+}
+
+/* What came and what the pair wants is before the guest, and what the guest said goes out behind it. */
+static void prepare(void)
+{
+	preparation_failed = prepare_all();
 	if (preparation_failed) {
 		console_printf("%s\n", preparation_failed);
 		return;
 	}
 	prepared = true;
+	if (is_pair)
+		loop_add("pair", pair_service_poll);
 	loop_add("guest", guest_service_poll);
+	if (is_pair)
+		loop_add("pair's words", pair_service_send);
 }
 
 void server_prepare_guest(void)
@@ -73,25 +119,42 @@ void server_prepare_guest(void)
 
 static void start(void)
 {
-	const char *reason;
+	const char *reason = guest_service_start();
 
-	pages_close();
-	reason = guest_service_start();
 	if (reason)
 		console_printf("the guest is not started: %s\n", reason);
 }
 
+/* From here on no memory is taken. In a pair the two servers agree on when the guest starts. */
+static void end_start_up(void)
+{
+	pages_close();
+	if (is_pair)
+		pair_service_begin();
+}
+
 void server_autostart_guest(void)
 {
-	if (prepared && server.config.guest.autostart)
+	if (!prepared)
+		return;
+	end_start_up();
+	if (!is_pair && server.config.guest.autostart)
 		start();
+}
+
+bool server_is_pair(void)
+{
+	return is_pair;
 }
 
 void server_start_guest(void)
 {
 	preparation_failed = NULL; /* it is tried again */
-	if (!prepared && !server_guest_hold())
+	if (!prepared && !server_guest_hold()) {
 		prepare();
+		if (prepared)
+			end_start_up();
+	}
 	if (prepared && !server_guest_hold())
 		start();
 }

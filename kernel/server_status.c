@@ -5,6 +5,7 @@
 
 #include "kernel/guest_net.h"
 #include "kernel/guest_service.h"
+#include "kernel/pair_service.h"
 #include "kernel/server.h"
 #include "kernel/time.h"
 
@@ -131,6 +132,8 @@ void server_status(struct status *status)
 		status->guest.state == STATUS_GUEST_RUNNING ? STATUS_SERVER_SIMPLEX : STATUS_SERVER_WAITING;
 	for (uint32_t i = 0; i < STATUS_LINK_COUNT; i++)
 		fill_link(&status->links[i], server_port_of(NETWORK_CS1 + i));
+	if (server_is_pair())
+		pair_service_status(status);
 	for (uint32_t role = 0; role < NETWORK_ROLE_COUNT; role++)
 		fill_port(&status->ports[role], role);
 	for (uint32_t role = 0; role < DISK_ROLE_COUNT; role++)

@@ -45,7 +45,7 @@ struct guest_context {
 	uint8_t state; /* kernel/guest.h: enum guest_state */
 	uint8_t reserved;
 	uint64_t restarts;     /* by the failure policy */
-	uint64_t frames;       /* that it has sent */
+	uint64_t outputs;      /* kernel/guest_output.h: that it has made */
 	uint8_t reserved2[32]; /* 0 */
 
 	struct vcpu_state vcpu;

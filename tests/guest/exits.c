@@ -53,6 +53,15 @@ static bool no_input(struct machine_input *input)
 	return false;
 }
 
+static void no_slice_end(void)
+{
+}
+
+static void no_log(const struct machine_input *input)
+{
+	(void)input;
+}
+
 static int check_phase(const struct phase *phase)
 {
 	const struct guest_exit_count *count = &guest.exits[phase->kind];
@@ -73,7 +82,12 @@ static int check_phase(const struct phase *phase)
 
 SELF_TEST(guest_exits)
 {
-	static const struct guest_outside outside = { .output = take_output, .input = no_input };
+	static const struct guest_outside outside = {
+		.output = take_output,
+		.input = no_input,
+		.slice_end = no_slice_end,
+		.replayed = no_log,
+	};
 	static struct machine_config config;
 	const struct guest_boot boot = {
 		.kernel = exits_guest_image,

@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The pair, wired; see pair_service.h. */
+#include "kernel/pair_service.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "include/assert.h"
+#include "include/trace.h"
+#include "kernel/cpu.h"
+#include "kernel/guest_join.h"
+#include "kernel/guest_net.h"
+#include "kernel/guest_output.h"
+#include "kernel/guest_service.h"
+#include "kernel/pages.h"
+#include "kernel/pair_links.h"
+#include "kernel/rtc.h"
+#include "kernel/state_partition.h"
+#include "kernel/time.h"
+#include "lockstep/pairing.h"
+#include "machine/digest.h"
+#include "mirror/metadata.h"
+
+TRACE_FILE("pair", TRACE_INFO);
+
+extern const char yoke_version[];
+
+#define HEARTBEAT_MIN_NS (2 * NS_PER_MS)
+#define HEARTBEAT_MAX_NS (20 * NS_PER_MS)
+#define ACK_DELAY_NS (100 * NS_PER_US)
+#define CARRIER_TIMEOUT_NS (3 * NS_PER_MS)
+#define LINK_TEST_COUNT 3
+#define PROGRESS_NS (5 * NS_PER_MS)
+#define LAG_MAX_NS (100 * NS_PER_MS)
+#define REJOIN_WAIT_MIN_NS NS_PER_S
+#define REJOIN_WAIT_MAX_NS (60 * NS_PER_S)
+#define GOOD_STRETCH_NS (60 * NS_PER_S)
+#define WRITE_AGAIN_NS NS_PER_S
+#define ACTIONS_A_POLL 256
+
+enum step {
+	STEP_NONE,     /* not begun */
+	STEP_PAIRING,  /* no identity yet: looks for the other server */
+	STEP_IDENTITY, /* has one, and writes it down */
+	STEP_PAIR,     /* struct pair is what counts */
+};
+
+static const struct config *config;
+static struct event_log *events;
+static struct pair pair;
+static struct pair_memory memory;
+static struct pairing pairing;
+static struct metadata metadata;
+static enum step step;
+static uint32_t self; /* 0: a, 1: b */
+static uint32_t paths;
+static uint64_t incarnation;
+static bool writing;	/* the record is on its way to the disk ... */
+static bool write_owed; /* ... or has to be written again */
+static uint64_t write_again_ns;
+static bool namesake_told;
+static bool carriers[WIRE_LINK_COUNT];
+static uint64_t took_over_ns;
+
+struct pair *pair_service_pair(void)
+{
+	return &pair;
+}
+
+static void tell(enum event_severity severity, const char *object, const char *old_state,
+		 const char *new_state, const char *reason)
+{
+	static const enum trace_level levels[] = {
+		[EVENT_INFO] = TRACE_INFO, [EVENT_WARNING] = TRACE_WARNING, [EVENT_ERROR] = TRACE_ERROR
+	};
+
+	event_add(events, time_now_ns(), severity, object, old_state, new_state, reason);
+	trace(levels[severity], "%s: %s -> %s%s%s", object, old_state, new_state, reason[0] ? ": " : "",
+	      reason);
+}
+
+/* ---- the record in the state partition ---- */
+
+static void write_record(void)
+{
+	writing = true;
+	write_owed = false;
+	state_partition_write(metadata_seal(&metadata), &metadata, METADATA_SIZE);
+}
+
+/* One write at a time: the pair asks for no second before the first is told. */
+static void owe_write(void)
+{
+	ASSERT(!writing && !write_owed);
+	write_record();
+}
+
+/* Start-up: waits. 0 or the disk's error. */
+static int write_record_and_wait(void)
+{
+	int status;
+
+	write_record();
+	while (!state_partition_poll(&status))
+		; /* the disk driver's own time-outs bound it */
+	writing = false;
+	return status;
+}
+
+static const char *read_record(struct metadata_choice *choice)
+{
+	static uint8_t copies[METADATA_COPY_COUNT][METADATA_SIZE];
+	const uint8_t *read[METADATA_COPY_COUNT] = { NULL, NULL };
+
+	if (state_partition_size() < METADATA_MAPS_OFFSET)
+		return "the state partition is too small";
+	for (uint32_t i = 0; i < METADATA_COPY_COUNT; i++)
+		if (state_partition_read(i * METADATA_COPY_DISTANCE, copies[i], METADATA_SIZE) == 0)
+			read[i] = copies[i];
+	metadata_choose(read, 0, self, &metadata, choice);
+	return NULL;
+}
+
+/* A start has a number that none before had, also when the record was lost: then the clock says so. */
+static uint64_t count_start(uint64_t starts_before)
+{
+	uint64_t starts = max_u64(starts_before + 1, rtc_read_s());
+
+	incarnation = (starts << 1 | self) << 16;
+	return starts;
+}
+
+BUILD_ASSERT(sizeof(struct metadata_pair) == sizeof(struct pair_durable));
+
+/* ---- start-up ---- */
+
+static const char *take_memory(void)
+{
+	static const uint64_t sizes[WIRE_STREAM_COUNT] = {
+		[WIRE_STREAM_CONTROL] = 64 * KIB,
+		[WIRE_STREAM_LOG] = 4 * MIB,
+		[WIRE_STREAM_DISK] = 1 * MIB,
+		[WIRE_STREAM_BULK] = 1 * MIB,
+	};
+	uint64_t follower_size = align_up(4 * (uint64_t)LEADER_RECORD_MAX, PAGE_SIZE);
+	uint64_t physical;
+
+	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++) {
+		physical = pages_allocate(2 * sizes[i] / PAGE_SIZE, PAGE_SIZE);
+		if (!physical)
+			return "no memory for the pair's streams";
+		memory.streams[i] = (struct channel_buffers){
+			.send = pages_pointer(physical),
+			.send_size = sizes[i],
+			.receive = (uint8_t *)pages_pointer(physical) + sizes[i],
+			.receive_size = sizes[i],
+		};
+	}
+	physical = pages_allocate(follower_size / PAGE_SIZE, PAGE_SIZE);
+	if (!physical)
+		return "no memory for the follower's log";
+	memory.follower = pages_pointer(physical);
+	memory.follower_size = follower_size;
+	return NULL;
+}
+
+static const char *refuse_record(const struct metadata_choice *choice)
+{
+	static char reason[METADATA_REASON_SIZE + 32];
+
+	snprintf(reason, sizeof(reason), "state partition: %s", choice->reason);
+	return reason;
+}
+
+static const char *read_state(void)
+{
+	struct metadata_choice choice;
+	const char *wrong = read_record(&choice);
+
+	if (wrong)
+		return wrong;
+	if (metadata_may_initialise(choice.verdict)) {
+		memset(&metadata, 0, sizeof(metadata));
+		count_start(0);
+		return NULL;
+	}
+	if (choice.verdict != METADATA_GOOD)
+		return refuse_record(&choice);
+	metadata.starts = count_start(metadata.starts);
+	return write_record_and_wait() ? "the state partition cannot be written" : NULL;
+}
+
+const char *pair_service_init(const struct pair_service_ports *ports, const struct config *configuration,
+			      struct event_log *event_log)
+{
+	const char *wrong;
+
+	config = configuration;
+	events = event_log;
+	self = config->server.name == CONFIG_SERVER_B;
+	pair_links_init(ports->cs);
+	paths = pair_paths_init(&ports->others, config);
+	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
+		paths |= ports->cs[link] ? UINT32_C(1) << link : 0;
+	guest_net_set_filter(pair_paths_take);
+	wrong = read_state();
+	return wrong ? wrong : take_memory();
+}
+
+static void describe_processor(char text[MESSAGE_TEXT_SIZE])
+{
+	const struct cpu_facts *cpu = cpu_facts();
+	const uint32_t features[] = { cpu_id(1, 0).ecx, cpu_id(1, 0).edx, cpu_id(7, 0).ebx, cpu_id(7, 0).ecx };
+
+	snprintf(text, MESSAGE_TEXT_SIZE, "%s %x/%x/%x features %016lx", cpu->vendor, cpu->family, cpu->model,
+		 cpu->stepping, (unsigned long)digest_bytes(0, features, sizeof(features)));
+}
+
+static struct message_identity make_identity(void)
+{
+	const struct step_counter *counter = guest_service_counter();
+	struct message_identity identity = {
+		.memory_size = config->guest.memory_size,
+		.machine_digest = guest_service_identity(),
+		.step_counter_exact = counter->exact,
+		.server = (uint8_t)self,
+	};
+
+	snprintf(identity.build, sizeof(identity.build), "%s", yoke_version);
+	snprintf(identity.step_counter, sizeof(identity.step_counter), "%s, %s", counter->ops->name,
+		 counter->exact ? "exact" : "not exact");
+	describe_processor(identity.processor);
+	return identity;
+}
+
+static uint64_t heartbeat_ns(void)
+{
+	return max_u64(HEARTBEAT_MIN_NS, min_u64(config->pair.failure_timeout_ns / 40, HEARTBEAT_MAX_NS));
+}
+
+static struct detector_config make_detector(void)
+{
+	uint64_t failure_ns = config->pair.failure_timeout_ns;
+
+	return (struct detector_config){
+		.timeout_min_ns = failure_ns / 10,
+		.timeout_max_ns = failure_ns,
+		.carrier_timeout_ns = CARRIER_TIMEOUT_NS,
+		.other_timeout_ns = failure_ns * 2 / 3,
+		.ask_ns = config->pair.ask_time_ns,
+		.proof_gap_ns = config->pair.ask_time_ns * 4 / 5,
+	};
+}
+
+static enum arbiter_server preferred(void)
+{
+	switch (config->pair.preferred) {
+	case CONFIG_PREFERRED_A:
+		return ARBITER_SERVER_A;
+	case CONFIG_PREFERRED_B:
+		return ARBITER_SERVER_B;
+	default:
+		return ARBITER_SERVER_NONE;
+	}
+}
+
+/* The identity is durable: from here on struct pair decides. */
+static void begin_pair(void)
+{
+	const struct pair_config pair_config = {
+		.channel = { .pair = metadata.pair_identity,
+			     .incarnation = incarnation,
+			     .link = { .heartbeat_ns = heartbeat_ns(),
+				       .timeout_ns = max_u64(config->pair.failure_timeout_ns / 4,
+							     4 * heartbeat_ns()),
+				       .ack_delay_ns = ACK_DELAY_NS,
+				       .test_count = LINK_TEST_COUNT } },
+		.detector = make_detector(),
+		.paths = paths,
+		.self = self ? ARBITER_SERVER_B : ARBITER_SERVER_A,
+		.preferred = preferred(),
+		.identity = make_identity(),
+		.wait_for_peer_ns = config->pair.start_wait_ns,
+		.beacon_ns = config->pair.ask_time_ns / 5,
+		.ask_beacon_ns = config->pair.ask_time_ns / 15,
+		.progress_ns = PROGRESS_NS,
+		.lag_max_ns = LAG_MAX_NS,
+		.rejoin_wait_min_ns = REJOIN_WAIT_MIN_NS,
+		.rejoin_wait_max_ns = REJOIN_WAIT_MAX_NS,
+		.good_stretch_ns = GOOD_STRETCH_NS,
+	};
+	struct pair_durable durable;
+
+	memcpy(&durable, &metadata.pair, sizeof(durable));
+	pair_init(&pair, &pair_config, &memory, &durable, time_now_ns());
+	if (guest_service_has_disks())
+		pair_hold_join(&pair, true); /* nothing keeps two servers' disks the same yet */
+	step = STEP_PAIR;
+	trace(TRACE_INFO, "pair %016lx, server %c, generation %lu", metadata.pair_identity, 'a' + self,
+	      durable.generation);
+}
+
+void pair_service_begin(void)
+{
+	if (metadata.pair_identity) {
+		begin_pair();
+		return;
+	}
+	step = STEP_PAIRING;
+	pairing_init(&pairing, self, incarnation, heartbeat_ns(), time_now_ns());
+	trace(TRACE_INFO, "the state partition is new: waiting for the other server, to become a pair with it");
+}
+
+/* ---- becoming a pair ---- */
+
+static void take_identity(uint64_t identity)
+{
+	metadata_init(&metadata, identity, self);
+	metadata.starts = incarnation >> 17;
+	step = STEP_IDENTITY;
+	owe_write();
+}
+
+/* Not secret, only to be another than any other pair's: when and where it was drawn. */
+static uint64_t draw_identity(void)
+{
+	const uint64_t facts[] = { incarnation, cpu_read_tsc(), rtc_read_s() };
+	uint64_t identity = digest_bytes(0, facts, sizeof(facts));
+
+	for (uint32_t i = 0; i < net_device_count(); i++)
+		identity = digest_bytes(identity, net_device_at(i)->mac, NET_MAC_SIZE);
+	return identity == WIRE_PAIR_NONE || identity == WIRE_PAIR_ANY ? 1 : identity;
+}
+
+static void hear_pairing(const uint8_t *frame, uint64_t size)
+{
+	uint64_t identity;
+
+	switch (pairing_receive(&pairing, frame, size, &identity)) {
+	case PAIRING_ADOPT:
+		take_identity(identity);
+		break;
+	case PAIRING_DRAW:
+		take_identity(draw_identity());
+		break;
+	case PAIRING_NAMESAKE:
+		if (!namesake_told)
+			tell(EVENT_ERROR, "pair", "waiting", "failed",
+			     "the other server has the same name: set server.name in one of the two");
+		namesake_told = true;
+		break;
+	case PAIRING_NOTHING:
+		break;
+	}
+}
+
+/* ---- what came ---- */
+
+static void receive(uint32_t link, const uint8_t *frame, uint64_t size)
+{
+	if (step == STEP_PAIR)
+		pair_receive(&pair, link, time_now_ns(), frame, size);
+	else if (step == STEP_PAIRING)
+		hear_pairing(frame, size);
+}
+
+static void look_at_carriers(void)
+{
+	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++) {
+		if (carriers[link] == pair_links_carrier(link))
+			continue;
+		carriers[link] = pair_links_carrier(link);
+		pair_carrier(&pair, link, carriers[link]);
+	}
+}
+
+static void end_write(int status)
+{
+	writing = false;
+	if (status) { /* what waits for it waits on: nothing may be believed that is not on the disk */
+		write_owed = true;
+		write_again_ns = time_now_ns() + WRITE_AGAIN_NS;
+		tell(EVENT_ERROR, "state partition", "good", "failed", "the pair's record cannot be written");
+		return;
+	}
+	if (step == STEP_IDENTITY)
+		begin_pair();
+	else
+		pair_persisted(&pair);
+}
+
+static void poll_record(void)
+{
+	int status;
+
+	if (writing && state_partition_poll(&status))
+		end_write(status);
+	if (write_owed && time_reached(write_again_ns))
+		write_record();
+}
+
+/* ---- what the pair wants ---- */
+
+static uint32_t status_of_role(uint32_t role)
+{
+	static const uint32_t states[PAIR_ROLE_COUNT] = {
+		[PAIR_WAITING] = STATUS_SERVER_WAITING,	 [PAIR_ALONE] = STATUS_SERVER_SIMPLEX,
+		[PAIR_SIMPLEX] = STATUS_SERVER_SIMPLEX,	 [PAIR_TARGET] = STATUS_SERVER_JOINING,
+		[PAIR_LEADER] = STATUS_SERVER_DUPLEX_LEADER, [PAIR_FOLLOWER] = STATUS_SERVER_DUPLEX_FOLLOWER,
+		[PAIR_STOPPED] = STATUS_SERVER_WAITING,	 [PAIR_REFUSED] = STATUS_SERVER_FAILED,
+	};
+
+	return states[role];
+}
+
+static enum event_severity severity_of(const struct pair_action *action)
+{
+	if (action->to == PAIR_REFUSED || action->to == PAIR_STOPPED)
+		return EVENT_ERROR;
+	if (action->from == PAIR_LEADER || action->from == PAIR_FOLLOWER)
+		return EVENT_WARNING;
+	return EVENT_INFO;
+}
+
+static void change_role(const struct pair_action *action)
+{
+	char object[EVENT_OBJECT_SIZE];
+
+	snprintf(object, sizeof(object), "server %c", 'a' + self);
+	tell(severity_of(action), object, pair_role_name(action->from), pair_role_name(action->to),
+	     action->reason);
+	if (action->to == PAIR_TARGET) {
+		const char *wrong = guest_service_prepare_join();
+
+		if (wrong)
+			trace(TRACE_ERROR, "the peer's guest cannot be taken: %s", wrong);
+	}
+}
+
+static void persist(const struct pair_action *action)
+{
+	memcpy(&metadata.pair, &action->durable, sizeof(metadata.pair));
+	owe_write();
+}
+
+static void take_joined(const struct pair_action *action)
+{
+	const char *wrong = guest_join_take(action->message, action->size);
+
+	if (wrong)
+		trace(TRACE_ERROR, "%s", wrong); /* the digest at the end will not be right */
+}
+
+static void load_joined(const struct pair_action *action)
+{
+	const char *wrong = guest_join_load(action->digest);
+
+	if (wrong)
+		trace(TRACE_ERROR, "the peer's guest cannot be loaded: %s", wrong);
+	pair_join_loaded(&pair, !wrong);
+}
+
+static void tell_divergence(const struct pair_action *action)
+{
+	char reason[EVENT_REASON_SIZE];
+
+	snprintf(reason, sizeof(reason), "%s, at exit %lu + %lu", action->reason,
+		 (unsigned long)action->position.exits, (unsigned long)action->position.steps);
+	tell(EVENT_ERROR, "lockstep", "equal", "diverged", reason);
+}
+
+static void take_over(void)
+{
+	took_over_ns = time_now_ns();
+	guest_output_take_over();
+	guest_net_announce();
+}
+
+static void do_action(const struct pair_action *action)
+{
+	switch (action->kind) {
+	case PAIR_ACTION_ROLE:
+		change_role(action);
+		break;
+	case PAIR_ACTION_PERSIST:
+		persist(action);
+		break;
+	case PAIR_ACTION_GUEST_BOOT:
+		guest_service_boot();
+		break;
+	case PAIR_ACTION_GUEST_RESUME:
+		guest_service_resume();
+		break;
+	case PAIR_ACTION_GUEST_FREEZE:
+		break; /* pair_plan() says WAIT from here on */
+	case PAIR_ACTION_GUEST_DISCARD:
+		guest_service_discard();
+		break;
+	case PAIR_ACTION_JOIN_COPY:
+		guest_join_copy();
+		break;
+	case PAIR_ACTION_JOIN_ABORT:
+		guest_join_abort();
+		break;
+	case PAIR_ACTION_JOIN_TAKE:
+		take_joined(action);
+		break;
+	case PAIR_ACTION_JOIN_LOAD:
+		load_joined(action);
+		break;
+	case PAIR_ACTION_TAKE_OVER:
+		take_over();
+		break;
+	case PAIR_ACTION_RELEASED:
+		guest_output_released(action->number);
+		break;
+	case PAIR_ACTION_DIVERGED:
+		tell_divergence(action);
+		break;
+	}
+}
+
+static bool do_actions(void)
+{
+	static struct pair_action action;
+	uint32_t count = 0;
+
+	while (count < ACTIONS_A_POLL && pair_action_take(&pair, &action)) {
+		do_action(&action);
+		count++;
+	}
+	return count > 0;
+}
+
+bool pair_service_poll(void)
+{
+	bool worked = pair_links_poll(receive);
+
+	poll_record();
+	if (step != STEP_PAIR)
+		return worked;
+	worked |= pair_paths_poll(&pair);
+	look_at_carriers();
+	pair_tick(&pair, time_now_ns());
+	worked |= do_actions();
+	return guest_join_poll() || worked;
+}
+
+static uint64_t next_frame(uint32_t link, uint8_t *frame)
+{
+	if (step == STEP_PAIR)
+		return pair_transmit(&pair, link, time_now_ns(), frame);
+	return step == STEP_PAIRING ? pairing_transmit(&pairing, link, time_now_ns(), frame) : 0;
+}
+
+bool pair_service_send(void)
+{
+	bool worked = false;
+
+	if (step == STEP_PAIR)
+		worked = guest_output_poll();
+	return pair_links_transmit(next_frame) || worked;
+}
+
+void pair_service_start_alone(void)
+{
+	if (step == STEP_PAIRING) {
+		take_identity(draw_identity());
+		while (step == STEP_IDENTITY && writing)
+			poll_record();
+	}
+	if (step == STEP_PAIR)
+		pair_start_alone(&pair);
+}
+
+/* ---- status ---- */
+
+static uint32_t peer_state(void)
+{
+	switch (pair.role) {
+	case PAIR_LEADER:
+		return pair.peer_ready ? STATUS_SERVER_DUPLEX_FOLLOWER : STATUS_SERVER_JOINING;
+	case PAIR_FOLLOWER:
+		return STATUS_SERVER_DUPLEX_LEADER;
+	case PAIR_TARGET:
+		return STATUS_SERVER_SIMPLEX;
+	default:
+		if (!pair.peer_known)
+			return STATUS_SERVER_UNKNOWN;
+		return pair.copying ? STATUS_SERVER_JOINING : status_of_role(pair.peer.role);
+	}
+}
+
+static void fill_links(struct status *status)
+{
+	for (uint32_t i = 0; i < WIRE_LINK_COUNT; i++) {
+		const struct link *link = &pair.channel.links[i];
+		struct status_link *shown = &status->links[i];
+
+		shown->round_trip_ns = link->round_trip_ns;
+		shown->loss_ppm = link->sent ? link->lost * 1000000 / link->sent : 0;
+		if (shown->state == STATUS_LINK_GOOD && link->state != LINK_GOOD) {
+			shown->state = STATUS_LINK_DEGRADED;
+			snprintf(shown->reason, sizeof(shown->reason), "the other server does not answer");
+		}
+	}
+}
+
+static void fill_lockstep(struct status_lockstep *lockstep)
+{
+	lockstep->divergences = pair.divergences;
+	lockstep->joins = pair.joins;
+	lockstep->failovers = pair.failovers;
+	lockstep->digest_checks = guest_service_guest()->check_count;
+	lockstep->join_stop_ns = guest_join_statistics()->stop_ns;
+	if (pair.role == PAIR_LEADER && pair.peer_ready)
+		lockstep->lag_ns = pair.time_ns - min_u64(pair.time_ns, pair.peer_time_ns);
+}
+
+void pair_service_status(struct status *status)
+{
+	struct status_server *own = &status->servers[self];
+
+	if (step != STEP_PAIR) {
+		own->state = STATUS_SERVER_WAITING;
+		snprintf(own->reason, sizeof(own->reason), "%s",
+			 namesake_told ? "the other server has the same name"
+				       : "for the other server, to become a pair");
+		return;
+	}
+	own->state = status_of_role(pair.role);
+	snprintf(own->reason, sizeof(own->reason), "%s", pair.reason);
+	status->servers[1 - self].state = peer_state();
+	fill_links(status);
+	fill_lockstep(&status->lockstep);
+}
