@@ -260,7 +260,10 @@ void pair_put_trail(struct pair *pair, const struct position *position, uint64_t
  */
 void pair_diverge(struct pair *pair, const char *what);
 
-/* Stamp for an output made now. */
+/*
+ * Stamp for outputs made up to the last record put: give it behind the slice that made
+ * them, its pair_horizon() put, or the follower may never get to where they were made.
+ */
 uint64_t pair_stamp(const struct pair *pair);
 /* May an output with this stamp leave? The follower keeps its own until it hears RELEASED or takes over. */
 bool pair_may_release(const struct pair *pair, uint64_t stamp);

@@ -6,7 +6,7 @@ The machine is that of the tests (tests/pair/qemu.py describes it once): one
 processor with an exact instruction counter, a first disk that is empty, and the
 image as the second disk, which the firmware boots. Ports in the order of the
 default roles: cs1 and cs2 without a cable, management and public1 in QEMU's user
-network. Both disks stay in build/run/ from one run to the next; a newly built
+network; there is no second server, so it is told to be `single`. Both disks stay in build/run/ from one run to the next; a newly built
 image replaces the boot disk.
 
 With --debug the kernel is started directly, and only when gdb says so.
@@ -37,7 +37,8 @@ def disks(directory, boot_index):
         with open(empty, "wb") as file:
             file.truncate(MIRROR_SIZE)
     if not boot.exists() or boot.stat().st_mtime < image.stat().st_mtime:
-        subprocess.run(["cp", "--sparse=always", image, boot], check=True)
+        subprocess.run([sys.executable, ROOT / "tools" / "image.py", "--output", boot, "--options",
+                        "pair.mode=single"], check=True, stdout=subprocess.DEVNULL)
     return [Disk(empty, "ahci", serial="mirror1"), Disk(boot, "ahci", serial="boot", boot_index=boot_index)]
 
 

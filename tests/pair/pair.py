@@ -172,6 +172,13 @@ class Pair:
         (folder / "yoke.conf").write_text(configuration_text(self._configuration(name)))
         return [folder / "yoke.conf", Path(FIRMWARE), *self.guest.files()]
 
+    def reconfigure(self, name: str, conf: dict):
+        """Another yoke.conf from the next start on: {section: {key: value}} over what it had at first."""
+        sections = self._configuration(name)
+        for section, keys in conf.items():
+            sections.setdefault(section, {}).update(keys)
+        (self.directory / name / "yoke.conf").write_text(configuration_text(sections))
+
     def _make_image(self, folder: Path, files: list[Path]) -> Path:
         """The server's own boot disk. One that is there stays: its state partition remembers."""
         image = folder / "boot.img"

@@ -66,7 +66,8 @@ def network_boot(server, tmp_path, config):
     def start(firmware, change=lambda folder: None):
         folder = tmp_path / "tftp"
         shutil.copytree(BUILD / "boot", folder)
-        shutil.copy(config, folder)
+        # Without a disk there is no state partition, and so no pair.
+        (folder / "yoke.conf").write_text(config.read_text() + "[pair]\nmode = single\n")
         change(folder)
         nic = Nic(f"user,tftp={folder},bootfile=yoke.ipxe", boot=True, properties="bootindex=0")
         return server(nics=[nic], **{**FIRMWARE[firmware], "icount": None})

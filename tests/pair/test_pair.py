@@ -94,3 +94,40 @@ def test_the_follower_dies(pair):
     pair.restart(other(leader))
     pair.wait_duplex()
     client.talk()
+
+
+def test_links_that_lose_repeat_and_corrupt(pair):
+    """On both links at once; then each in turn is cut: the client sees none of it."""
+    pair = pair()
+    client = up(pair)
+    pair.rules("all", loss=0.01, duplication=0.01, reordering=0.01, bit_error=1e-5)
+    client.talk(20)
+    pair.rules("all")
+    for link in ("cs1", "cs2"):
+        pair.cut(link)
+        client.talk()
+        pair.heal(link)
+        client.talk()
+    leader = pair.wait_duplex()
+    status = pair.status(leader)["lockstep"]
+    assert (status["failovers"], status["divergences"]) == (0, 0)
+
+
+def test_a_server_with_another_guest_is_refused(pair):
+    """Both say why, and the guest runs on in the server that has it."""
+    pair = pair()
+    client = up(pair)
+    leader = pair.leader()
+    stranger = other(leader)
+    pair.kill(stranger)
+    client.talk()
+    pair.reconfigure(stranger, {"guest": {"memory": "96M"}})
+    pair.restart(stranger)
+    pair.wait_role(stranger, "failed")
+    assert "memory size" in pair.status(stranger)["servers"][stranger]["reason"]
+    client.talk()
+    pair.reconfigure(stranger, {})
+    pair.kill(stranger)
+    pair.restart(stranger)
+    pair.wait_duplex()
+    client.talk()
