@@ -195,11 +195,6 @@ MUTATIONS = {
         "	if (!pair->stopping || !log_is_drained(pair))",
         "	if (!pair->stopping)",
     ),
-    "let a source wait that cannot be listened to": (
-        "lockstep/pair.c",
-        "		if (pair->role == PAIR_WAITING && pair->persisting)",
-        "		if (pair->role == PAIR_ROLE_COUNT && pair->persisting)",
-    ),
     "never go on alone": (
         "lockstep/arbiter.c",
         'return decision(ARBITER_GO_ON, "peer dead");',
