@@ -82,8 +82,8 @@ MUTATIONS = {
     ),
     "let the target go on before our disk says duplex": (
         "lockstep/pair.c",
-        "	if (pair->durable.state != PAIR_DURABLE_DUPLEX) {",
-        "	if (pair->durable.state == PAIR_DURABLE_COUNT) {",
+        "	if (pair->durable.state == PAIR_DURABLE_DUPLEX)",
+        "	if (pair->durable.state != PAIR_DURABLE_COUNT)",
     ),
     "report ready with an old record on our disk": (
         "lockstep/pair.c",
