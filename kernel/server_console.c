@@ -29,6 +29,7 @@ static struct terminal terminal;
 static struct status status;
 static struct command_action action;
 static bool command_runs;
+static bool guest_seen; /* it ran, and was offered the console */
 static char out_buffer[TERMINAL_OUT_SIZE + COMMAND_OUT_SIZE];
 
 static bool can_transmit(void)
@@ -92,21 +93,29 @@ static void switch_to(enum terminal_side side)
 	console_write(out.at, out.used);
 }
 
-/* The guest has the console as soon as it is started, when yoke.conf says so. */
-static void start_guest(void)
+static bool guest_is_on(void)
 {
-	server_start_guest();
-	if (guest_service_guest()->state == GUEST_RUNNING &&
-	    server.config.console.attach == CONFIG_ATTACH_GUEST)
+	enum guest_state state = guest_service_guest()->state;
+
+	return state == GUEST_RUNNING || state == GUEST_WAITING;
+}
+
+/* The guest has the console as soon as it is started, here or by the pair, when yoke.conf says so. */
+static void attach_guest(void)
+{
+	bool is_new = guest_is_on() && !guest_seen;
+
+	guest_seen = guest_is_on();
+	if (is_new && server.config.console.attach == CONFIG_ATTACH_GUEST)
 		switch_to(TERMINAL_GUEST);
 }
 
 void server_start_command_line(void)
 {
 	struct text out;
-	bool guest_first = guest_service_guest()->state == GUEST_RUNNING &&
-			   server.config.console.attach == CONFIG_ATTACH_GUEST;
+	bool guest_first = guest_is_on() && server.config.console.attach == CONFIG_ATTACH_GUEST;
 
+	guest_seen = guest_is_on();
 	terminal_init(&terminal, server.config.console.escape, guest_first ? TERMINAL_GUEST : TERMINAL_SERVER,
 		      server_letter());
 	guest_service_set_serial(show_guest_output);
@@ -173,13 +182,14 @@ static void carry_out(const struct command_action *asked)
 		switch_to(TERMINAL_GUEST);
 		break;
 	case COMMAND_GUEST_START:
-		start_guest();
+		server_start_guest();
+		guest_seen = false; /* also one that goes on gets the console back */
 		break;
 	case COMMAND_GUEST_START_ALONE:
 		if (server_is_pair())
 			pair_service_start_alone();
 		else
-			start_guest();
+			server_start_guest();
 		break;
 	case COMMAND_GUEST_STOP:
 	case COMMAND_GUEST_POWER:
@@ -265,5 +275,6 @@ bool server_poll_console(void)
 		take_byte(byte);
 		worked = true;
 	}
+	attach_guest();
 	return console_poll() || worked;
 }
