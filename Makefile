@@ -29,7 +29,7 @@ VERSION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo
 # parts ask the compiler while they are read finds it installed.
 GOALS := $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out clean help,$(GOALS)),)
-SETUP_GROUPS := build $(if $(filter run debug test soak bench,$(GOALS)),test) $(if $(filter analyze format fuzz soak,$(GOALS)),analyze)
+SETUP_GROUPS := build $(if $(filter run demo debug test soak bench,$(GOALS)),test) $(if $(filter analyze format fuzz soak,$(GOALS)),analyze)
 NOTHING :=
 SPACE := $(NOTHING) $(NOTHING)
 SETUP_STAMP := $(B)/setup/$(subst $(SPACE),-,$(strip $(SETUP_GROUPS))).mk

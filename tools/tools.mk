@@ -20,7 +20,10 @@ check-headers: ## compile each header alone; licence lines and include guards
 	done
 	@$(PYTHON) tools/check_headers.py $(HEADERS) $(SOURCES_C) $(TEST_CODE)
 
-.PHONY: run debug
+.PHONY: demo run debug
+demo: image kernel ## both servers die in turn under a client that must not notice: ROUNDS=3
+	@$(PYTHON) tools/demo.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
 run: image ## one server in QEMU, its console on this terminal; UEFI=1 for UEFI
 	@$(PYTHON) tools/run.py $(if $(UEFI),--uefi)
 
