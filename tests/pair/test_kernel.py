@@ -161,7 +161,7 @@ def test_wrong_conf_is_told_by_line(server, kernel, tmp_path):
 
 def test_conf_names_server_levels_and_roles(server, kernel, tmp_path):
     text = "[server]\nname = b\n[network]\ncs1 = 52:54:00:00:00:02\ncs2 = none\n[trace]\nlevel = error\n"
-    text += "[guest]\nmemory = 64M\nautostart = no\n"
+    text += "[guest]\nmemory = 64M\nautostart = no\n[pair]\nmode = single\n"
     devices = ["-device", "e1000,mac=52:54:00:00:00:01", "-device", "e1000,mac=52:54:00:00:00:02"]
     machine = server(kernel=kernel, initrd=conf(tmp_path, text), extra=devices)
     machine.expect("^Yoke .*, server b, loaded by ")
@@ -172,6 +172,15 @@ def test_conf_names_server_levels_and_roles(server, kernel, tmp_path):
     machine.never(r" I net ")
     machine.never(r"^  cs2:")
     machine.never("the guest is not started")
+
+
+def test_a_pair_needs_a_state_partition(server, kernel, tmp_path):
+    """Without, this server could not know what the other one has done meanwhile."""
+    text = "[guest]\nmemory = 64M\n"
+    machine = server(kernel=kernel, initrd=conf(tmp_path, text), extra=["-device", "e1000"])
+    machine.expect("^pair.mode = duplex needs a state partition on the boot disk; pair.mode = single ")
+    machine.expect("^the guest is not started$")
+    machine.expect_prompt("yoke a> ")
 
 
 def partitioned(path, type_code: str):
