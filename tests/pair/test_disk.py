@@ -237,7 +237,7 @@ def test_a_hung_disk_is_reset(serve, tmp_path, kind):
     """The first request uses up the disk's allowance, the others would take longer than a request may.
     (With a blkdebug breakpoint QEMU itself hangs in the reset: its devices wait for their requests.)"""
     disk = serve(Disk(disks.make_raw(tmp_path / "disk.raw", SIZE), kind), icount=None)
-    disks.set_throttle(disk.machine, "disk0", bytes_per_s=10_000)
+    disks.set_throttle(disk.machine, "disk0", bytes_per_s=2_000)
     started = [disk.start(f"write {sector} 128 2") for sector in (0, 128, 256)]
     results = disk.ended(*started, timeout_s=120)
     assert results[0] == GOOD
