@@ -140,11 +140,6 @@ MUTATIONS = {
         "uint64_t skip = pair->log_base - min_u64(pair->log_base, log->consumed);",
         "uint64_t skip = 0;",
     ),
-    "take what is left of an older join": (
-        "lockstep/pair.c",
-        "pair->bulk_skip = begin->bulk_base - min_u64(begin->bulk_base, bulk->consumed);",
-        "pair->bulk_skip = 0;",
-    ),
     "overlook another digest": (
         "lockstep/pair_guest.c",
         "if (pair->role == PAIR_FOLLOWER && record->digest != digest)",
@@ -180,20 +175,10 @@ MUTATIONS = {
         "	if (to == PAIR_LEADER || to == PAIR_FOLLOWER)\n		pair->claim = ARBITER_CLAIM_NONE;\n",
         "",
     ),
-    "claim to go alone while ending a join": (
-        "lockstep/pair.c",
-        "return pair->durable.state == PAIR_DURABLE_DUPLEX ? ARBITER_CLAIM_NONE : ARBITER_CLAIM_ALONE;",
-        "return ARBITER_CLAIM_ALONE;",
-    ),
     "yield to a slow follower only at the greatest lag": (
         "lockstep/pair_guest.c",
         "pair->now_ns % YIELD_SPAN_NS < above_ns * YIELD_SPAN_NS / (max_ns - max_ns / 2);",
         "lag_ns > max_ns;",
-    ),
-    "stop with a guest that lacks the rest of the log": (
-        "lockstep/pair.c",
-        "	if (!pair->stopping || !log_is_drained(pair))",
-        "	if (!pair->stopping)",
     ),
     "never go on alone": (
         "lockstep/arbiter.c",
