@@ -25,8 +25,8 @@ void guest_events_init(struct event_log *log)
 	events = log;
 }
 
-static void tell(enum event_severity severity, const char *object, const char *old_state,
-		 const char *new_state, const char *reason)
+void guest_events_tell(enum event_severity severity, const char *object, const char *old_state,
+		       const char *new_state, const char *reason)
 {
 	static const enum trace_level levels[] = {
 		[EVENT_INFO] = TRACE_INFO, [EVENT_WARNING] = TRACE_WARNING, [EVENT_ERROR] = TRACE_ERROR
@@ -42,7 +42,8 @@ void guest_events_guest(enum status_guest_state state, enum event_severity sever
 	enum status_guest_state old_state = guest_state;
 
 	guest_state = state;
-	tell(severity, "guest", status_guest_state_name(old_state), status_guest_state_name(state), reason);
+	guest_events_tell(severity, "guest", status_guest_state_name(old_state),
+			  status_guest_state_name(state), reason);
 }
 
 static void look_at_port(uint32_t index)
@@ -56,11 +57,11 @@ static void look_at_port(uint32_t index)
 	port_states[index] = state;
 	snprintf(object, sizeof(object), "port %s", network_role_name(NETWORK_PUBLIC1 + index));
 	if (state == STATUS_PORT_ACTIVE)
-		tell(EVENT_INFO, object, status_port_state_name(old_state), status_port_state_name(state),
-		     "");
+		guest_events_tell(EVENT_INFO, object, status_port_state_name(old_state),
+				  status_port_state_name(state), "");
 	else if (old_state == STATUS_PORT_ACTIVE)
-		tell(EVENT_WARNING, object, status_port_state_name(old_state), status_port_state_name(state),
-		     "no carrier");
+		guest_events_tell(EVENT_WARNING, object, status_port_state_name(old_state),
+				  status_port_state_name(state), "no carrier");
 }
 
 /* Stays on show: nothing here could know that the disk is well again. */
@@ -74,9 +75,9 @@ static void look_at_disk(uint32_t index)
 		return;
 	snprintf(object, sizeof(object), "disk %s", disk_role_name(DISK_MIRROR1 + index));
 	snprintf(reason, sizeof(reason), "%lu of the guest's requests failed", (unsigned long)errors);
-	tell(EVENT_ERROR, object,
-	     status_disk_state_name(disk_errors[index] ? STATUS_DISK_FAILED : STATUS_DISK_GOOD),
-	     status_disk_state_name(STATUS_DISK_FAILED), reason);
+	guest_events_tell(EVENT_ERROR, object,
+			  status_disk_state_name(disk_errors[index] ? STATUS_DISK_FAILED : STATUS_DISK_GOOD),
+			  status_disk_state_name(STATUS_DISK_FAILED), reason);
 	disk_errors[index] = errors;
 }
 

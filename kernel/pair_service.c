@@ -8,6 +8,7 @@
 #include "include/assert.h"
 #include "include/trace.h"
 #include "kernel/cpu.h"
+#include "kernel/guest_events.h"
 #include "kernel/guest_join.h"
 #include "kernel/guest_net.h"
 #include "kernel/guest_output.h"
@@ -46,7 +47,6 @@ enum step {
 };
 
 static const struct config *config;
-static struct event_log *events;
 static struct pair pair;
 static struct pair_memory memory;
 static struct pairing pairing;
@@ -59,40 +59,22 @@ static bool writing;	/* the record is on its way to the disk ... */
 static bool write_owed; /* ... or has to be written again */
 static uint64_t write_again_ns;
 static bool namesake_told;
-static bool carriers[WIRE_LINK_COUNT];
-static uint64_t took_over_ns;
+static bool alone_asked; /* before there was a pair to ask it of */
 
 struct pair *pair_service_pair(void)
 {
 	return &pair;
 }
 
-static void tell(enum event_severity severity, const char *object, const char *old_state,
-		 const char *new_state, const char *reason)
-{
-	static const enum trace_level levels[] = {
-		[EVENT_INFO] = TRACE_INFO, [EVENT_WARNING] = TRACE_WARNING, [EVENT_ERROR] = TRACE_ERROR
-	};
-
-	event_add(events, time_now_ns(), severity, object, old_state, new_state, reason);
-	trace(levels[severity], "%s: %s -> %s%s%s", object, old_state, new_state, reason[0] ? ": " : "",
-	      reason);
-}
-
 /* ---- the record in the state partition ---- */
 
+/* One write at a time: the pair asks for no second before the first is told. */
 static void write_record(void)
 {
+	ASSERT(!writing);
 	writing = true;
 	write_owed = false;
 	state_partition_write(metadata_seal(&metadata), &metadata, METADATA_SIZE);
-}
-
-/* One write at a time: the pair asks for no second before the first is told. */
-static void owe_write(void)
-{
-	ASSERT(!writing && !write_owed);
-	write_record();
 }
 
 /* Start-up: waits. 0 or the disk's error. */
@@ -119,6 +101,19 @@ static const char *read_record(struct metadata_choice *choice)
 			read[i] = copies[i];
 	metadata_choose(read, 0, self, &metadata, choice);
 	return NULL;
+}
+
+static uint32_t index_of(const struct config *of)
+{
+	return of->server.name == CONFIG_SERVER_B;
+}
+
+bool pair_service_remembers_pair(const struct config *of)
+{
+	struct metadata_choice choice;
+
+	self = index_of(of);
+	return !read_record(&choice) && choice.verdict == METADATA_GOOD;
 }
 
 /* A start has a number that none before had, also when the record was lost: then the clock says so. */
@@ -190,14 +185,12 @@ static const char *read_state(void)
 	return write_record_and_wait() ? "the state partition cannot be written" : NULL;
 }
 
-const char *pair_service_init(const struct pair_service_ports *ports, const struct config *configuration,
-			      struct event_log *event_log)
+const char *pair_service_init(const struct pair_service_ports *ports, const struct config *configuration)
 {
 	const char *wrong;
 
 	config = configuration;
-	events = event_log;
-	self = config->server.name == CONFIG_SERVER_B;
+	self = index_of(config);
 	pair_links_init(ports->cs);
 	paths = pair_paths_init(&ports->others, config);
 	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
@@ -210,7 +203,8 @@ const char *pair_service_init(const struct pair_service_ports *ports, const stru
 static void describe_processor(char text[MESSAGE_TEXT_SIZE])
 {
 	const struct cpu_facts *cpu = cpu_facts();
-	const uint32_t features[] = { cpu_id(1, 0).ecx, cpu_id(1, 0).edx, cpu_id(7, 0).ebx, cpu_id(7, 0).ecx };
+	const uint32_t features[] = { cpu_id(1, 0).ecx, cpu_id(1, 0).edx, cpu_id(7, 0).ebx,
+				      cpu_id(7, 0).ecx };
 
 	snprintf(text, MESSAGE_TEXT_SIZE, "%s %x/%x/%x features %016lx", cpu->vendor, cpu->family, cpu->model,
 		 cpu->stepping, (unsigned long)digest_bytes(0, features, sizeof(features)));
@@ -295,6 +289,8 @@ static void begin_pair(void)
 	pair_init(&pair, &pair_config, &memory, &durable, time_now_ns());
 	if (guest_service_has_disks())
 		pair_hold_join(&pair, true); /* nothing keeps two servers' disks the same yet */
+	if (alone_asked)
+		pair_start_alone(&pair);
 	step = STEP_PAIR;
 	trace(TRACE_INFO, "pair %016lx, server %c, generation %lu", metadata.pair_identity, 'a' + self,
 	      durable.generation);
@@ -308,7 +304,8 @@ void pair_service_begin(void)
 	}
 	step = STEP_PAIRING;
 	pairing_init(&pairing, self, incarnation, heartbeat_ns(), time_now_ns());
-	trace(TRACE_INFO, "the state partition is new: waiting for the other server, to become a pair with it");
+	trace(TRACE_INFO,
+	      "the state partition is new: waiting for the other server, to become a pair with it");
 }
 
 /* ---- becoming a pair ---- */
@@ -318,7 +315,7 @@ static void take_identity(uint64_t identity)
 	metadata_init(&metadata, identity, self);
 	metadata.starts = incarnation >> 17;
 	step = STEP_IDENTITY;
-	owe_write();
+	write_record();
 }
 
 /* Not secret, only to be another than any other pair's: when and where it was drawn. */
@@ -345,8 +342,9 @@ static void hear_pairing(const uint8_t *frame, uint64_t size)
 		break;
 	case PAIRING_NAMESAKE:
 		if (!namesake_told)
-			tell(EVENT_ERROR, "pair", "waiting", "failed",
-			     "the other server has the same name: set server.name in one of the two");
+			guest_events_tell(
+				EVENT_ERROR, "pair", "waiting", "failed",
+				"the other server has the same name: set server.name in one of the two");
 		namesake_told = true;
 		break;
 	case PAIRING_NOTHING:
@@ -366,12 +364,8 @@ static void receive(uint32_t link, const uint8_t *frame, uint64_t size)
 
 static void look_at_carriers(void)
 {
-	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++) {
-		if (carriers[link] == pair_links_carrier(link))
-			continue;
-		carriers[link] = pair_links_carrier(link);
-		pair_carrier(&pair, link, carriers[link]);
-	}
+	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
+		pair_carrier(&pair, link, pair_links_carrier(link));
 }
 
 static void end_write(int status)
@@ -380,7 +374,8 @@ static void end_write(int status)
 	if (status) { /* what waits for it waits on: nothing may be believed that is not on the disk */
 		write_owed = true;
 		write_again_ns = time_now_ns() + WRITE_AGAIN_NS;
-		tell(EVENT_ERROR, "state partition", "good", "failed", "the pair's record cannot be written");
+		guest_events_tell(EVENT_ERROR, "state partition", "good", "failed",
+				  "the pair's record cannot be written");
 		return;
 	}
 	if (step == STEP_IDENTITY)
@@ -404,10 +399,10 @@ static void poll_record(void)
 static uint32_t status_of_role(uint32_t role)
 {
 	static const uint32_t states[PAIR_ROLE_COUNT] = {
-		[PAIR_WAITING] = STATUS_SERVER_WAITING,	 [PAIR_ALONE] = STATUS_SERVER_SIMPLEX,
-		[PAIR_SIMPLEX] = STATUS_SERVER_SIMPLEX,	 [PAIR_TARGET] = STATUS_SERVER_JOINING,
+		[PAIR_WAITING] = STATUS_SERVER_WAITING,	     [PAIR_ALONE] = STATUS_SERVER_SIMPLEX,
+		[PAIR_SIMPLEX] = STATUS_SERVER_SIMPLEX,	     [PAIR_TARGET] = STATUS_SERVER_JOINING,
 		[PAIR_LEADER] = STATUS_SERVER_DUPLEX_LEADER, [PAIR_FOLLOWER] = STATUS_SERVER_DUPLEX_FOLLOWER,
-		[PAIR_STOPPED] = STATUS_SERVER_WAITING,	 [PAIR_REFUSED] = STATUS_SERVER_FAILED,
+		[PAIR_STOPPED] = STATUS_SERVER_WAITING,	     [PAIR_REFUSED] = STATUS_SERVER_FAILED,
 	};
 
 	return states[role];
@@ -427,8 +422,8 @@ static void change_role(const struct pair_action *action)
 	char object[EVENT_OBJECT_SIZE];
 
 	snprintf(object, sizeof(object), "server %c", 'a' + self);
-	tell(severity_of(action), object, pair_role_name(action->from), pair_role_name(action->to),
-	     action->reason);
+	guest_events_tell(severity_of(action), object, pair_role_name(action->from),
+			  pair_role_name(action->to), action->reason);
 	if (action->to == PAIR_TARGET) {
 		const char *wrong = guest_service_prepare_join();
 
@@ -440,7 +435,7 @@ static void change_role(const struct pair_action *action)
 static void persist(const struct pair_action *action)
 {
 	memcpy(&metadata.pair, &action->durable, sizeof(metadata.pair));
-	owe_write();
+	write_record();
 }
 
 static void take_joined(const struct pair_action *action)
@@ -466,12 +461,11 @@ static void tell_divergence(const struct pair_action *action)
 
 	snprintf(reason, sizeof(reason), "%s, at exit %lu + %lu", action->reason,
 		 (unsigned long)action->position.exits, (unsigned long)action->position.steps);
-	tell(EVENT_ERROR, "lockstep", "equal", "diverged", reason);
+	guest_events_tell(EVENT_ERROR, "lockstep", "equal", "diverged", reason);
 }
 
 static void take_over(void)
 {
-	took_over_ns = time_now_ns();
 	guest_output_take_over();
 	guest_net_announce();
 }
@@ -564,13 +558,13 @@ bool pair_service_send(void)
 
 void pair_service_start_alone(void)
 {
-	if (step == STEP_PAIRING) {
-		take_identity(draw_identity());
-		while (step == STEP_IDENTITY && writing)
-			poll_record();
-	}
-	if (step == STEP_PAIR)
+	if (step == STEP_PAIR) {
 		pair_start_alone(&pair);
+		return;
+	}
+	alone_asked = true;
+	if (step == STEP_PAIRING)
+		take_identity(draw_identity());
 }
 
 /* ---- status ---- */
@@ -608,6 +602,10 @@ static void fill_links(struct status *status)
 
 static void fill_lockstep(struct status_lockstep *lockstep)
 {
+	const struct step_counter *counter = guest_service_counter();
+
+	snprintf(lockstep->step_counter, sizeof(lockstep->step_counter), "%s", counter->ops->name);
+	lockstep->exact = counter->exact;
 	lockstep->divergences = pair.divergences;
 	lockstep->joins = pair.joins;
 	lockstep->failovers = pair.failovers;

@@ -24,10 +24,12 @@ struct pair_service_ports {
 
 /*
  * Reads what the state partition, which is open, says of the pair. Start-up only. NULL, or
- * one line that says why there can be no pair. `config` and `events` stay.
+ * one line that says why there can be no pair. `config` stays.
  */
-const char *pair_service_init(const struct pair_service_ports *ports, const struct config *config,
-			      struct event_log *events);
+const char *pair_service_init(const struct pair_service_ports *ports, const struct config *config);
+
+/* Does the state partition, which is open, say that this server is one of a pair? Start-up only. */
+bool pair_service_remembers_pair(const struct config *config);
 
 /* The pair that the guest is to be in; good after pair_service_init(). */
 struct pair *pair_service_pair(void);

@@ -55,14 +55,20 @@ static bool has_cs_port(void)
 	return server_port_of(NETWORK_CS1) || server_port_of(NETWORK_CS2);
 }
 
-/*
- * A recording is of one server. Without a CS port there is no other server, if this one
- * was never part of a pair: that is looked at by whoever opens the state partition next.
- */
-static bool wants_pair(void)
+/* A recording is of one server. */
+static bool may_be_pair(void)
 {
 	return server.config.pair.mode == CONFIG_PAIR_DUPLEX &&
-	       server.config.record.mode == CONFIG_RECORD_OFF && has_cs_port();
+	       server.config.record.mode == CONFIG_RECORD_OFF;
+}
+
+/* Without a CS port there is no other server; but one that was there may have the guest. */
+static const char *check_alone(void)
+{
+	if (may_be_pair() && server_open_state() == 0 && pair_service_remembers_pair(&server.config))
+		return "this server is one of a pair, and has no CS port; "
+		       "pair.mode = single runs the guest on this server alone";
+	return NULL;
 }
 
 static const char *open_pair(void)
@@ -77,7 +83,7 @@ static const char *open_pair(void)
 	if (server_open_state())
 		return "pair.mode = duplex needs a state partition on the boot disk; "
 		       "pair.mode = single runs the guest on this server alone";
-	return pair_service_init(&ports, &server.config, &server.events);
+	return pair_service_init(&ports, &server.config);
 }
 
 static const char *prepare_all(void)
@@ -86,9 +92,9 @@ static const char *prepare_all(void)
 	struct guest_devices devices;
 
 	find_devices(&devices);
-	is_pair = wants_pair();
-	if (!wrong && is_pair)
-		wrong = open_pair();
+	is_pair = may_be_pair() && has_cs_port();
+	if (!wrong)
+		wrong = is_pair ? open_pair() : check_alone();
 	if (!wrong)
 		wrong = guest_service_init(&server.boot, &server.config, &devices, &server.events,
 					   is_pair ? pair_service_pair() : NULL);
