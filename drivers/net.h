@@ -10,7 +10,10 @@
 #ifndef DRIVERS_NET_H
 #define DRIVERS_NET_H
 
+#include <string.h>
+
 #include "include/bits.h"
+#include "include/byte_order.h"
 #include "kernel/pci.h"
 
 #define NET_DEVICE_MAX 16 /* ports of one server */
@@ -172,6 +175,14 @@ int net_keep_open(struct net_device *device, const struct net_open *options);
 
 /* transmit_reserve(), a copy of a frame of 1..NET_PIECE_MAX pieces, transmit_commit(). Returns as the first. */
 int net_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count);
+
+/* An Ethernet header to everybody on the wire, from `mac`; NET_FRAME_SIZE_MIN bytes. */
+static inline void net_broadcast_header(uint8_t *frame, const uint8_t mac[NET_MAC_SIZE], uint16_t ethertype)
+{
+	memset(frame, 0xff, NET_MAC_SIZE);
+	memcpy(frame + NET_MAC_SIZE, mac, NET_MAC_SIZE);
+	store_be16(frame + 12, ethertype);
+}
 
 /* The drivers, one a file. */
 extern const struct net_ops e1000_ops;

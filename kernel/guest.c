@@ -193,7 +193,6 @@ const char *guest_prepare(struct guest *guest, const struct guest_boot *boot_fil
 	if (map_memory(guest))
 		return "no memory for the nested page tables";
 	guest->vcpu.cr4_allowed = cr4_promised(guest);
-	guest_door_open(&guest->door);
 	return NULL;
 }
 
@@ -483,6 +482,14 @@ static NOINLINE void run_nmi_return(struct guest *guest)
 	guest->input_here = true;
 }
 
+/* Acts upon the exit; it stays open when a value is not there yet. */
+static ALWAYS_INLINE void finish_exit(struct guest *guest)
+{
+	guest->exit_open = !guest_exit_act(guest);
+	if (guest->machine.power && !guest->exit_open) /* a write, or a watchdog that saw the time */
+		guest_outputs(guest);
+}
+
 /* One run and what its exit asks for. False: the guest cannot go on here and now. */
 static ALWAYS_INLINE bool run(struct guest *guest, uint64_t steps_max)
 {
@@ -498,9 +505,7 @@ static ALWAYS_INLINE bool run(struct guest *guest, uint64_t steps_max)
 		machine_interrupt_acknowledge(&guest->machine, vcpu->interrupt_vector);
 	if (vcpu_exit_is_asynchronous(guest->exit.kind))
 		return false;
-	guest->exit_open = !guest_exit_act(guest);
-	if (guest->machine.power && !guest->exit_open) /* a write, or a watchdog that saw the time */
-		guest_outputs(guest);
+	finish_exit(guest);
 	if (vcpu->state.activity == VCPU_SHUTDOWN && guest->state == GUEST_RUNNING)
 		guest_fail(guest, "triple fault");
 	return !guest->exit_open;
@@ -602,13 +607,6 @@ static void tell_horizon(struct guest *guest)
 	guest->horizon = here;
 	guest_door_horizon(&guest->door, &here);
 	guest->outside->slice_end();
-}
-
-static void finish_exit(struct guest *guest)
-{
-	guest->exit_open = !guest_exit_act(guest);
-	if (guest->machine.power && !guest->exit_open)
-		guest_outputs(guest);
 }
 
 static void lead(struct guest *guest)

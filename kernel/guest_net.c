@@ -82,9 +82,7 @@ static void announce(uint32_t index)
 	uint8_t frame[60] = { 0 };
 	uint8_t *arp = frame + NET_FRAME_SIZE_MIN;
 
-	memset(frame, 0xff, MACHINE_MAC_SIZE);
-	memcpy(frame + MACHINE_MAC_SIZE, ports[index].mac, MACHINE_MAC_SIZE);
-	store_be16(frame + 12, 0x8035);
+	net_broadcast_header(frame, ports[index].mac, 0x8035);
 	store_be16(arp, 1);	     /* Ethernet */
 	store_be16(arp + 2, 0x0800); /* IPv4 */
 	arp[4] = MACHINE_MAC_SIZE;

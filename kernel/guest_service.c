@@ -313,7 +313,6 @@ static const char *make_new(void)
 		wrong = guest_prepare(&guest, &files);
 	if (wrong)
 		return wrong;
-	set_door();
 	guest_devices_restart();
 	guest_output_restart(0);
 	pressed = 0;
@@ -377,11 +376,10 @@ static void restart(void)
 uint64_t guest_service_identity(void)
 {
 	uint64_t identity = digest_bytes(0, &guest.machine.config, sizeof(guest.machine.config));
-	const struct guest_boot none = { 0 };
 	struct guest_boot files;
 
 	if (find_files(&files))
-		files = none;
+		files = (struct guest_boot){ 0 };
 	identity = digest_bytes(identity, &guest.restarts_on_failure, sizeof(guest.restarts_on_failure));
 	identity = digest_bytes(identity, config->guest.command_line, strlen(config->guest.command_line));
 	if (files.kernel)
@@ -400,7 +398,7 @@ bool guest_service_has_disks(void)
 
 void guest_service_boot(void)
 {
-	const char *wrong = config->guest.autostart ? power_on() : make_new();
+	const char *wrong = config->guest.autostart ? power_on() : guest_service_prepare_join();
 
 	if (wrong)
 		guest_events_guest(STATUS_GUEST_OFF, EVENT_ERROR, wrong);
@@ -408,7 +406,11 @@ void guest_service_boot(void)
 
 const char *guest_service_prepare_join(void)
 {
-	return make_new();
+	const char *wrong = make_new();
+
+	if (!wrong)
+		set_door();
+	return wrong;
 }
 
 void guest_service_resume(void)
@@ -532,19 +534,23 @@ static bool runs(void)
 	       (guest.state == GUEST_WAITING && guest.door.mode == GUEST_DOOR_PAIR);
 }
 
-static void tell_state(void)
+static void tell_end_of_run(void)
 {
-	tell_resets();
-	if (runs())
-		told_state = GUEST_RUNNING;
-	if (guest.state == told_state || runs())
-		return;
 	told_state = guest.state;
 	tell_end();
 	if (guest.state == GUEST_OFF)
 		guest_events_guest(STATUS_GUEST_OFF, EVENT_INFO, "");
 	else if (guest.state == GUEST_STOPPED)
 		guest_events_guest(STATUS_GUEST_STOPPED, EVENT_ERROR, guest.reason);
+}
+
+static void tell_state(void)
+{
+	tell_resets();
+	if (runs())
+		told_state = GUEST_RUNNING;
+	else if (guest.state != told_state)
+		tell_end_of_run();
 }
 
 bool guest_service_poll(void)

@@ -2,15 +2,12 @@
 /* Frames on the CS links; see pair_links.h. Wiring: between the network ports and the pair. */
 #include "kernel/pair_links.h"
 
-#include <string.h>
-
 #include "include/byte_order.h"
 #include "include/trace.h"
 #include "kernel/time.h"
 
 TRACE_FILE("links", TRACE_INFO);
 
-#define ETHERNET_HEADER 14
 /* A carrier lost on both links at once shortens the wait for a dead peer: so it is looked at often. */
 #define KEEP_INTERVAL_NS (5 * NS_PER_MS)
 #define FRAMES_A_POLL 64
@@ -45,7 +42,7 @@ static void keep_open(uint32_t link)
 
 static bool is_ours(const struct net_frame *frame)
 {
-	return frame->size > ETHERNET_HEADER && load_be16(frame->data + 12) == WIRE_ETHERTYPE;
+	return frame->size > NET_FRAME_SIZE_MIN && load_be16(frame->data + 12) == WIRE_ETHERTYPE;
 }
 
 static bool receive(uint32_t link, void (*take)(uint32_t link, const uint8_t *frame, uint64_t size))
@@ -57,7 +54,7 @@ static bool receive(uint32_t link, void (*take)(uint32_t link, const uint8_t *fr
 	for (uint32_t i = 0; i < FRAMES_A_POLL && device->ops->poll_rx(device, &frame) == 1; i++) {
 		worked = true;
 		if (is_ours(&frame))
-			take(link, frame.data + ETHERNET_HEADER, frame.size - ETHERNET_HEADER);
+			take(link, frame.data + NET_FRAME_SIZE_MIN, frame.size - NET_FRAME_SIZE_MIN);
 	}
 	return worked;
 }
@@ -76,14 +73,6 @@ bool pair_links_poll(void (*take)(uint32_t link, const uint8_t *frame, uint64_t 
 	return worked;
 }
 
-/* To everybody on the cable, which is the other server: so nobody needs to learn an address. */
-static void put_header(const struct net_device *device, uint8_t *frame)
-{
-	memset(frame, 0xff, NET_MAC_SIZE);
-	memcpy(frame + NET_MAC_SIZE, device->mac, NET_MAC_SIZE);
-	store_be16(frame + 12, WIRE_ETHERTYPE);
-}
-
 static bool transmit(uint32_t link, uint64_t (*next)(uint32_t link, uint8_t *frame))
 {
 	struct net_device *device = links[link].device;
@@ -91,13 +80,14 @@ static bool transmit(uint32_t link, uint64_t (*next)(uint32_t link, uint8_t *fra
 	uint8_t *room;
 
 	device->ops->poll_tx(device);
-	while (device->ops->transmit_reserve(device, ETHERNET_HEADER + WIRE_FRAME_MAX, &room) == 0) {
-		uint64_t size = next(link, room + ETHERNET_HEADER);
+	while (device->ops->transmit_reserve(device, NET_FRAME_SIZE_MIN + WIRE_FRAME_MAX, &room) == 0) {
+		uint64_t size = next(link, room + NET_FRAME_SIZE_MIN);
 
 		if (size == 0)
 			break;
-		put_header(device, room);
-		device->ops->transmit_commit(device, (uint32_t)(ETHERNET_HEADER + size));
+		net_broadcast_header(room, device->mac,
+				     WIRE_ETHERTYPE); /* nobody needs to learn an address */
+		device->ops->transmit_commit(device, (uint32_t)(NET_FRAME_SIZE_MIN + size));
 		sent++;
 	}
 	if (sent)

@@ -12,7 +12,6 @@
 
 TRACE_FILE("paths", TRACE_INFO);
 
-#define ETHERNET_HEADER 14
 #define ETHERTYPE_ARP 0x0806
 #define ARP_SIZE 28
 #define FRAME_SIZE 64 /* of everything we send here */
@@ -62,9 +61,7 @@ uint32_t pair_paths_init(const struct pair_paths_ports *ports, const struct conf
 static void put_header(const struct net_device *device, uint8_t frame[FRAME_SIZE], uint16_t type)
 {
 	memset(frame, 0, FRAME_SIZE);
-	memset(frame, 0xff, NET_MAC_SIZE);
-	memcpy(frame + NET_MAC_SIZE, device->mac, NET_MAC_SIZE);
-	store_be16(frame + 12, type);
+	net_broadcast_header(frame, device->mac, type);
 }
 
 /* A lost one is not sent again: the next is due soon. */
@@ -90,11 +87,11 @@ static void forget_question(struct path *path)
 static void ask_station(struct path *path)
 {
 	uint8_t frame[FRAME_SIZE];
-	uint8_t *arp = frame + ETHERNET_HEADER;
+	uint8_t *arp = frame + NET_FRAME_SIZE_MIN;
 
 	put_header(path->device, frame, ETHERTYPE_ARP);
-	store_be16(arp, 1);	      /* Ethernet */
-	store_be16(arp + 2, 0x0800);  /* IPv4 */
+	store_be16(arp, 1);	     /* Ethernet */
+	store_be16(arp + 2, 0x0800); /* IPv4 */
 	arp[4] = NET_MAC_SIZE;
 	arp[5] = CONFIG_IPV4_SIZE;
 	store_be16(arp + 6, 1); /* request */
@@ -132,11 +129,11 @@ static void send_beacons(void)
 		if (!paths[i].device || !paths[i].device->opened)
 			continue;
 		put_header(paths[i].device, frame, WIRE_ETHERTYPE);
-		memcpy(frame + ETHERNET_HEADER, &sealed, sizeof(sealed));
+		memcpy(frame + NET_FRAME_SIZE_MIN, &sealed, sizeof(sealed));
 		send(paths[i].device, frame);
 	}
 }
-BUILD_ASSERT(ETHERNET_HEADER + sizeof(struct message_beacon_frame) <= FRAME_SIZE);
+BUILD_ASSERT(NET_FRAME_SIZE_MIN + sizeof(struct message_beacon_frame) <= FRAME_SIZE);
 
 /* ---- in ---- */
 
@@ -158,9 +155,9 @@ static void take_answer(uint32_t index)
 
 static bool is_answer(const struct path *path, const struct net_frame *frame)
 {
-	const uint8_t *arp = frame->data + ETHERNET_HEADER;
+	const uint8_t *arp = frame->data + NET_FRAME_SIZE_MIN;
 
-	return path->station && frame->size >= ETHERNET_HEADER + ARP_SIZE &&
+	return path->station && frame->size >= NET_FRAME_SIZE_MIN + ARP_SIZE &&
 	       memcmp(frame->data, path->device->mac, NET_MAC_SIZE) == 0 && load_be16(arp + 6) == 2 &&
 	       memcmp(arp + 14, path->station, CONFIG_IPV4_SIZE) == 0;
 }
@@ -170,7 +167,7 @@ static bool take(uint32_t index, const struct net_frame *frame)
 	struct message_beacon beacon;
 	uint16_t type;
 
-	if (!pair || frame->size <= ETHERNET_HEADER)
+	if (!pair || frame->size <= NET_FRAME_SIZE_MIN)
 		return false;
 	type = load_be16(frame->data + 12);
 	if (type == ETHERTYPE_ARP && is_answer(&paths[index], frame)) {
@@ -179,7 +176,7 @@ static bool take(uint32_t index, const struct net_frame *frame)
 	}
 	if (type != WIRE_ETHERTYPE)
 		return false;
-	if (message_beacon_check(frame->data + ETHERNET_HEADER, frame->size - ETHERNET_HEADER, &beacon))
+	if (message_beacon_check(frame->data + NET_FRAME_SIZE_MIN, frame->size - NET_FRAME_SIZE_MIN, &beacon))
 		pair_beacon(pair, index, time_now_ns(), &beacon);
 	return true;
 }
