@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.pair.network import NetworkUnavailable  # noqa: E402
-from tests.pair.pair import Pair, echo_connection, small_linux  # noqa: E402
+from tests.pair.pair import Pair, other, small_linux, wait_for_echo  # noqa: E402
 from tests.pair.qemu import ServerError  # noqa: E402
 
 CONF = {"pair": {"failure_timeout": "10s", "ask_time": "1s"}}
@@ -31,8 +31,7 @@ class Client(threading.Thread):
 
     def __init__(self, pair: Pair):
         super().__init__(daemon=True)
-        self.connection = echo_connection(pair)
-        self.connection.settimeout(ANSWER_S)
+        self.connection = wait_for_echo(pair, ANSWER_S)
         self.acknowledged = 0
         self.longest_gap_s = 0.0  # since take_gap()
         self.fault = ""
@@ -75,21 +74,6 @@ class Client(threading.Thread):
         while self.acknowledged == before and not self.fault and time.monotonic() < deadline:
             time.sleep(0.05)
         return self.acknowledged > before
-
-
-def connect(pair: Pair) -> Client:
-    deadline = time.monotonic() + ANSWER_S
-    while True:
-        try:
-            return Client(pair)
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(1)
-
-
-def other(name: str) -> str:
-    return "b" if name == "a" else "a"
 
 
 def tell(text: str):
@@ -135,7 +119,7 @@ def run(directory: pathlib.Path, rounds: int):
         tell("two servers start; the first that runs the guest copies it to the other")
         pair.wait_duplex()
         tell("duplex")
-        client = connect(pair)
+        client = Client(pair)
         client.start()
         for number in range(1, 2 * rounds + 1):
             rows.append(one_round(pair, client, number))
@@ -146,9 +130,16 @@ def run(directory: pathlib.Path, rounds: int):
     print_table(rows, client)
 
 
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"found {text}; allowed: 1 and more")
+    return number
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--rounds", type=int, default=3, help="each kills both servers once")
+    parser.add_argument("--rounds", type=count, default=3, help="each kills both servers once")
     arguments = parser.parse_args()
     try:
         with tempfile.TemporaryDirectory() as directory:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.pair import network as network_module  # noqa: E402
+from tests.pair.pair import SMALL_LINUX_SCRIPT, Pair, small_linux  # noqa: E402
 from tests.pair.qemu import Server, ServerError  # noqa: E402
 
 BUILD = ROOT / "build"
@@ -138,3 +139,21 @@ def pytest_terminal_summary(terminalreporter):
     failed = terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", [])
     for report in dict.fromkeys(report.nodeid for report in failed):
         terminalreporter.write_line(f"alone: make test TEST='{report}'")
+
+
+@pytest.fixture
+def pair(kernel, tmp_path):
+    """pair(script=..., conf=...) brings up two servers with a small Linux that runs `script`; they end with the test."""
+    made = []
+
+    def make(script=SMALL_LINUX_SCRIPT, **options) -> Pair:
+        try:
+            made.append(Pair(tmp_path, kernel=kernel, guest=small_linux(tmp_path, script), **options))
+        except network_module.NetworkUnavailable as reason:
+            pytest.skip(str(reason))
+        made[0].__enter__()
+        return made[0]
+
+    yield make
+    for one in made:
+        one.__exit__()

@@ -94,6 +94,10 @@ def configuration_text(sections: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def other(name: str) -> str:
+    return "b" if name == "a" else "a"
+
+
 def _which(wanted: str) -> tuple:
     if wanted not in CABLES + ("all",):
         raise ValueError(f"found {wanted!r}; allowed: {', '.join(CABLES)} or all")
@@ -352,3 +356,19 @@ def echo_connection(pair: Pair, timeout_s: float = 60) -> socket.socket:
     """A connection from the client to the small guest: what is sent comes back."""
     with pair.network.entered():
         return socket.create_connection((GUEST_ADDRESS, ECHO_PORT), timeout_s * TIMEOUT_FACTOR)
+
+
+def wait_for_echo(pair: Pair, timeout_s: float = 300) -> socket.socket:
+    """The same, once the guest serves. Patient afterwards too: an answer may wait for a failover."""
+    found = []
+
+    def serves() -> bool:
+        try:
+            found.append(echo_connection(pair, 5))
+        except OSError:
+            return False
+        return True
+
+    pair.wait_until(serves, "the guest serves", timeout_s)
+    found[0].settimeout(timeout_s)
+    return found[0]

@@ -3,43 +3,23 @@
 
 import pytest
 
-from tests.pair.network import NetworkUnavailable
-from tests.pair.pair import SMALL_LINUX_SCRIPT, Pair, echo_connection, small_linux
+from tests.pair.pair import SMALL_LINUX_SCRIPT, Pair, other, wait_for_echo
 
 pytestmark = pytest.mark.pair
 
-# Counts aloud: a number that is missing or said twice is a guest that was not one guest.
-COUNTING = SMALL_LINUX_SCRIPT.replace('echo "@@ serving"', """
+# Writes to its console all the while, so that its serial port's bytes are held and released as well.
+WORDY = SMALL_LINUX_SCRIPT.replace('echo "@@ serving"', """
 (n=0; while true; do n=$((n+1)); echo "@@ $n"; sleep 0.2; done) &
 echo "@@ serving"
 """)
 CONF = {"pair": {"mode": "duplex", "failure_timeout": "10s", "ask_time": "1s"}}
 
 
-@pytest.fixture
-def pair(kernel, tmp_path):
-    made = []
-
-    def make(script=COUNTING, **options) -> Pair:
-        options.setdefault("conf", CONF)
-        try:
-            made.append(Pair(tmp_path, kernel=kernel, guest=small_linux(tmp_path, script), **options))
-        except NetworkUnavailable as reason:
-            pytest.skip(str(reason))
-        made[0].__enter__()
-        return made[0]
-
-    yield make
-    for one in made:
-        one.__exit__()
-
-
 class Client:
     """One connection for the whole test: what is sent comes back, or the test fails."""
 
     def __init__(self, pair: Pair):
-        self.connection = echo_connection(pair)
-        self.connection.settimeout(300)
+        self.connection = wait_for_echo(pair)
         self.reader = self.connection.makefile("rb")
         self.said = 0
 
@@ -51,27 +31,14 @@ class Client:
             assert self.reader.readline() == line
 
 
-def serves(pair: Pair) -> bool:
-    try:
-        echo_connection(pair, 5).close()
-    except OSError:
-        return False
-    return True
-
-
-def up(pair: Pair) -> Client:
+def up(bring_up) -> tuple:
+    pair = bring_up(script=WORDY, conf=CONF)
     pair.wait_duplex()
-    pair.wait_until(lambda: serves(pair), "the guest serves")
-    return Client(pair)
-
-
-def other(name: str) -> str:
-    return "b" if name == "a" else "a"
+    return pair, Client(pair)
 
 
 def test_each_server_dies_and_comes_back(pair):
-    pair = pair()
-    client = up(pair)
+    pair, client = up(pair)
     client.talk()
     for _ in range(2):
         dead = pair.leader()
@@ -85,8 +52,7 @@ def test_each_server_dies_and_comes_back(pair):
 
 
 def test_the_follower_dies(pair):
-    pair = pair()
-    client = up(pair)
+    pair, client = up(pair)
     leader = pair.leader()
     pair.kill(other(leader))
     client.talk()
@@ -98,8 +64,7 @@ def test_the_follower_dies(pair):
 
 def test_links_that_lose_repeat_and_corrupt(pair):
     """On both links at once; then each in turn is cut: the client sees none of it."""
-    pair = pair()
-    client = up(pair)
+    pair, client = up(pair)
     pair.rules("all", loss=0.01, duplication=0.01, reordering=0.01, bit_error=1e-5)
     client.talk(20)
     pair.rules("all")
@@ -115,8 +80,7 @@ def test_links_that_lose_repeat_and_corrupt(pair):
 
 def test_a_server_with_another_guest_is_refused(pair):
     """Both say why, and the guest runs on in the server that has it."""
-    pair = pair()
-    client = up(pair)
+    pair, client = up(pair)
     leader = pair.leader()
     stranger = other(leader)
     pair.kill(stranger)
@@ -130,4 +94,16 @@ def test_a_server_with_another_guest_is_refused(pair):
     pair.kill(stranger)
     pair.restart(stranger)
     pair.wait_duplex()
+    client.talk()
+
+
+def test_a_server_of_a_pair_without_its_links_runs_no_guest(pair):
+    """Its disk says that there is another server, which may have the guest."""
+    pair, client = up(pair)
+    alone = other(pair.leader())
+    pair.kill(alone)
+    pair.reconfigure(alone, {"network": {"cs1": "none", "cs2": "none"}})
+    pair.restart(alone)
+    pair.servers[alone].wait_for("^this server is one of a pair, and has no CS port; pair.mode = single", 300)
+    assert pair.status(alone)["guest"]["state"] == "refused"
     client.talk()

@@ -6,31 +6,12 @@ the same address."""
 import pytest
 
 from tests.pair.cable import Rules
-from tests.pair.network import NetworkUnavailable
-from tests.pair.pair import CLIENT_ADDRESS, PORTS, Pair, echo_connection, small_linux
+from tests.pair.pair import CLIENT_ADDRESS, PORTS, echo_connection
 from tests.pair.qemu import ServerError
 
 pytestmark = pytest.mark.pair
 
 SINGLE = {"pair": {"mode": "single"}, "guest": {"autostart": "no"}}
-
-
-@pytest.fixture
-def pair(kernel, tmp_path):
-    """pair(...) brings up two servers that end with the test."""
-    made = []
-
-    def make(**options) -> Pair:
-        try:
-            made.append(Pair(tmp_path, kernel=kernel, guest=small_linux(tmp_path), **options))
-        except NetworkUnavailable as reason:
-            pytest.skip(str(reason))
-        made[0].__enter__()
-        return made[0]
-
-    yield make
-    for one in made:
-        one.__exit__()
 
 
 def start_guest(pair, name: str):
