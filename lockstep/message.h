@@ -73,8 +73,9 @@ struct message_progress {
 	uint64_t time_ns;
 };
 
-/* Behind it `field_count` digests of 8 bytes; 0: the sender has no entry for that position. */
+/* Behind it `field_count` digests of 8 bytes; 0: the sender has no entry for that check. */
 struct message_trail {
+	uint64_t number; /* of the check, in this duplex */
 	struct position position;
 	uint64_t digest;
 	uint32_t field_count;
@@ -105,7 +106,7 @@ struct message_join_end {
 BUILD_ASSERT(sizeof(struct message_header) == 8);
 BUILD_ASSERT(sizeof(struct message_identity) == 3 * MESSAGE_TEXT_SIZE + 32);
 BUILD_ASSERT(sizeof(struct message_join_end) == 64);
-BUILD_ASSERT(sizeof(struct message_trail) == 48);
+BUILD_ASSERT(sizeof(struct message_trail) == 56);
 BUILD_ASSERT(sizeof(struct message_pages_zero) == 16);
 
 /* Data behind a page's, state's or trail's own structure, at most. */

@@ -107,7 +107,7 @@ struct pair_action {
 	struct position position; /* JOIN_LOAD: where the guest stands */
 	uint64_t time_ns;
 	uint64_t digest;
-	uint64_t number;
+	uint64_t number;      /* RELEASED: of outputs; DIVERGED: of the check, for trail_find() */
 	uint64_t peer_digest; /* DIVERGED: the peer's at `position` */
 	uint32_t field; /* DIVERGED: the first whose digests differ, or TRAIL_FIELD_NONE: none did yet */
 	const uint8_t *message; /* JOIN_TAKE: with its header */

@@ -171,20 +171,32 @@ void pair_pump_log(struct pair *pair)
 	}
 }
 
+static bool log_has_room(const struct pair *pair)
+{
+	return channel_write_room(&pair->channel, WIRE_STREAM_LOG) >= LOG_RESERVE;
+}
+
 /* ---- divergence ---- */
+
+/* Does a check of ours go into the log, and so into both sides' trails? */
+static bool may_check(const struct pair *pair)
+{
+	return pair->role == PAIR_LEADER && log_has_room(pair);
+}
 
 void pair_put_trail(struct pair *pair, const struct position *position, uint64_t digest,
 		    const uint64_t *fields, uint32_t count)
 {
-	if (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER)
+	if (pair->role == PAIR_FOLLOWER || may_check(pair))
 		trail_put(&pair->trail, position, digest, fields, count);
 }
 
-/* Our entry at `position`; without one, the position alone. */
-static void send_trail(struct pair *pair, const struct position *position)
+/* Our entry for check `number`; without one, the number alone. */
+static void send_trail(struct pair *pair, uint64_t number)
 {
-	const struct trail_entry *entry = trail_find(&pair->trail, position);
-	const struct message_trail trail = { .position = *position,
+	const struct trail_entry *entry = trail_find(&pair->trail, number);
+	const struct message_trail trail = { .number = number,
+					     .position = entry ? entry->position : (struct position){ 0 },
 					     .digest = entry ? entry->digest : 0,
 					     .field_count = entry ? entry->field_count : 0 };
 
@@ -208,23 +220,22 @@ void pair_receive_trail(struct pair *pair, const uint8_t *body, uint32_t size)
 	}
 	theirs.field_count = trail.field_count;
 	memcpy(theirs.fields, body + sizeof(trail), trail.field_count * sizeof(theirs.fields[0]));
-	own = trail_find(&pair->trail, &trail.position);
+	own = trail_find(&pair->trail, trail.number);
 	action = pair_action_add(pair, PAIR_ACTION_DIVERGED);
+	action->number = trail.number;
 	action->position = trail.position;
 	action->reason = pair->trail_owed ? pair->peer_text : pair->own_text;
 	action->digest = own ? own->digest : 0;
 	action->peer_digest = trail.digest;
 	action->field = own ? trail_difference(own, &theirs) : TRAIL_FIELD_NONE;
 	if (pair->trail_owed)
-		send_trail(pair, &trail.position);
+		send_trail(pair, trail.number);
 	pair->trail_owed = false;
 	pair->trail_sent = false;
 }
 
 void pair_diverge(struct pair *pair, const char *what)
 {
-	const struct trail_entry *last = trail_last(&pair->trail);
-
 	if (pair->role != PAIR_FOLLOWER)
 		return;
 	pair->divergences++;
@@ -232,9 +243,9 @@ void pair_diverge(struct pair *pair, const char *what)
 	memcpy(pair->own_text, what, strnlen(what, sizeof(pair->own_text) - 1));
 	trace(TRACE_WARNING, "diverged: %s", pair->own_text);
 	pair_send_text(pair, MESSAGE_DIVERGED, pair->own_text);
-	if (last) {
+	if (pair->trail.count > 0) {
 		pair->trail_sent = true;
-		send_trail(pair, &last->position);
+		send_trail(pair, pair->trail.count - 1);
 	}
 	/* A follower that has decided to go alone cannot: its guest is not the one the outside has seen. */
 	pair->going_alone = false;
@@ -243,11 +254,6 @@ void pair_diverge(struct pair *pair, const char *what)
 	pair->has_guest = false;
 	pair_action_add(pair, PAIR_ACTION_GUEST_DISCARD);
 	pair_send_identity(pair);
-}
-
-static bool log_has_room(const struct pair *pair)
-{
-	return channel_write_room(&pair->channel, WIRE_STREAM_LOG) >= LOG_RESERVE;
 }
 
 /*
@@ -349,7 +355,7 @@ void pair_check(struct pair *pair, const struct position *position, uint64_t dig
 {
 	uint8_t bytes[RECORD_HEADER_MAX];
 
-	if (pair->role == PAIR_LEADER && log_has_room(pair))
+	if (may_check(pair))
 		put_log(pair, bytes, leader_check(&pair->leader, position, digest, bytes));
 }
 

@@ -23,17 +23,11 @@ void trail_put(struct trail *trail, const struct position *position, uint64_t di
 	memcpy(entry->fields, fields, field_count * sizeof(fields[0]));
 }
 
-const struct trail_entry *trail_find(const struct trail *trail, const struct position *position)
+const struct trail_entry *trail_find(const struct trail *trail, uint64_t number)
 {
-	for (uint64_t i = 0; i < min_u64(trail->count, TRAIL_SIZE); i++)
-		if (position_compare(&trail->entries[i].position, position) == 0)
-			return &trail->entries[i];
-	return NULL;
-}
+	bool is_kept = number < trail->count && trail->count - number <= TRAIL_SIZE;
 
-const struct trail_entry *trail_last(const struct trail *trail)
-{
-	return trail->count ? &trail->entries[(trail->count - 1) % TRAIL_SIZE] : NULL;
+	return is_kept ? &trail->entries[number % TRAIL_SIZE] : NULL;
 }
 
 uint32_t trail_difference(const struct trail_entry *a, const struct trail_entry *b)

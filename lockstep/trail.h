@@ -4,6 +4,9 @@
  * one. After a divergence they send each other the entry of the check that failed,
  * and the first field whose digests differ is where to look.
  *
+ * Entries go by the number of their check in this duplex, not by position: a guest that is
+ * halted is checked again and again at one position, with inputs in between.
+ *
  * Fields are told apart by number only; their names and order are the owner's and the
  * same on both sides, since both are of one build.
  */
@@ -32,15 +35,12 @@ struct trail {
 
 void trail_clear(struct trail *trail);
 
-/* Positions only grow. `field_count` is at most TRAIL_FIELD_MAX. */
+/* The next number's. `field_count` is at most TRAIL_FIELD_MAX. */
 void trail_put(struct trail *trail, const struct position *position, uint64_t digest, const uint64_t *fields,
 	       uint32_t field_count);
 
-/* The entry at `position`, or NULL. */
-const struct trail_entry *trail_find(const struct trail *trail, const struct position *position);
-
-/* The newest, or NULL. */
-const struct trail_entry *trail_last(const struct trail *trail);
+/* The entry with `number`, from 0 on, or NULL: it is not kept any more, or was never put. */
+const struct trail_entry *trail_find(const struct trail *trail, uint64_t number);
 
 /* The first field that differs, or TRAIL_FIELD_NONE. */
 uint32_t trail_difference(const struct trail_entry *a, const struct trail_entry *b);

@@ -180,7 +180,9 @@ static void split_is_not_forgotten(void **state)
 
 static void another_version_is_refused_by_name(void **state)
 {
-	struct wire_header header = { .kind = WIRE_HELLO, .pair = 5, .sender = 9, .number = 1, .limit = { 1 } };
+	struct wire_header header = {
+		.kind = WIRE_HELLO, .pair = 5, .sender = 9, .number = 1, .limit = { 1 }
+	};
 	uint8_t frame[WIRE_FRAME_MAX];
 	uint64_t now_ns = 1000 * MS;
 	uint64_t size;
@@ -242,27 +244,26 @@ static void trail_names_the_first_difference(void **state)
 {
 	static struct trail trails[2];
 	uint64_t fields[TRAIL_FIELD_MAX] = { 0 };
-	struct position position = { 0 };
+	const struct position halted = { .exits = 5 }; /* all checks are made at one place */
 
 	(void)state;
 	trail_clear(&trails[0]);
 	trail_clear(&trails[1]);
-	assert_null(trail_last(&trails[0]));
+	assert_null(trail_find(&trails[0], 0));
 	for (uint64_t i = 0; i < TRAIL_SIZE + 3; i++) {
-		position.exits = i;
 		fields[7] = fields[9] = i;
-		trail_put(&trails[0], &position, i, fields, TRAIL_FIELD_MAX);
+		trail_put(&trails[0], &halted, i, fields, TRAIL_FIELD_MAX);
 		fields[7] += i == TRAIL_SIZE;
 		fields[9] += i == TRAIL_SIZE;
-		trail_put(&trails[1], &position, i, fields, TRAIL_FIELD_MAX);
+		trail_put(&trails[1], &halted, i, fields, TRAIL_FIELD_MAX);
 	}
-	assert_true(trail_last(&trails[0])->digest == TRAIL_SIZE + 2);
-	position.exits = 2; /* no longer kept */
-	assert_null(trail_find(&trails[0], &position));
-	for (position.exits = 3; position.exits < TRAIL_SIZE + 3; position.exits++)
-		assert_int_equal(trail_difference(trail_find(&trails[0], &position),
-						  trail_find(&trails[1], &position)),
-				 position.exits == TRAIL_SIZE ? 7 : TRAIL_FIELD_NONE);
+	assert_null(trail_find(&trails[0], 2)); /* no longer kept */
+	assert_null(trail_find(&trails[0], TRAIL_SIZE + 3));
+	for (uint64_t i = 3; i < TRAIL_SIZE + 3; i++) {
+		assert_true(trail_find(&trails[0], i)->digest == i);
+		assert_int_equal(trail_difference(trail_find(&trails[0], i), trail_find(&trails[1], i)),
+				 i == TRAIL_SIZE ? 7 : TRAIL_FIELD_NONE);
+	}
 }
 
 static int decode(enum message_type type, const void *fixed, uint32_t fixed_size, uint32_t data_size,
