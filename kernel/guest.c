@@ -8,11 +8,11 @@
 #include "include/assert.h"
 #include "include/memory_layout.h"
 #include "include/trace.h"
+#include "kernel/guest_digest.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/paging.h"
 #include "kernel/time.h"
-#include "machine/digest.h"
 #include "machine/direct_boot.h"
 #include "machine/firmware_boot.h"
 #include "machine/guest_paging.h"
@@ -21,7 +21,6 @@ TRACE_FILE("guest", TRACE_INFO);
 
 #define CHECK_INTERVAL_NS (100 * NS_PER_MS)
 #define CHECK_INTERVAL_PAIR_NS (10 * NS_PER_MS)
-#define CHECK_WINDOW_SIZE (16 * KIB)
 /* A slice that would end sooner for a timer is not worth its way in and out. */
 #define SLICE_STEPS_MIN 10000
 
@@ -353,10 +352,12 @@ static void decide_input(struct guest *guest, struct machine_input *input)
 
 static void decide_check(struct guest *guest, uint64_t check)
 {
+	static struct guest_digest digest; /* too large for a stack */
 	struct position here = vcpu_position(&guest->vcpu);
 
-	guest->last_digest = guest_digest(guest, check);
-	guest_door_put_check(&guest->door, &here, guest->last_digest);
+	guest_digest_take(guest, check, &digest);
+	guest->last_digest = digest.whole;
+	guest_door_put_check(&guest->door, &here, &digest);
 }
 
 static bool check_is_due(const struct guest *guest, uint64_t now_ns)
@@ -386,12 +387,14 @@ static void decide_inputs(struct guest *guest)
 
 static void compare_check(struct guest *guest, const struct record *record, uint64_t check)
 {
-	uint64_t digest = guest_digest(guest, check);
+	static struct guest_digest digest; /* too large for a stack */
 
-	guest->last_digest = digest;
-	if (guest_door_compare(&guest->door, record, digest))
+	guest_digest_take(guest, check, &digest);
+	guest->last_digest = digest.whole;
+	if (guest_door_compare(&guest->door, record, &digest))
 		return;
-	trace(TRACE_ERROR, "digest %ld: here %016lx, in the log %016lx", (long)check, digest, record->digest);
+	trace(TRACE_ERROR, "digest %ld: here %016lx, in the log %016lx", (long)check, digest.whole,
+	      record->digest);
 	diverge(guest);
 }
 
@@ -575,14 +578,14 @@ static void end(struct guest *guest)
 	struct follower_plan plan;
 
 	if (!guest_door_follows(&guest->door)) {
-		decide_check(guest, UINT64_MAX);
+		decide_check(guest, GUEST_DIGEST_ALL);
 		return;
 	}
 	if (guest->door.diverged)
 		return;
 	guest_door_plan(&guest->door, &here, &plan);
 	if (plan.verdict == FOLLOWER_APPLY && plan.record->kind == RECORD_CHECK)
-		compare_check(guest, plan.record, UINT64_MAX);
+		compare_check(guest, plan.record, GUEST_DIGEST_ALL);
 	else
 		guest_stop(guest, "the guest of the log did not come to its end here");
 }
@@ -720,24 +723,6 @@ void guest_load(struct guest *guest, const struct guest_context *context)
 }
 
 /* ---- looking ---- */
-
-uint64_t guest_digest(struct guest *guest, uint64_t check)
-{
-	uint64_t total = guest_memory_total(&guest->memory);
-	uint64_t windows = total / CHECK_WINDOW_SIZE;
-	uint64_t registers;
-	uint64_t rest;
-
-	vcpu_save(&guest->vcpu);
-	registers = vcpu_digest(&guest->vcpu.state);
-	rest = machine_digest(&guest->machine);
-	if (check == UINT64_MAX)
-		rest = digest_bytes(rest, guest->memory.base, total);
-	else
-		rest = digest_bytes(rest, guest->memory.base + check % windows * CHECK_WINDOW_SIZE,
-				    CHECK_WINDOW_SIZE);
-	return (registers & ~UINT64_C(0xffffffff)) | rest >> 32;
-}
 
 void guest_show_exits(const struct guest *guest, void (*print)(const char *format, ...))
 {

@@ -143,12 +143,6 @@ void guest_load(struct guest *guest, const struct guest_context *context);
 /* Applies what is due, then runs a slice. True when something happened; false: idle, waiting or off. */
 bool guest_poll(struct guest *guest);
 
-/*
- * Digest of registers (high half), and of machine and a window of memory that moves
- * on with `check` (low half). With check UINT64_MAX: of all memory.
- */
-uint64_t guest_digest(struct guest *guest, uint64_t check);
-
 /* Prints exits by kind with what they cost. */
 void guest_show_exits(const struct guest *guest, void (*print)(const char *format, ...));
 

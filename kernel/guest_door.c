@@ -7,6 +7,7 @@
 
 #include "include/assert.h"
 #include "include/trace.h"
+#include "kernel/guest_digest.h"
 #include "kernel/time.h"
 
 TRACE_FILE("door", TRACE_INFO);
@@ -153,18 +154,28 @@ void guest_door_put_input(struct guest_door *door, const struct position *positi
 					      input->size, place);
 }
 
-void guest_door_put_check(struct guest_door *door, const struct position *position, uint64_t digest)
+/* Both sides put theirs at the same positions: what differs there can be named later. */
+static void put_trail(struct guest_door *door, const struct position *position,
+		      const struct guest_digest *digest)
+{
+	if (door->mode == GUEST_DOOR_PAIR)
+		pair_put_trail(door->pair, position, digest->whole, digest->fields, digest->field_count);
+}
+
+void guest_door_put_check(struct guest_door *door, const struct position *position,
+			  const struct guest_digest *digest)
 {
 	uint8_t *place;
 
 	ASSERT(!guest_door_follows(door));
+	put_trail(door, position, digest);
 	if (door->mode == GUEST_DOOR_PAIR) {
-		pair_check(door->pair, position, digest);
+		pair_check(door->pair, position, digest->whole);
 		return;
 	}
 	place = record_place(door, 0);
 	if (place)
-		door->log_end += leader_check(&door->leader, position, digest, place);
+		door->log_end += leader_check(&door->leader, position, digest->whole, place);
 }
 
 void guest_door_plan(struct guest_door *door, const struct position *now, struct follower_plan *plan)
@@ -190,15 +201,17 @@ void guest_door_applied(struct guest_door *door)
 		pair_applied(door->pair);
 }
 
-bool guest_door_compare(struct guest_door *door, const struct record *record, uint64_t digest)
+bool guest_door_compare(struct guest_door *door, const struct record *record,
+			const struct guest_digest *digest)
 {
-	if (digest == record->digest)
+	put_trail(door, &record->position, digest);
+	if (digest->whole == record->digest)
 		return true;
-	door->diverged = digest >> 32 != record->digest >> 32
+	door->diverged = digest->whole >> 32 != record->digest >> 32
 				 ? "the processor's state differs from the log's"
 				 : "machine or memory differ from the log's";
 	if (door->mode == GUEST_DOOR_PAIR)
-		pair_checked(door->pair, record, digest);
+		pair_checked(door->pair, record, digest->whole);
 	return false;
 }
 

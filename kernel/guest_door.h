@@ -24,6 +24,8 @@
 #include "lockstep/pair.h"
 #include "machine/machine.h"
 
+struct guest_digest;
+
 enum guest_door_mode {
 	GUEST_DOOR_OPEN,
 	GUEST_DOOR_RECORD,
@@ -132,7 +134,8 @@ void guest_door_put_input(struct guest_door *door, const struct position *positi
 			  struct machine_input *input);
 
 /* This server's digest of the guest at `position`. Not for who follows. */
-void guest_door_put_check(struct guest_door *door, const struct position *position, uint64_t digest);
+void guest_door_put_check(struct guest_door *door, const struct position *position,
+			  const struct guest_digest *digest);
 
 /*
  * What to do at `now`: RUN for at most plan->steps_max, WAIT, APPLY the record, or
@@ -145,7 +148,8 @@ void guest_door_plan(struct guest_door *door, const struct position *now, struct
 void guest_door_applied(struct guest_door *door);
 
 /* This server's digest for the CHECK in `record`, of the last APPLY. False: diverged, in `door->diverged`. */
-bool guest_door_compare(struct guest_door *door, const struct record *record, uint64_t digest);
+bool guest_door_compare(struct guest_door *door, const struct record *record,
+			const struct guest_digest *digest);
 
 /* PAIR: the guest ended a slice at `position`, and what it put out may follow when that has arrived. */
 void guest_door_horizon(struct guest_door *door, const struct position *position);

@@ -6,6 +6,7 @@
 
 #include "include/assert.h"
 #include "include/trace.h"
+#include "kernel/guest_digest.h"
 #include "kernel/guest_output.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
@@ -36,7 +37,7 @@ static uint64_t *to_send;   /* a bit for each page of guest memory from its base
 static uint64_t *written;   /* likewise, guest->memory.written */
 static uint64_t next_page;
 static uint64_t state_sent;
-static uint64_t digest;
+static struct guest_digest digest;
 static uint64_t stood_since_ns;
 static struct guest_context context; /* sent, or received */
 static struct guest_join_statistics statistics;
@@ -232,7 +233,7 @@ static void settle(void)
 	stood_since_ns = time_now_ns();
 	collect();
 	guest_save(guest, guest_output_count(), &context);
-	digest = guest_digest(guest, guest->check_count);
+	guest_digest_take(guest, guest->check_count, &digest);
 	state_sent = 0;
 	step = STEP_REST;
 }
@@ -255,7 +256,7 @@ static bool send_end(void)
 {
 	struct position here = vcpu_position(&guest->vcpu);
 
-	if (!pair_join_end(pair, &here, guest->door.last_ns, digest))
+	if (!pair_join_end(pair, &here, guest->door.last_ns, digest.whole))
 		return false;
 	end_tracking();
 	step = STEP_NONE;
@@ -343,7 +344,8 @@ const char *guest_join_load(uint64_t expected)
 		return wrong;
 	guest_load(guest, &context);
 	guest_output_restart(context.outputs);
-	if (guest_digest(guest, guest->check_count) != expected)
+	guest_digest_take(guest, guest->check_count, &digest);
+	if (digest.whole != expected)
 		wrong = "the joined state's digest is not the source's";
 	memset(&context, 0, sizeof(context));
 	return wrong;

@@ -8,6 +8,7 @@
 #include "include/assert.h"
 #include "include/trace.h"
 #include "kernel/cpu.h"
+#include "kernel/guest_digest.h"
 #include "kernel/guest_events.h"
 #include "kernel/guest_join.h"
 #include "kernel/guest_net.h"
@@ -59,6 +60,7 @@ static bool writing;	/* the record is on its way to the disk ... */
 static bool write_owed; /* ... or has to be written again */
 static uint64_t write_again_ns;
 static bool namesake_told;
+static bool diverged_shown;
 static bool alone_asked; /* before there was a pair to ask it of */
 
 struct pair *pair_service_pair(void)
@@ -457,11 +459,31 @@ static void load_joined(const struct pair_action *action)
 
 static void tell_divergence(const struct pair_action *action)
 {
+	const struct trail_entry *own = trail_find(&pair.trail, action->number);
 	char reason[EVENT_REASON_SIZE];
+	char field[GUEST_DIGEST_NAME_SIZE];
 
-	snprintf(reason, sizeof(reason), "%s, at exit %lu + %lu", action->reason,
-		 (unsigned long)action->position.exits, (unsigned long)action->position.steps);
+	if (own && action->field != TRAIL_FIELD_NONE) {
+		guest_digest_name(own->fields, action->field, field);
+		snprintf(reason, sizeof(reason), "%s, at exit %lu + %lu; digest %016lx here, %016lx there",
+			 field, (unsigned long)action->position.exits, (unsigned long)action->position.steps,
+			 (unsigned long)action->digest, (unsigned long)action->peer_digest);
+	} else {
+		snprintf(reason, sizeof(reason), "%s, behind the check at exit %lu + %lu", action->reason,
+			 (unsigned long)action->position.exits, (unsigned long)action->position.steps);
+	}
 	guest_events_tell(EVENT_ERROR, "lockstep", "equal", "diverged", reason);
+	diverged_shown = true;
+}
+
+static void show_healed(void)
+{
+	bool is_duplex = pair.role == PAIR_FOLLOWER || (pair.role == PAIR_LEADER && pair.peer_ready);
+
+	if (!diverged_shown || !is_duplex)
+		return;
+	diverged_shown = false;
+	guest_events_tell(EVENT_INFO, "lockstep", "diverged", "equal", "joined again");
 }
 
 static void take_over(void)
@@ -537,6 +559,7 @@ bool pair_service_poll(void)
 	look_at_carriers();
 	pair_tick(&pair, time_now_ns());
 	worked |= do_actions();
+	show_healed();
 	return guest_join_poll() || worked;
 }
 

@@ -103,39 +103,40 @@ static const struct machine_digest_field machine_fields[] = {
 };
 #undef FIELD
 
-#define FIELD(member)                                                                                        \
+#define FIELD_AS(text, member)                                                                               \
 	{                                                                                                    \
-		.name = #member, .offset = (uint32_t)offsetof(struct vcpu_state, member),                    \
+		.name = text, .offset = (uint32_t)offsetof(struct vcpu_state, member),                       \
 		.size = (uint32_t)sizeof(((struct vcpu_state *)0)->member)                                   \
 	}
+#define FIELD(member) FIELD_AS(#member, member)
 
 static const struct machine_digest_field vcpu_fields[] = {
-	FIELD(gpr[VCPU_RAX]),
-	FIELD(gpr[VCPU_RCX]),
-	FIELD(gpr[VCPU_RDX]),
-	FIELD(gpr[VCPU_RBX]),
-	FIELD(gpr[VCPU_RSP]),
-	FIELD(gpr[VCPU_RBP]),
-	FIELD(gpr[VCPU_RSI]),
-	FIELD(gpr[VCPU_RDI]),
-	FIELD(gpr[VCPU_R8]),
-	FIELD(gpr[VCPU_R9]),
-	FIELD(gpr[VCPU_R10]),
-	FIELD(gpr[VCPU_R11]),
-	FIELD(gpr[VCPU_R12]),
-	FIELD(gpr[VCPU_R13]),
-	FIELD(gpr[VCPU_R14]),
-	FIELD(gpr[VCPU_R15]),
+	FIELD_AS("rax", gpr[VCPU_RAX]),
+	FIELD_AS("rcx", gpr[VCPU_RCX]),
+	FIELD_AS("rdx", gpr[VCPU_RDX]),
+	FIELD_AS("rbx", gpr[VCPU_RBX]),
+	FIELD_AS("rsp", gpr[VCPU_RSP]),
+	FIELD_AS("rbp", gpr[VCPU_RBP]),
+	FIELD_AS("rsi", gpr[VCPU_RSI]),
+	FIELD_AS("rdi", gpr[VCPU_RDI]),
+	FIELD_AS("r8", gpr[VCPU_R8]),
+	FIELD_AS("r9", gpr[VCPU_R9]),
+	FIELD_AS("r10", gpr[VCPU_R10]),
+	FIELD_AS("r11", gpr[VCPU_R11]),
+	FIELD_AS("r12", gpr[VCPU_R12]),
+	FIELD_AS("r13", gpr[VCPU_R13]),
+	FIELD_AS("r14", gpr[VCPU_R14]),
+	FIELD_AS("r15", gpr[VCPU_R15]),
 	FIELD(rip),
 	FIELD(rflags),
-	FIELD(segments[VCPU_ES]),
-	FIELD(segments[VCPU_CS]),
-	FIELD(segments[VCPU_SS]),
-	FIELD(segments[VCPU_DS]),
-	FIELD(segments[VCPU_FS]),
-	FIELD(segments[VCPU_GS]),
-	FIELD(segments[VCPU_LDTR]),
-	FIELD(segments[VCPU_TR]),
+	FIELD_AS("es", segments[VCPU_ES]),
+	FIELD_AS("cs", segments[VCPU_CS]),
+	FIELD_AS("ss", segments[VCPU_SS]),
+	FIELD_AS("ds", segments[VCPU_DS]),
+	FIELD_AS("fs", segments[VCPU_FS]),
+	FIELD_AS("gs", segments[VCPU_GS]),
+	FIELD_AS("ldtr", segments[VCPU_LDTR]),
+	FIELD_AS("tr", segments[VCPU_TR]),
 	FIELD(gdtr),
 	FIELD(idtr),
 	FIELD(cr0),
@@ -167,6 +168,7 @@ static const struct machine_digest_field vcpu_fields[] = {
 	FIELD(xsave),
 };
 #undef FIELD
+#undef FIELD_AS
 
 #define DIGEST_MULTIPLIER UINT64_C(0x9e3779b97f4a7c15) /* 2^64 / golden ratio, odd */
 
@@ -189,16 +191,6 @@ uint64_t digest_bytes(uint64_t seed, const void *bytes, uint64_t size)
 		hash = digest_word(hash, last);
 	}
 	return hash;
-}
-
-uint64_t machine_digest(const struct machine *machine)
-{
-	return digest_bytes(0, machine, sizeof(*machine));
-}
-
-uint64_t vcpu_digest(const struct vcpu_state *vcpu)
-{
-	return digest_bytes(0, vcpu, sizeof(*vcpu));
 }
 
 const struct machine_digest_field *machine_digest_fields(uint32_t *count)

@@ -14,7 +14,7 @@
 struct machine;
 
 struct machine_digest_field {
-	const char *name; /* "lapic.request" */
+	const char *name; /* "lapic.request", "r12" */
 	uint32_t offset;  /* bytes in the struct */
 	uint32_t size;
 };
@@ -29,9 +29,6 @@ struct machine_difference {
 
 /* Hash of `size` bytes going on from `seed`: 64 bits, good at telling things apart, not cryptographic. */
 uint64_t digest_bytes(uint64_t seed, const void *bytes, uint64_t size);
-
-uint64_t machine_digest(const struct machine *machine);
-uint64_t vcpu_digest(const struct vcpu_state *vcpu);
 
 /* Digests field by field, for a trail that can name the field later: `digests` has a place for each field. */
 const struct machine_digest_field *machine_digest_fields(uint32_t *count);

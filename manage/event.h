@@ -15,7 +15,7 @@
 #define EVENT_FAULT_MAX 48 /* more than there are objects that can fail */
 #define EVENT_OBJECT_SIZE 24
 #define EVENT_STATE_SIZE 20
-#define EVENT_REASON_SIZE 96
+#define EVENT_REASON_SIZE 128
 
 enum event_severity {
 	EVENT_INFO,    /* as it should be; ends a fault of the same object */
