@@ -8,7 +8,9 @@
 
 #include "drivers/uart.h"
 #include "include/trace.h"
+#include "kernel/boot_info.h"
 #include "kernel/console.h"
+#include "kernel/guest_fault.h"
 #include "kernel/guest_service.h"
 #include "kernel/loop.h"
 #include "kernel/pair_service.h"
@@ -168,6 +170,17 @@ static void touch_guest(uint32_t command)
 		guest_service_press(buttons[command]);
 }
 
+static void flip(const struct command_action *asked)
+{
+	const char *wrong = "this server was started without the option debug_faults";
+	char value[BOOT_OPTION_SIZE];
+
+	if (boot_option(server.boot.command_line, "debug_faults", value))
+		wrong = guest_fault_flip(guest_service_guest(), asked->words, asked->count);
+	if (wrong)
+		console_printf("not done: %s\n", wrong);
+}
+
 /* What a command asks for, beyond an answer in words. */
 static void carry_out(const struct command_action *asked)
 {
@@ -197,6 +210,9 @@ static void carry_out(const struct command_action *asked)
 	case COMMAND_GUEST_RESET:
 	case COMMAND_GUEST_NMI:
 		touch_guest(asked->kind);
+		break;
+	case COMMAND_GUEST_FLIP:
+		flip(asked);
 		break;
 	case COMMAND_TRACE_LIST:
 		list_trace_levels();

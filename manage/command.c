@@ -203,6 +203,24 @@ static void run_guest(const struct command *command, const struct words *words,
 	usage_add(command, words, out);
 }
 
+/* Debugging: a fault on purpose, for which the server must have been started (docs/HACKING.md). */
+static void run_flip(const struct command *command, const struct words *words,
+		     const struct command_view *view, struct text *out, struct command_action *action)
+{
+	uint64_t bit;
+
+	if (words->count != 3 || !unit_parse(words->list[2], strlen(words->list[2]), NULL, 0, true, &bit) ||
+	    bit > UINT32_MAX) {
+		usage_add(command, words, out);
+	} else if (!guest_is_running(view)) {
+		text_add(out, "flip: the guest is %s\n", status_guest_state_name(view->status->guest.state));
+	} else {
+		action->kind = COMMAND_GUEST_FLIP;
+		action->count = (uint32_t)bit;
+		text_copy(action->words, sizeof(action->words), words->list[1]);
+	}
+}
+
 static void run_console(const struct command *command, const struct words *words,
 			const struct command_view *view, struct text *out, struct command_action *action)
 {
@@ -376,6 +394,7 @@ static const struct command commands[] = {
 	  "levels; last lines; set NAME (category, file, all)",
 	  { "show", "all", NULL },
 	  run_trace },
+	{ "flip", "NAME | ADDRESS BIT", "debugging: a bit of this server's guest only", { NULL }, run_flip },
 	{ "reboot", "[force]", "reboot this server", { "force", NULL }, run_reboot },
 	{ "poweroff", "[force]", "switch this server off", { "force", NULL }, run_poweroff },
 };

@@ -31,6 +31,7 @@ enum command_action_kind {
 	COMMAND_GUEST_POWEROFF,	   /* take its power away */
 	COMMAND_GUEST_RESET,	   /* press its reset button */
 	COMMAND_GUEST_NMI,
+	COMMAND_GUEST_FLIP,  /* bit `count` of what is called `words`, in this server's guest alone */
 	COMMAND_TRACE_LIST,  /* show each category with its level */
 	COMMAND_TRACE_SHOW,  /* show the last `count` lines */
 	COMMAND_TRACE_LEVEL, /* set `level` for `name`, a category, a file or "all"; say so if it is unknown

@@ -3,7 +3,8 @@
 
 import pytest
 
-from tests.pair.pair import SMALL_LINUX_SCRIPT, Pair, other, wait_for_echo
+from tests.bench.linux_guest import COMMAND_LINE
+from tests.pair.pair import NAMES, SMALL_LINUX_SCRIPT, Pair, other, wait_for_echo
 
 pytestmark = pytest.mark.pair
 
@@ -31,8 +32,8 @@ class Client:
             assert self.reader.readline() == line
 
 
-def up(bring_up) -> tuple:
-    pair = bring_up(script=WORDY, conf=CONF)
+def up(bring_up, conf=CONF, **options) -> tuple:
+    pair = bring_up(script=WORDY, conf=conf, **options)
     pair.wait_duplex()
     return pair, Client(pair)
 
@@ -107,3 +108,50 @@ def test_a_server_of_a_pair_without_its_links_runs_no_guest(pair):
     pair.servers[alone].wait_for("^this server is one of a pair, and has no CS port; pair.mode = single", 300)
     assert pair.status(alone)["guest"]["state"] == "refused"
     client.talk()
+
+
+# Memory that this guest leaves alone, so that what is flipped there stays so and harms nobody.
+UNUSED = ("64M", "96M")
+UNUSED_CONF = {**CONF, "guest": {"command_line": f'"{COMMAND_LINE} memmap=8M${UNUSED[0]} memmap=8M${UNUSED[1]}"'}}
+SWEEP = (128 * 1024 + 256) // 16  # digests until each piece of memory and firmware has been looked at
+FOUND = r"digest (\d+): here [0-9a-f]{16}, in the log [0-9a-f]{16}$"
+
+
+def lockstep_events(pair: Pair, name: str, since: int) -> list[dict]:
+    return [event for event in pair.events(name)[since:] if event["object"] == "lockstep"]
+
+
+def flip_and_heal(pair: Pair, client: Client, name: str, what: str, bit: int, field: str, digests: int):
+    """A bit of the guest in the server `name` flips; within so many digests both tell `field`, and join again."""
+    follower = other(pair.leader())
+    seen = {each: len(pair.events(each)) for each in NAMES}
+    mark = pair.servers[follower].mark()
+    first = pair.flip(name, what, bit)
+    found = int(pair.servers[follower].wait_for(FOUND, 120, mark)[1])
+    assert 0 <= found - first <= digests
+    for each in NAMES:
+        pair.wait_until(lambda: len(lockstep_events(pair, each, seen[each])) == 2, f"{each} diverged and healed")
+        diverged, healed = lockstep_events(pair, each, seen[each])
+        assert (diverged["new_state"], healed["new_state"]) == ("diverged", "equal")
+        assert diverged["reason"].startswith(f"{field}, at exit ")
+    assert pair.wait_duplex() == other(follower)
+    client.talk()
+
+
+def test_a_flipped_bit_is_found_told_and_healed(pair):
+    """On either server, of a register and of memory; ten digests are 100 ms of the guest's time at most."""
+    pair, client = up(pair, conf=UNUSED_CONF, options="debug_faults")
+    leader = pair.leader()
+    flip_and_heal(pair, client, other(leader), "tsc_aux", 31, "tsc_aux", 10)
+    flip_and_heal(pair, client, leader, "sysenter_esp", 3, "sysenter_esp", 10)
+    flip_and_heal(pair, client, other(leader), UNUSED[0], 5, "memory page 0x4000000", SWEEP)
+    flip_and_heal(pair, client, leader, UNUSED[1], 63, "memory page 0x6000000", SWEEP)
+    status = pair.status(leader)["lockstep"]
+    assert (status["divergences"], status["failovers"]) == (4, 0)
+
+
+def test_no_bit_is_flipped_unless_the_server_was_started_for_it(pair):
+    pair, client = up(pair)
+    pair.ask(pair.leader(), "flip tsc_aux 31", "^not done: this server was started without the option debug_faults$")
+    client.talk()
+    assert pair.status("a")["lockstep"]["divergences"] == 0

@@ -74,6 +74,7 @@ static void help_lists_every_command(void **state)
 		"  config [accept]                               all values and errors; accept: go on without unknown lines\n"
 		"  set SECTION.KEY=VALUE ...                     change the configuration until the next boot\n"
 		"  trace [show [COUNT] | NAME LEVEL]             levels; last lines; set NAME (category, file, all)\n"
+		"  flip NAME | ADDRESS BIT                       debugging: a bit of this server's guest only\n"
 		"  reboot [force]                                reboot this server\n"
 		"  poweroff [force]                              switch this server off\n");
 }
@@ -119,6 +120,10 @@ static const struct refusal refusals[] = {
 	{ "trace show 5 6", "found \"trace show 5 6\"; allowed: trace [show [COUNT] | NAME LEVEL]\n" },
 	{ "trace a_category_with_a_long_name debug",
 	  "found \"trace a_category_with_a_long_name debug\"; allowed: trace [show [COUNT] | NAME LEVEL]\n" },
+	{ "flip rax", "found \"flip rax\"; allowed: flip NAME | ADDRESS BIT\n" },
+	{ "flip rax -1", "found \"flip rax -1\"; allowed: flip NAME | ADDRESS BIT\n" },
+	{ "flip rax 4294967296", "found \"flip rax 4294967296\"; allowed: flip NAME | ADDRESS BIT\n" },
+	{ "flip rax 1", "flip: the guest is off\n" },
 	{ "reboot now", "found \"reboot now\"; allowed: reboot [force]\n" },
 };
 
@@ -164,6 +169,9 @@ static void the_guests_state_decides(void **state)
 	assert_acts("guest poweroff", COMMAND_GUEST_POWEROFF);
 	assert_acts("guest reset", COMMAND_GUEST_RESET);
 	assert_acts("guest nmi", COMMAND_GUEST_NMI);
+	assert_acts("flip lapic.request 0", COMMAND_GUEST_FLIP);
+	assert_string_equal(action.words, "lapic.request");
+	assert_int_equal(action.count, 0);
 	status.guest.state = STATUS_GUEST_STOPPED;
 	assert_acts("start", COMMAND_GUEST_START);
 	assert_says("guest stop", "guest stop: the guest is stopped\n");
