@@ -99,7 +99,7 @@ struct guest {
 
 	uint64_t check_next_ns; /* virtual time of the next digest */
 	uint64_t check_count;
-	uint64_t last_digest; /* of the last check, after the guest's end of everything */
+	uint64_t last_digest;	 /* of the last check, after the guest's end of everything */
 	struct position horizon; /* last told to the follower */
 
 	uint64_t steps; /* in all */

@@ -143,8 +143,8 @@ void guest_door_put_input(struct guest_door *door, const struct position *positi
 	if (input->kind == MACHINE_INPUT_TIME)
 		door->last_ns = input->time_ns;
 	if (door->mode == GUEST_DOOR_PAIR) {
-		door->last_ns = pair_input(door->pair, position, door->last_ns, &fields, input->data,
-					   input->size);
+		door->last_ns =
+			pair_input(door->pair, position, door->last_ns, &fields, input->data, input->size);
 		input->time_ns = door->last_ns;
 		return;
 	}

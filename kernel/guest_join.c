@@ -243,8 +243,8 @@ static bool send_state(void)
 	const struct message_state fixed = { .offset = state_sent };
 	uint32_t size = (uint32_t)min_u64(sizeof(context) - state_sent, MESSAGE_DATA_MAX);
 
-	if (!pair_join_put(pair, MESSAGE_STATE, &fixed, sizeof(fixed),
-			   (const uint8_t *)&context + state_sent, size))
+	if (!pair_join_put(pair, MESSAGE_STATE, &fixed, sizeof(fixed), (const uint8_t *)&context + state_sent,
+			   size))
 		return false;
 	state_sent += size;
 	if (state_sent == sizeof(context))

@@ -13,8 +13,8 @@
 #include "lockstep/pair.h"
 
 struct guest_join_statistics {
-	uint64_t rounds; /* of the last join, or the one under way */
-	uint64_t bytes;	 /* of pages sent */
+	uint64_t rounds;  /* of the last join, or the one under way */
+	uint64_t bytes;	  /* of pages sent */
 	uint64_t stop_ns; /* how long the guest stood still */
 };
 

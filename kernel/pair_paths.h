@@ -17,7 +17,7 @@
 BUILD_ASSERT(PAIR_PATH_PUBLIC1 + CONFIG_PUBLIC_MAX <= DETECTOR_PATH_MAX);
 
 struct pair_paths_ports {
-	struct net_device *management; /* NULL: there is none; opened and kept open here */
+	struct net_device *management;		       /* NULL: there is none; opened and kept open here */
 	struct net_device *publics[CONFIG_PUBLIC_MAX]; /* the guest's: kernel/guest_net.h keeps them open */
 };
 

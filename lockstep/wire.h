@@ -74,7 +74,7 @@ enum wire_fault {
 	WIRE_CHECKSUM,
 	WIRE_VERSION_WRONG, /* of our pair, but another version */
 	WIRE_STRANGER,	    /* another pair */
-	WIRE_FIELD,    /* a field outside its range */
+	WIRE_FIELD,	    /* a field outside its range */
 	WIRE_FAULT_COUNT,
 };
 

@@ -19,9 +19,9 @@
 #define REJOIN_WAIT_MIN_NS (20 * MS)
 #define REJOIN_WAIT_MAX_NS (160 * MS)
 #define GOOD_STRETCH_NS (500 * MS)
-#define TAKE_OVER_NS (450 * MS)	   /* longest time-out, asking, replaying, writing */
-#define DUPLEX_NS (900 * MS)	   /* from power-on, or a divergence, when nothing is in the way */
-#define TOLD_NS (100 * MS)	   /* from a flipped bit */
+#define TAKE_OVER_NS (450 * MS) /* longest time-out, asking, replaying, writing */
+#define DUPLEX_NS (900 * MS)	/* from power-on, or a divergence, when nothing is in the way */
+#define TOLD_NS (100 * MS)	/* from a flipped bit */
 #define FRAMES_A_TURN 8
 #define STREAM_SIZE (1 * MIB)
 #define FOLLOWER_SIZE (2 * LEADER_RECORD_MAX)
@@ -319,9 +319,8 @@ static void write_disk(struct server *server, uint32_t key, uint32_t version)
 	const struct disk_word word = { .key = key, .version = version };
 
 	server->disk[key] = version;
-	if (server->copying &&
-	    channel_write(&server->pair.channel, WIRE_STREAM_DISK, (const uint8_t *)&word, sizeof(word)) !=
-		    sizeof(word))
+	if (server->copying && channel_write(&server->pair.channel, WIRE_STREAM_DISK, (const uint8_t *)&word,
+					     sizeof(word)) != sizeof(word))
 		ASSERT(!"there is room for the few words of a join");
 }
 
@@ -575,8 +574,8 @@ static void take_page(struct server *server, const struct pair_action *action)
 		uint32_t version;
 
 		memcpy(&version, all[0] + key * sizeof(version), sizeof(version));
-		server->incoming_disk[key] = version > server->incoming_disk[key] ? version
-										  : server->incoming_disk[key];
+		server->incoming_disk[key] =
+			version > server->incoming_disk[key] ? version : server->incoming_disk[key];
 	}
 	memcpy(&server->incoming, all[DISK_PAGES], sizeof(server->incoming));
 }
@@ -908,12 +907,13 @@ static void flip_bit(struct world *world)
 {
 	uint32_t side = (uint32_t)random_below(world, 2);
 	struct guest *guest = &world->servers[side].guest;
+	uint32_t bit = 1u << random_below(world, 32);
 
 	world->flipped = random_below(world, 2) ? GUEST_FIELD_NOISE : GUEST_FIELD_BALLAST;
 	if (world->flipped == GUEST_FIELD_NOISE)
-		guest->noise[random_below(world, ARRAY_SIZE(guest->noise))] ^= 1u << random_below(world, 32);
+		guest->noise[random_below(world, ARRAY_SIZE(guest->noise))] ^= bit;
 	else /* only a digest can tell */
-		guest->ballast[random_below(world, ARRAY_SIZE(guest->ballast))] ^= 1u << random_below(world, 32);
+		guest->ballast[random_below(world, ARRAY_SIZE(guest->ballast))] ^= bit;
 	world->servers[0].told.kind = world->servers[1].told.kind = 0;
 	world->expect_by_ns = world->now_ns + TOLD_NS;
 	say(world, side, "a bit flips");
@@ -958,8 +958,8 @@ static void expect_take_over(struct world *world)
 	if (survivor->pair.role == PAIR_SIMPLEX)
 		world->expect_by_ns = 0;
 	else if (world->now_ns > world->expect_by_ns)
-		violate(world, "the survivor did not go on", "it is %s: %s", pair_role_name(survivor->pair.role),
-			survivor->pair.reason);
+		violate(world, "the survivor did not go on", "it is %s: %s",
+			pair_role_name(survivor->pair.role), survivor->pair.reason);
 }
 
 static uint64_t script_delay_ns(struct world *world)
@@ -983,7 +983,8 @@ static void script_step(struct world *world)
 		world->duplex_ns = world->now_ns;
 	else if (world->now_ns - world->duplex_ns > DUPLEX_NS)
 		violate(world, "not duplex in time, with nothing in the way", "a is %s, b is %s",
-			pair_role_name(world->servers[0].pair.role), pair_role_name(world->servers[1].pair.role));
+			pair_role_name(world->servers[0].pair.role),
+			pair_role_name(world->servers[1].pair.role));
 	world->was_duplex = duplex;
 	if (world->kind == WORLD_FLIPS && world->expect_by_ns)
 		see_flip_told(world);

@@ -59,7 +59,7 @@ struct server {
 	bool copying;
 	uint64_t copy_page;
 	uint64_t copy_until_ns; /* the dirty rounds take this long */
-	uint64_t step_ns; /* how fast it is; 0: as fast as turns come */
+	uint64_t step_ns;	/* how fast it is; 0: as fast as turns come */
 	uint64_t run_at_ns;
 	uint64_t hold_until_ns; /* no join before: its disks are not ready */
 	bool is_other_build;
@@ -98,12 +98,12 @@ struct world {
 	bool is_safety_phase;
 	uint32_t beacon_jitter_us; /* on the management network, at any time */
 	bool was_duplex;
-	uint64_t duplex_ns; /* when it last was */
+	uint64_t duplex_ns;    /* when it last was */
 	uint64_t script_at_ns; /* of the kind's next event; 0: not planned */
 	uint64_t expect_by_ns; /* what it leads to must be there by then; 0: nothing is expected */
 	uint32_t script_side;
-	uint32_t flipped; /* enum guest_field */
-	bool is_mended; /* BUILDS: both servers start the same build from now on */
+	uint32_t flipped;	/* enum guest_field */
+	bool is_mended;		/* BUILDS: both servers start the same build from now on */
 	uint64_t isolate_at_ns; /* 0: not planned */
 	uint32_t isolate_side;
 	uint32_t flying_count;
