@@ -72,6 +72,7 @@ int net_device_fault(struct net_device *device, const char *what)
 
 	pci_disable(device->pci);
 	device->failed = true;
+	device->fault = what;
 	device->statistics.device_faults++;
 	pci_address_format(device->pci->address, address);
 	trace(TRACE_ERROR, "%s %s failed: %s", address, device->ops->name, what);
@@ -88,6 +89,11 @@ int net_check_options(const struct net_device *device, const struct net_open *op
 	return 0;
 }
 
+static void end_reset(struct net_device *device, int status)
+{
+	device->fault = status ? "the device does not answer" : NULL;
+}
+
 int net_await_reset(struct net_device *device)
 {
 	int status;
@@ -95,6 +101,7 @@ int net_await_reset(struct net_device *device)
 	device->ops->reset_begin(device);
 	while ((status = device->ops->reset_poll(device)) == -EAGAIN)
 		;
+	end_reset(device, status);
 	return status;
 }
 
@@ -122,7 +129,27 @@ int net_keep_open(struct net_device *device, const struct net_open *options)
 	if (status == -EAGAIN)
 		return -EAGAIN;
 	device->resetting = false;
-	return status ? status : device->ops->open(device, options);
+	end_reset(device, status);
+	if (status)
+		return status;
+	status = device->ops->open(device, options);
+	if (status)
+		device->fault = "the device cannot be opened";
+	return status;
+}
+
+const char *net_read_link(struct net_device *device, struct net_link *link)
+{
+	*link = (struct net_link){ 0 };
+	if (!device->failed && !device->fault)
+		device->ops->link(device, link);
+	if (device->fault)
+		return device->fault;
+	if (device->failed)
+		return "being reset";
+	if (link->up)
+		return "";
+	return device->opened ? "no carrier" : "not open yet";
 }
 
 /* Bytes of all pieces together; more than any frame when a sum would wrap. */

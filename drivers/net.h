@@ -145,7 +145,8 @@ struct net_device {
 	uint32_t frame_size_max; /* what the device can do, header included */
 	struct net_open options; /* while opened */
 	bool opened;
-	bool failed; /* broke its contract; nothing works until reset */
+	bool failed;	   /* broke its contract, or is being reset; nothing works until that is done */
+	const char *fault; /* what it did, or could not, until a reset mends it; NULL: nothing */
 	struct net_statistics statistics;
 
 	/* net_keep_open()'s own */
@@ -172,6 +173,9 @@ int net_reset(struct net_device *device);
  */
 #define NET_REOPEN_INTERVAL_MS 1000
 int net_keep_open(struct net_device *device, const struct net_open *options);
+
+/* The link as it is now, all zeros while the port does not work; returns why it is down, "" when it is up. */
+const char *net_read_link(struct net_device *device, struct net_link *link);
 
 /* transmit_reserve(), a copy of a frame of 1..NET_PIECE_MAX pieces, transmit_commit(). Returns as the first. */
 int net_transmit(struct net_device *device, const struct net_piece *pieces, uint32_t piece_count);

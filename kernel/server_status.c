@@ -16,50 +16,34 @@ static void copy_reason(char to[STATUS_REASON_SIZE], const char *reason)
 	snprintf(to, STATUS_REASON_SIZE, "%s", reason);
 }
 
-/* What a driver says of its port, as far as links and public ports have that in common. */
-static void read_link(const struct net_device *port, struct net_link *link, const char **reason)
-{
-	memset(link, 0, sizeof(*link));
-	if (port->failed) {
-		*reason = "the device broke its contract";
-		return;
-	}
-	port->ops->link((struct net_device *)port, link);
-	*reason = link->up ? "" : "no carrier";
-}
-
-static void fill_link(struct status_link *status, const struct net_device *port)
+static void fill_link(struct status_link *status, struct net_device *port)
 {
 	struct net_link link;
-	const char *reason;
 
 	if (!port) {
 		status->state = STATUS_LINK_ABSENT;
 		return;
 	}
-	read_link(port, &link, &reason);
+	copy_reason(status->reason, net_read_link(port, &link));
 	status->state = link.up ? STATUS_LINK_GOOD : STATUS_LINK_FAILED;
 	status->rate_mbit = link.speed_mbit;
-	copy_reason(status->reason, reason);
 }
 
 static void fill_port(struct status_port *status, uint32_t role)
 {
-	const struct net_device *port = server_port_of(role);
+	struct net_device *port = server_port_of(role);
 	char address[PCI_ADDRESS_TEXT_SIZE];
 	struct net_link link;
-	const char *reason;
 
 	if (!port) {
 		status->state = STATUS_PORT_ABSENT;
 		return;
 	}
-	read_link(port, &link, &reason);
+	copy_reason(status->reason, net_read_link(port, &link));
 	status->state = link.up ? STATUS_PORT_STANDBY : STATUS_PORT_DOWN;
 	if (role >= NETWORK_PUBLIC1 && guest_net_link_is_up(role - NETWORK_PUBLIC1))
 		status->state = STATUS_PORT_ACTIVE;
 	status->rate_mbit = link.speed_mbit;
-	copy_reason(status->reason, reason);
 	pci_address_format(port->pci->address, address);
 	snprintf(status->device, sizeof(status->device), "%s %s %02x:%02x:%02x:%02x:%02x:%02x", address,
 		 port->ops->name, port->mac[0], port->mac[1], port->mac[2], port->mac[3], port->mac[4],

@@ -17,6 +17,7 @@ void mirror_engine_init(struct mirror_engine *engine, uint32_t server, uint64_t 
 	memset(engine, 0, sizeof(*engine));
 	engine->server = server;
 	engine->partition_size = partition_size;
+	metadata_init(&engine->metadata, 0, server);
 }
 
 static uint64_t record_changed(struct mirror_engine *engine)
@@ -28,8 +29,10 @@ bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copie
 			struct metadata_choice *choice)
 {
 	metadata_choose(copies, 0, engine->server, &engine->metadata, choice);
-	if (choice->verdict != METADATA_GOOD)
+	if (choice->verdict != METADATA_GOOD) {
+		metadata_init(&engine->metadata, 0, engine->server); /* of what was read, nothing */
 		return false;
+	}
 	if (choice->copy_lost)
 		record_changed(engine);
 	return true;
@@ -37,8 +40,17 @@ bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copie
 
 void mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identity)
 {
-	metadata_init(&engine->metadata, pair_identity, engine->server);
+	ASSERT(pair_identity != 0);
+	ASSERT(engine->metadata.pair_identity == 0);
+	engine->metadata.pair_identity = pair_identity;
 	record_changed(engine);
+}
+
+uint64_t mirror_engine_count_start(struct mirror_engine *engine, uint64_t now_s)
+{
+	engine->metadata.starts = max_u64(engine->metadata.starts + 1, now_s);
+	record_changed(engine);
+	return engine->metadata.starts;
 }
 
 uint64_t mirror_engine_sector_count(const struct mirror_engine *engine, uint32_t index,
@@ -312,7 +324,8 @@ static bool take_map(struct mirror_engine *engine, struct mirror_engine_action *
 
 static bool take_state(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
-	if (engine->write != MIRROR_ENGINE_WRITE_NONE || engine->now_ns < engine->write_after_ns ||
+	if (engine->metadata.pair_identity == 0 || engine->write != MIRROR_ENGINE_WRITE_NONE ||
+	    engine->now_ns < engine->write_after_ns ||
 	    (!take_record(engine, action) && !take_map(engine, action)))
 		return false;
 	action->kind = MIRROR_ENGINE_STATE;

@@ -5,6 +5,8 @@
  * what happened and takes actions until there are none.
  *
  *     start    init -> load -> (create) -> open each disk -> load its maps -> begin
+ *              A new record may be created late, when two servers have become a pair:
+ *              nothing is written before, nor does a request begin.
  *     a turn   submit, done, state_written -> tick -> take ... take
  *
  * One write to the state partition at a time, the record before the maps. A record
@@ -102,9 +104,17 @@ struct mirror_engine_action {
 void mirror_engine_init(struct mirror_engine *engine, uint32_t server, uint64_t partition_size);
 
 /*
+ * Numbers this start: one more than any before it, and no less than the server's clock
+ * `now_s`, so that a number is never used twice even when the record was lost. Once,
+ * after the load.
+ */
+uint64_t mirror_engine_count_start(struct mirror_engine *engine, uint64_t now_s);
+
+/*
  * The two copies of the record as read (NULL: cannot be read). True when one is in
  * force. Else `choice` says why, and only where metadata_may_initialise() may
- * mirror_engine_create() follow: nothing else is ever written over.
+ * mirror_engine_create() follow, also after disks were opened: nothing else is ever written
+ * over.
  */
 bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copies[METADATA_COPY_COUNT],
 			struct metadata_choice *choice);

@@ -28,20 +28,25 @@ static const struct {
 	[MIRROR_MESSAGE_METADATA] = { sizeof(struct mirror_message_metadata), DATA_RECORD },
 	[MIRROR_MESSAGE_MAP] = { sizeof(struct mirror_message_map), DATA_BLOCK },
 	[MIRROR_MESSAGE_MAPS_END] = { 0, DATA_NONE },
-	[MIRROR_MESSAGE_STATE] = { sizeof(struct mirror_message_state), DATA_NONE },
+	[MIRROR_MESSAGE_KEEP] = { sizeof(struct mirror_message_keep), DATA_NONE },
+	[MIRROR_MESSAGE_STATES] = { sizeof(struct mirror_message_states), DATA_NONE },
+	[MIRROR_MESSAGE_KEPT] = { sizeof(struct mirror_message_kept), DATA_NONE },
 	[MIRROR_MESSAGE_WRITE] = { sizeof(struct mirror_message_io), DATA_SECTORS },
 	[MIRROR_MESSAGE_READ] = { sizeof(struct mirror_message_io), DATA_NONE },
 	[MIRROR_MESSAGE_FLUSH] = { sizeof(struct mirror_message_io), DATA_NONE },
 	[MIRROR_MESSAGE_DONE] = { sizeof(struct mirror_message_done), DATA_NONE },
 	[MIRROR_MESSAGE_DATA] = { sizeof(struct mirror_message_done), DATA_ANSWER },
-	[MIRROR_MESSAGE_COMPARE] = { sizeof(struct mirror_message_copy), DATA_NONE },
+	[MIRROR_MESSAGE_OFFER] = { sizeof(struct mirror_message_offer), DATA_NONE },
+	[MIRROR_MESSAGE_STAMP] = { sizeof(struct mirror_message_stamp), DATA_NONE },
 	[MIRROR_MESSAGE_COPY] = { sizeof(struct mirror_message_copy), DATA_REGION },
+	[MIRROR_MESSAGE_LEAVE] = { sizeof(struct mirror_message_copy), DATA_NONE },
+	[MIRROR_MESSAGE_HISTORY] = { 0, DATA_RECORD },
 	[MIRROR_MESSAGE_PROGRESS] = { sizeof(struct mirror_message_progress), DATA_NONE },
 };
 
 static bool is_of_a_set(uint8_t type)
 {
-	return type != MIRROR_MESSAGE_METADATA && type != MIRROR_MESSAGE_MAPS_END;
+	return type != MIRROR_MESSAGE_METADATA && type != MIRROR_MESSAGE_HISTORY;
 }
 
 uint64_t mirror_message_fixed_size(uint8_t type)
@@ -93,11 +98,16 @@ static bool done_is_sound(const struct mirror_message *message)
 static bool fields_are_sound(const struct mirror_message *message, uint64_t sector_count)
 {
 	switch (message->header.type) {
+	case MIRROR_MESSAGE_METADATA:
+		return message->metadata.runs <= 1;
 	case MIRROR_MESSAGE_MAP:
 		return message->map.kind < MIRROR_MAP_KIND_COUNT &&
 		       message->map.block < region_map_size(sector_count) / REGION_MAP_BLOCK_SIZE;
-	case MIRROR_MESSAGE_STATE:
-		return message->state.server <= 1 && message->state.state < MIRROR_DISK_STATE_COUNT;
+	case MIRROR_MESSAGE_KEEP:
+		return message->keep.server <= 1;
+	case MIRROR_MESSAGE_STATES:
+		return message->states.states[0] < MIRROR_DISK_STATE_COUNT &&
+		       message->states.states[1] < MIRROR_DISK_STATE_COUNT;
 	case MIRROR_MESSAGE_WRITE:
 	case MIRROR_MESSAGE_READ:
 	case MIRROR_MESSAGE_FLUSH:
@@ -105,8 +115,13 @@ static bool fields_are_sound(const struct mirror_message *message, uint64_t sect
 	case MIRROR_MESSAGE_DONE:
 	case MIRROR_MESSAGE_DATA:
 		return done_is_sound(message);
-	case MIRROR_MESSAGE_COMPARE:
+	case MIRROR_MESSAGE_OFFER:
+		return message->offer.id < MIRROR_MESSAGE_ASKED_MAX && message->offer.compare <= 1 &&
+		       message->offer.region < mirror_region_count(sector_count);
+	case MIRROR_MESSAGE_STAMP:
+		return message->stamp.id < MIRROR_MESSAGE_ASKED_MAX && message->stamp.compared <= 1;
 	case MIRROR_MESSAGE_COPY:
+	case MIRROR_MESSAGE_LEAVE:
 		return message->copy.id < MIRROR_MESSAGE_ASKED_MAX &&
 		       message->copy.region < mirror_region_count(sector_count);
 	default:

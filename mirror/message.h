@@ -5,10 +5,13 @@
  * Little-endian. mirror_message_check() is the one gate: what it lets through has the
  * size its type demands, and ranges, indexes and states that exist.
  *
- *     meeting        METADATA, MAP ..., MAPS_END         each tells all it remembers
- *     a disk         STATE                               changed, as its server or the leader sees it
- *     over the link  WRITE, READ, FLUSH  -> DONE, DATA   on the other server's disk
- *     copying        COMPARE, COPY       -> COPIED       one region, as of a request number
+ *     meeting        METADATA; of who is behind: MAP ..., MAPS_END   each tells what it remembers
+ *                    KEEP                                an administrator's word on the direction
+ *     disks          STATES -> KEPT                      changed, as one server sees both; durable there, too
+ *     over the link  WRITE, READ, FLUSH -> DONE, DATA    on the other server's disk
+ *     copying        OFFER -> STAMP, COPY -> DONE        one region, as of a request number
+ *                    OFFER -> STAMP, LEAVE               it is the same on both
+ *     joining        HISTORY                             the eras, with the one that both are to begin
  *     duplex         PROGRESS                            up to which request all has ended here
  *
  * What asks for an answer carries an id of the asker's, at most MIRROR_MESSAGE_ASKED_MAX
@@ -25,29 +28,36 @@
 enum mirror_message_type {
 	MIRROR_MESSAGE_METADATA = 1, /* struct mirror_message_metadata, then the record */
 	MIRROR_MESSAGE_MAP,	     /* struct mirror_message_map, then a block of it */
-	MIRROR_MESSAGE_MAPS_END,     /* those were all the blocks, of all sets, that are not zero */
-	MIRROR_MESSAGE_STATE,
-	MIRROR_MESSAGE_WRITE, /* struct mirror_message_io, then the data */
-	MIRROR_MESSAGE_READ,  /* struct mirror_message_io */
-	MIRROR_MESSAGE_FLUSH, /* struct mirror_message_io, its range empty */
-	MIRROR_MESSAGE_DONE, /* struct mirror_message_done: of WRITE, FLUSH, COPY, COMPARE, or of a failed READ */
+	MIRROR_MESSAGE_MAPS_END,     /* those were all the blocks of this set that are not zero */
+	MIRROR_MESSAGE_KEEP,	     /* struct mirror_message_keep */
+	MIRROR_MESSAGE_STATES,
+	MIRROR_MESSAGE_KEPT,
+	MIRROR_MESSAGE_WRITE,	/* struct mirror_message_io, then the data */
+	MIRROR_MESSAGE_READ,	/* struct mirror_message_io */
+	MIRROR_MESSAGE_FLUSH,	/* struct mirror_message_io, its range empty */
+	MIRROR_MESSAGE_DONE,	/* struct mirror_message_done: of WRITE, FLUSH, COPY, or of a failed READ */
 	MIRROR_MESSAGE_DATA,	/* struct mirror_message_done, then what READ asked for */
-	MIRROR_MESSAGE_COMPARE, /* struct mirror_message_copy */
+	MIRROR_MESSAGE_OFFER,	/* struct mirror_message_offer */
+	MIRROR_MESSAGE_STAMP,	/* struct mirror_message_stamp */
 	MIRROR_MESSAGE_COPY,	/* struct mirror_message_copy, then the region */
+	MIRROR_MESSAGE_LEAVE,	/* struct mirror_message_copy: not to be copied */
+	MIRROR_MESSAGE_HISTORY, /* the record */
 	MIRROR_MESSAGE_PROGRESS,
 	MIRROR_MESSAGE_TYPE_COUNT,
 };
 
 struct mirror_message_header {
 	uint8_t type; /* enum mirror_message_type */
-	uint8_t set;  /* index; 0 in METADATA and MAPS_END */
+	uint8_t set;  /* index; 0 in METADATA and HISTORY */
 	uint16_t reserved;
 	uint32_t size; /* bytes of what follows */
 };
 
 struct mirror_message_metadata {
+	uint32_t meeting;     /* counted since the stream began: what follows belongs to this one */
 	uint8_t disk_present; /* bit of each set: its disk is there, and the one that belongs there */
-	uint8_t reserved[7];
+	uint8_t runs;	      /* 1: the guest runs here, and nowhere else */
+	uint8_t reserved[2];
 };
 
 enum mirror_map_kind {
@@ -62,15 +72,25 @@ struct mirror_message_map {
 	uint8_t reserved[7];
 };
 
-struct mirror_message_state {
-	uint8_t server; /* 0: a, 1: b: whose disk */
-	uint8_t state;	/* enum mirror_disk_state */
-	uint8_t reserved[6];
+struct mirror_message_keep {
+	uint8_t server; /* 0: a, 1: b: whose disk is right */
+	uint8_t reserved[7];
+};
+
+struct mirror_message_states {
+	uint8_t states[2]; /* enum mirror_disk_state, of a's and b's disk */
+	uint8_t reserved[2];
+	uint32_t number; /* KEPT repeats it */
+};
+
+struct mirror_message_kept {
+	uint32_t number;
+	uint32_t reserved;
 };
 
 struct mirror_message_io {
 	uint64_t sector;
-	uint64_t number; /* READ in duplex: the data as of this request of the guest; else 0 */
+	uint64_t number; /* of the guest's request; READ: the data as of it */
 	uint32_t sector_count;
 	uint32_t id;
 };
@@ -78,9 +98,8 @@ struct mirror_message_io {
 /* What came of it. */
 enum mirror_outcome {
 	MIRROR_OUTCOME_GOOD,
-	MIRROR_OUTCOME_DIFFERS, /* of COMPARE */
-	MIRROR_OUTCOME_AGAIN,	/* of COPY and COMPARE: a later request has begun to write there */
-	MIRROR_OUTCOME_ERROR,	/* of the disk: `error` */
+	MIRROR_OUTCOME_AGAIN, /* of READ: a later request has begun to write there */
+	MIRROR_OUTCOME_ERROR, /* of the disk: `error` */
 	MIRROR_OUTCOME_COUNT,
 };
 
@@ -93,11 +112,26 @@ struct mirror_message_done {
 
 #define MIRROR_MESSAGE_ERROR_MAX 4096
 
-struct mirror_message_copy {
+struct mirror_message_offer {
 	uint64_t region;
-	uint64_t number; /* holds all writes of requests up to this one, and none of later ones */
 	uint32_t id;
-	uint32_t crc32c; /* COMPARE: of the region on the asker's disk */
+	uint8_t compare; /* 1: the stamp is to carry a checksum */
+	uint8_t reserved[3];
+};
+
+/* The region is locked: it holds all writes of requests up to `number`, and none of later ones. */
+struct mirror_message_stamp {
+	uint64_t number;
+	uint32_t id;
+	uint32_t crc32c;  /* of the region on this server's disk */
+	uint8_t compared; /* 0: no checksum was asked for, or it cannot be read */
+	uint8_t reserved[7];
+};
+
+struct mirror_message_copy {
+	uint64_t region; /* the offered one, unlocked by this */
+	uint32_t id;
+	uint32_t reserved;
 };
 
 struct mirror_message_progress {
@@ -107,10 +141,14 @@ struct mirror_message_progress {
 BUILD_ASSERT(sizeof(struct mirror_message_header) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_metadata) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_map) == 16);
-BUILD_ASSERT(sizeof(struct mirror_message_state) == 8);
+BUILD_ASSERT(sizeof(struct mirror_message_keep) == 8);
+BUILD_ASSERT(sizeof(struct mirror_message_states) == 8);
+BUILD_ASSERT(sizeof(struct mirror_message_kept) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_io) == 24);
 BUILD_ASSERT(sizeof(struct mirror_message_done) == 16);
-BUILD_ASSERT(sizeof(struct mirror_message_copy) == 24);
+BUILD_ASSERT(sizeof(struct mirror_message_offer) == 16);
+BUILD_ASSERT(sizeof(struct mirror_message_stamp) == 24);
+BUILD_ASSERT(sizeof(struct mirror_message_copy) == 16);
 BUILD_ASSERT(sizeof(struct mirror_message_progress) == 8);
 BUILD_ASSERT(MIRROR_SET_MAX <= 8);
 
@@ -120,9 +158,13 @@ struct mirror_message {
 	union {
 		struct mirror_message_metadata metadata;
 		struct mirror_message_map map;
-		struct mirror_message_state state;
+		struct mirror_message_keep keep;
+		struct mirror_message_states states;
+		struct mirror_message_kept kept;
 		struct mirror_message_io io;
 		struct mirror_message_done done;
+		struct mirror_message_offer offer;
+		struct mirror_message_stamp stamp;
 		struct mirror_message_copy copy;
 		struct mirror_message_progress progress;
 	};

@@ -31,7 +31,6 @@ const char *metadata_verdict_name(enum metadata_verdict verdict)
 
 void metadata_init(struct metadata *metadata, uint64_t pair_identity, uint32_t server)
 {
-	ASSERT(pair_identity != 0);
 	ASSERT(server < 2);
 	memset(metadata, 0, sizeof(*metadata));
 	metadata->magic = METADATA_MAGIC;

@@ -157,7 +157,7 @@ static inline bool metadata_may_initialise(enum metadata_verdict verdict)
 	return verdict == METADATA_BLANK || verdict == METADATA_UNFINISHED;
 }
 
-/* A first record. `pair_identity` is not 0, `server` 0 or 1. */
+/* A first record. `pair_identity` 0: not drawn yet, and never sealed so. `server` 0 or 1. */
 void metadata_init(struct metadata *metadata, uint64_t pair_identity, uint32_t server);
 
 /*

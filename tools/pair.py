@@ -39,7 +39,7 @@ from tests.pair.pair import CABLES, NAMES, PORTS, Guest, Pair, small_linux  # no
 from tests.pair.qemu import ServerError  # noqa: E402
 from tests.pair.qmp import QmpError  # noqa: E402
 
-UP_S = 120
+UP_S = 300
 LEAVE_KEY = b"\x01"  # Ctrl-A, then x
 FAULTS = ("kill", "restart", "pause", "resume")
 LOG, SOCKET, READY = "pair.log", "pair.socket", "ready"

@@ -24,6 +24,8 @@ import subprocess
 import threading
 import time
 
+from tests.pair.qemu import TIMEOUT_FACTOR
+
 PREFIX = "yoke"
 CLONE_NEWNET = 0x40000000
 TUNSETIFF = 0x400454CA
@@ -189,9 +191,9 @@ class Peer:
                     raise
                 time.sleep(0.001)
 
-    def receive(self, wanted=lambda data: True, timeout_s: float = 30) -> bytes | None:
+    def receive(self, wanted=lambda data: True, timeout_s: float = 120) -> bytes | None:
         """The next frame for which `wanted` is true, others dropped; None at the time-out."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * TIMEOUT_FACTOR
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -204,7 +206,7 @@ class Peer:
             if wanted(data):
                 return data
 
-    def exchange(self, data: bytes, wanted, tries: int = 10, timeout_s: float = 3) -> bytes | None:
+    def exchange(self, data: bytes, wanted, tries: int = 24, timeout_s: float = 5) -> bytes | None:
         """Sends `data` until an answer comes for which `wanted` is true."""
         for _ in range(tries):
             self.send(data)

@@ -43,7 +43,7 @@ DEBUG_EXIT_PORT = 0xF4
 
 # A fail-stop is told at once instead of by a time-out; its dump may take a moment.
 FATAL = re.compile(r"fail-stop:")
-FATAL_GRACE_S = 3
+FATAL_GRACE_S = 60
 
 
 class ServerError(AssertionError):
@@ -284,7 +284,7 @@ class Server:
             self.monitor.connection.close()
             self.monitor = None
         if self.process:
-            self._reader.join(10)
+            self._reader.join()
             self._console.close()
 
     @property
@@ -297,7 +297,7 @@ class Server:
             status = self.process.wait(timeout_s * TIMEOUT_FACTOR)
         except subprocess.TimeoutExpired:
             raise ServerError(self.describe(f"did not end within {timeout_s} s")) from None
-        self._reader.join(10)
+        self._reader.join()
         return status
 
     def exit_code(self, timeout_s: float = 300) -> int:
@@ -392,7 +392,7 @@ class Server:
         with self._changed:
             return self._output.rfind("\n") + 1
 
-    def wait_for(self, pattern: str, timeout_s: float = 60, since: int = 0) -> re.Match:
+    def wait_for(self, pattern: str, timeout_s: float = 120, since: int = 0) -> re.Match:
         """Waits until `pattern` is anywhere in the console's whole lines from the mark `since` on.
         Takes nothing away from expect(): for answers that come in any order."""
         __tracebackhide__ = True

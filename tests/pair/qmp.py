@@ -11,11 +11,10 @@ class QmpError(Exception):
 
 
 class Qmp:
-    def __init__(self, connection: socket.socket, timeout_s: float = 60):
+    def __init__(self, connection: socket.socket, timeout_s: float):
         self.connection = connection
         self.timeout_s = timeout_s
         self.buffer = b""
-        self.events = []  # every event not yet taken by wait_event()
         self._read_object(time.monotonic() + timeout_s)  # greeting
         self.command("qmp_capabilities")
 
@@ -46,23 +45,7 @@ class Qmp:
                 answer = self._read_object(deadline)
             except TimeoutError:
                 raise QmpError(f"{command}: no answer within {self.timeout_s} s") from None
-            if "event" in answer:
-                self.events.append(answer)
-            elif "error" in answer:
+            if "error" in answer:
                 raise QmpError(f"{command}: {answer['error']['desc']}")
-            else:
+            if "return" in answer:  # and not an event
                 return answer["return"]
-
-    def wait_event(self, name: str, timeout_s: float = 60) -> dict:
-        """Takes the oldest event called `name` out of those seen, or waits for it."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            for event in self.events:
-                if event["event"] == name:
-                    self.events.remove(event)
-                    return event
-            try:
-                answer = self._read_object(deadline)
-            except TimeoutError:
-                raise QmpError(f"no event {name} within {timeout_s} s") from None
-            self.events.append(answer)

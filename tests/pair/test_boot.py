@@ -292,8 +292,8 @@ def test_debug(tmp_path):
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert "waiting for gdb" in process.stdout.readline()
-        gdb = subprocess.run(["gdb", "-batch", "-ex", "set tcp connect-timeout 60", "-x", tmp_path / "debug.gdb",
-                              "-ex", "backtrace", "-ex", "kill"], capture_output=True, text=True, timeout=120)
+        gdb = subprocess.run(["gdb", "-batch", "-ex", "set tcp connect-timeout 300", "-x", tmp_path / "debug.gdb",
+                              "-ex", "backtrace", "-ex", "kill"], capture_output=True, text=True, timeout=600)
     finally:
         process.kill()
         process.wait()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.pair.cable import Cable, Rules
 from tests.pair.network import TEST_ETHERTYPE, frame
-from tests.pair.qemu import Nic
+from tests.pair.qemu import TIMEOUT_FACTOR, Nic
 
 COUNT = 2000
 
@@ -118,5 +118,5 @@ def test_server_plugs_in(server, cable):
     """QEMU's side of it: a network boot ROM asks for an address through the cable."""
     b = End(cable.b)
     server(memory="64M", nics=[Nic(cable.a, "e1000", boot=True)], icount=None)
-    b.socket.settimeout(60)
+    b.socket.settimeout(120 * TIMEOUT_FACTOR)
     assert b.socket.recv(65536)[:6] == b"\xff" * 6

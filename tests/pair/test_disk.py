@@ -47,7 +47,7 @@ class DiskServer:
         number, error = self.machine.expect(r"^disk: (?:request (\d+) started|refused: (-\d+))$").groups()
         return int(number or error)
 
-    def ended(self, *numbers: int, timeout_s: float = 60) -> list:
+    def ended(self, *numbers: int, timeout_s: float = 120) -> list:
         """Waits for these requests: (status, first failed sector, their count, wrong units) of each.
         Looks at the whole console: requests end in any order, and between other answers."""
         for number in numbers:
@@ -239,7 +239,7 @@ def test_a_hung_disk_is_reset(serve, tmp_path, kind):
     disk = serve(Disk(disks.make_raw(tmp_path / "disk.raw", SIZE), kind), icount=None)
     disks.set_throttle(disk.machine, "disk0", bytes_per_s=2_000)
     started = [disk.start(f"write {sector} 128 2") for sector in (0, 128, 256)]
-    results = disk.ended(*started, timeout_s=120)
+    results = disk.ended(*started)
     assert results[0] == GOOD
     assert results[1] == (-ETIMEDOUT, 128, 128, 0)
     assert results[2] in [(-ETIMEDOUT, 256, 128, 0), (-ECANCELED, 256, 128, 0)]

@@ -74,10 +74,10 @@ class TestPeer:
         magic, *fields = struct.unpack("<5I", data[14:34])
         return tuple(fields) if magic == MAGIC else (0, 0, 0, 0)
 
-    def receive(self, operation: int, timeout_s: float = 30) -> bytes | None:
-        return self.peer.receive(lambda data: self.fields(data)[0] == operation, timeout_s)
+    def receive(self, operation: int, **more) -> bytes | None:
+        return self.peer.receive(lambda data: self.fields(data)[0] == operation, **more)
 
-    def ping(self, sequence: int, size: int, to=MAC, tries: int = 1, timeout_s: float = 30) -> bool:
+    def ping(self, sequence: int, size: int, to=MAC, tries: int = 1, timeout_s: float = 120) -> bool:
         """One PING of `size` bytes, frame header included, answered by exactly its own rest?"""
         request = self.frame(PING, sequence, 77, pattern(sequence, size - HEADER_SIZE), to)
 
@@ -94,7 +94,7 @@ class TestPeer:
 
     def wait_until_served(self):
         """The first answer may take a second of virtual time (QEMU's e1000 holds frames back)."""
-        assert self.ping(0, 60, tries=20, timeout_s=5), "the port never answered"
+        assert self.ping(0, 60, tries=24, timeout_s=5), "the port never answered"
         self.peer.drain()
 
     def bulk_to_server(self, count: int, size: int):
@@ -193,7 +193,7 @@ def test_filter_lets_in_own_and_broadcast_only(serve, model):
         peer.send(PING, number, to=address)
     # Frames keep their order: had those been let in, their answers would be here before this one.
     assert peer.ping(4, 100)
-    assert peer.receive(PONG, 0.5) is None
+    assert peer.receive(PONG, timeout_s=0.5) is None
     end(machine, peer)
 
 
@@ -203,7 +203,7 @@ def test_promiscuous_lets_in_all_unicast(serve, model):
     assert peer.ping(1, 100, to=OTHER_MAC)
     peer.send(PING, 2, to=MULTICAST_MAC)
     assert peer.ping(3, 100)
-    assert peer.receive(PONG, 0.5) is None
+    assert peer.receive(PONG, timeout_s=0.5) is None
     end(machine, peer)
 
 
@@ -214,7 +214,7 @@ def test_multicast_lets_in_all_multicast(serve, model):
         assert peer.ping(number, 100, to=address)
     peer.send(PING, 4, to=OTHER_MAC)
     assert peer.ping(5, 100)
-    assert peer.receive(PONG, 0.5) is None
+    assert peer.receive(PONG, timeout_s=0.5) is None
     end(machine, peer)
 
 
@@ -236,7 +236,7 @@ def test_link_down_and_up(serve, model):
         assert not peer.ping(number, 60, timeout_s=1)
         machine.qmp("set_link", name="net0-device", up=True)
         machine.expect("^net: link up")
-        assert peer.ping(number + 1, 60, tries=10, timeout_s=5)
+        assert peer.ping(number + 1, 60, tries=24, timeout_s=5)
     counters = end(machine, peer)
     assert counters["device_faults"] == 0 and counters["resets"] == 1
 
@@ -253,7 +253,7 @@ def test_ports_are_found_in_bus_order(server, network, test_kernel):
     with Peer(taps[1]) as peer:
         other = TestPeer(peer)
         request = other.frame(PING, 5, to=macs[1])
-        assert peer.exchange(request, lambda data: other.fields(data)[:2] == (PONG, 5), tries=20, timeout_s=5)
+        assert peer.exchange(request, lambda data: other.fields(data)[:2] == (PONG, 5))
         other.send(END, to=macs[1])
         assert machine.exit_code() == 0
 

@@ -6,8 +6,8 @@ the same address."""
 import pytest
 
 from tests.pair.cable import Rules
-from tests.pair.pair import CLIENT_ADDRESS, PORTS, echo_connection
-from tests.pair.qemu import ServerError
+from tests.pair.pair import ANSWER_S, CLIENT_ADDRESS, PORTS, echo_connection
+from tests.pair.qemu import TIMEOUT_FACTOR, ServerError
 
 pytestmark = pytest.mark.pair
 
@@ -38,7 +38,7 @@ def test_servers_die_hang_and_come_back(pair):
         with pytest.raises(TimeoutError):
             connection.recv(5)
         pair.resume("a")
-        connection.settimeout(60)
+        connection.settimeout(ANSWER_S * TIMEOUT_FACTOR)
         assert connection.makefile("rb").read(5) == b"later"
     pair.kill("a")
     assert pair.status("a") == {"power": "off"}

@@ -23,7 +23,7 @@ def pair(kernel, tmp_path):
 
     def run(*words, ok: bool = True) -> str:
         command = [sys.executable, ROOT / "tools" / "pair.py", "--folder", tmp_path, *words]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=180 * TIMEOUT_FACTOR)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=600 * TIMEOUT_FACTOR)
         assert (result.returncode == 0) == ok, result.stdout + result.stderr
         return result.stdout if ok else result.stderr
 

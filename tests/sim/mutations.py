@@ -157,8 +157,8 @@ MUTATIONS = {
     ),
     "make a pair of two builds": (
         "lockstep/pair.c",
-        "if (memcmp(own->build, peer->build, sizeof(own->build)))",
-        "if (memcmp(own->build, peer->build, 0))",
+        "if (memcmp(own->build, peer->build, sizeof(own->build)) != 0)",
+        "if (memcmp(own->build, peer->build, 0) != 0)",
     ),
     "never try a refused peer again": (
         "lockstep/pair.c",

@@ -505,6 +505,12 @@ static void link_down_is_no_hang(void **state)
 	assert_int_equal(link.speed_mbit, 0);
 }
 
+static void reset_is_told_and_is_no_fault(void **state)
+{
+	(void)state;
+	net_rig_check_reset_told();
+}
+
 static void reset_without_an_answer_times_out(void **state)
 {
 	uint64_t before_ns = host_time_peek_ns();
@@ -578,6 +584,7 @@ int main(void)
 		cmocka_unit_test_setup(nonsense_from_the_device_does_no_harm, setup_jumbo),
 		cmocka_unit_test_setup(device_that_stops_sending_is_found, setup),
 		cmocka_unit_test_setup(link_down_is_no_hang, setup),
+		cmocka_unit_test_setup(reset_is_told_and_is_no_fault, setup),
 		cmocka_unit_test_setup(reset_without_an_answer_times_out, setup),
 		cmocka_unit_test_setup(removed_device_is_an_error_not_a_hang, setup),
 		cmocka_unit_test_setup(device_counters_are_added_up, setup),

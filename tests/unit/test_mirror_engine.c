@@ -477,6 +477,31 @@ static void disks_swapped_or_of_another_size(void **state)
 	assert_int_equal(engine.sets[0].set.sector_count, SECTORS);
 }
 
+/* Two servers that are not a pair yet have no name to write down. */
+static void record_without_a_name_is_not_written(void **state)
+{
+	const uint8_t *copies[METADATA_COPY_COUNT] = { partition, partition + METADATA_COPY_DISTANCE };
+	const uint64_t starts = 1000;
+
+	(void)state;
+	memset(partition, 0, sizeof(partition));
+	mirror_engine_init(&engine, 0, PARTITION_SIZE);
+	assert_false(mirror_engine_load(&engine, copies, &choice));
+	assert_int_equal(mirror_engine_count_start(&engine, starts), starts);
+	assert_int_equal(mirror_engine_open(&engine, 0, &disk_a1, 5, memory[0]), 0);
+	state_writes = 0;
+	turn();
+	assert_int_equal(state_writes, 0);
+	mirror_engine_create(&engine, PAIR);
+	turn();
+	assert_true(state_writes > 0);
+	assert_true(power_on_with(&disk_a1));
+	assert_int_equal(engine.metadata.pair_identity, PAIR);
+	assert_int_equal(engine.metadata.sets[0].identity, 5);
+	/* A clock that was set back makes no number come again. */
+	assert_int_equal(mirror_engine_count_start(&engine, 7), starts + 1);
+}
+
 static void partition_without_room_for_the_maps_is_told(void **state)
 {
 	(void)state;
@@ -490,6 +515,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(changed_regions_survive_the_power, begin),
+		cmocka_unit_test_setup(record_without_a_name_is_not_written, begin),
 		cmocka_unit_test_setup(nothing_is_written_before_it_is_remembered, begin),
 		cmocka_unit_test_setup(reads_do_not_make_an_era_a_written_one, begin),
 		cmocka_unit_test_setup(power_may_go_at_any_write, begin),

@@ -105,7 +105,7 @@ static void last_region_is_short(void **state)
 	assert_false(passes(copy, MIRROR_REGION_SIZE));
 	copy.copy.region = 4;
 	assert_false(passes(copy, 5 * 512));
-	copy.header.type = MIRROR_MESSAGE_COMPARE;
+	copy.header.type = MIRROR_MESSAGE_LEAVE;
 	assert_false(passes(copy, 0));
 	copy.copy.region = UINT64_MAX;
 	assert_false(passes(copy, 0));
@@ -115,27 +115,60 @@ static void last_region_is_short(void **state)
 	assert_false(passes(copy, 0));
 }
 
+static void offers_and_stamps_name_what_there_is(void **state)
+{
+	struct mirror_message offer = { .header.type = MIRROR_MESSAGE_OFFER,
+					.offer = { .region = 3, .id = 31, .compare = 1 } };
+	struct mirror_message stamp = { .header.type = MIRROR_MESSAGE_STAMP,
+					.stamp = { .number = UINT64_MAX, .id = 31, .compared = 1 } };
+
+	(void)state;
+	assert_true(passes(offer, 0));
+	offer.offer.compare = 2;
+	assert_false(passes(offer, 0));
+	offer.offer = (struct mirror_message_offer){ .region = 4 };
+	assert_false(passes(offer, 0));
+	offer.offer = (struct mirror_message_offer){ .id = MIRROR_MESSAGE_ASKED_MAX };
+	assert_false(passes(offer, 0));
+	assert_true(passes(stamp, 0));
+	assert_false(passes(stamp, 512));
+	stamp.stamp.compared = 2;
+	assert_false(passes(stamp, 0));
+	stamp.stamp = (struct mirror_message_stamp){ .id = MIRROR_MESSAGE_ASKED_MAX };
+	assert_false(passes(stamp, 0));
+}
+
 static void what_they_remember_has_one_size(void **state)
 {
 	struct mirror_message metadata = { .header.type = MIRROR_MESSAGE_METADATA };
 	struct mirror_message map = { .header.type = MIRROR_MESSAGE_MAP };
-	struct mirror_message disk = { .header.type = MIRROR_MESSAGE_STATE };
+	struct mirror_message disks = { .header.type = MIRROR_MESSAGE_STATES };
+	struct mirror_message keep = { .header.type = MIRROR_MESSAGE_KEEP };
+	struct mirror_message history = { .header.type = MIRROR_MESSAGE_HISTORY };
 
 	(void)state;
 	assert_true(passes(metadata, METADATA_SIZE));
 	assert_false(passes(metadata, METADATA_SIZE - 1));
 	assert_false(passes(metadata, 0));
+	metadata.metadata.runs = 2;
+	assert_false(passes(metadata, METADATA_SIZE));
 	assert_true(passes(map, REGION_MAP_BLOCK_SIZE));
 	assert_false(passes(map, REGION_MAP_BLOCK_SIZE + 1));
 	map.map.block = 1;
 	assert_false(passes(map, REGION_MAP_BLOCK_SIZE));
 	map.map = (struct mirror_message_map){ .kind = MIRROR_MAP_KIND_COUNT };
 	assert_false(passes(map, REGION_MAP_BLOCK_SIZE));
-	assert_true(passes(disk, 0));
-	disk.state.state = MIRROR_DISK_STATE_COUNT;
-	assert_false(passes(disk, 0));
-	disk.state = (struct mirror_message_state){ .server = 2 };
-	assert_false(passes(disk, 0));
+	for (uint32_t i = 0; i < 2; i++) {
+		disks.states = (struct mirror_message_states){ .number = 7 };
+		assert_true(passes(disks, 0));
+		disks.states.states[i] = MIRROR_DISK_STATE_COUNT;
+		assert_false(passes(disks, 0));
+	}
+	assert_true(passes(keep, 0));
+	keep.keep.server = 2;
+	assert_false(passes(keep, 0));
+	assert_true(passes(history, METADATA_SIZE));
+	assert_false(passes(history, 0));
 }
 
 static void sets_and_types_exist(void **state)
@@ -150,10 +183,10 @@ static void sets_and_types_exist(void **state)
 	assert_true(passes(message, 0));
 	message.header.set = MIRROR_SET_MAX;
 	assert_false(passes(message, 0));
-	message = (struct mirror_message){ .header = { .type = MIRROR_MESSAGE_MAPS_END } };
-	assert_true(passes(message, 0));
+	message = (struct mirror_message){ .header = { .type = MIRROR_MESSAGE_METADATA } };
+	assert_true(passes(message, METADATA_SIZE));
 	message.header.set = 2;
-	assert_false(passes(message, 0));
+	assert_false(passes(message, METADATA_SIZE));
 	for (uint32_t type = 0; type < 256; type++) {
 		message = (struct mirror_message){ .header = { .type = (uint8_t)type } };
 		if (type != 0 && type < MIRROR_MESSAGE_TYPE_COUNT)
@@ -185,6 +218,7 @@ int main(void)
 		cmocka_unit_test(requests_stay_inside_the_disk),
 		cmocka_unit_test(answers_say_one_thing),
 		cmocka_unit_test(last_region_is_short),
+		cmocka_unit_test(offers_and_stamps_name_what_there_is),
 		cmocka_unit_test(what_they_remember_has_one_size),
 		cmocka_unit_test(sets_and_types_exist),
 		cmocka_unit_test(cut_off_message_is_waited_for),

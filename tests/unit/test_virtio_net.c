@@ -761,6 +761,12 @@ static void port_is_kept_open_without_waiting(void **state)
 	assert_int_equal(port->statistics.resets, 3);
 }
 
+static void reset_is_told_and_is_no_fault(void **state)
+{
+	(void)state;
+	net_rig_check_reset_told();
+}
+
 static void reset_without_an_answer_times_out(void **state)
 {
 	(void)state;
@@ -801,6 +807,7 @@ int main(void)
 		cmocka_unit_test_setup(device_that_stops_sending_is_found, setup),
 		cmocka_unit_test_setup(link_follows_the_device, setup),
 		cmocka_unit_test(port_is_kept_open_without_waiting),
+		cmocka_unit_test_setup(reset_is_told_and_is_no_fault, setup),
 		cmocka_unit_test_setup(reset_without_an_answer_times_out, setup),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -175,6 +175,24 @@ void net_rig_check_receive_ring(uint32_t capacity, uint32_t size)
 	ASSERT(net_rig.receive(bytes, size));
 }
 
+static bool link_is(bool up, const char *reason)
+{
+	struct net_link link;
+
+	return strcmp(net_read_link(net_rig.port, &link), reason) == 0 && link.up == up;
+}
+
+void net_rig_check_reset_told(void)
+{
+	struct net_open options = net_rig.port->options;
+
+	ASSERT(link_is(true, ""));
+	net_rig.port->ops->reset_begin(net_rig.port);
+	ASSERT(link_is(false, "being reset"));
+	net_rig_open_with(&options);
+	ASSERT(link_is(true, ""));
+}
+
 void net_rig_check_fault(void)
 {
 	struct net_device *port = net_rig.port;
@@ -183,11 +201,16 @@ void net_rig_check_fault(void)
 	ASSERT(port->ops->poll_rx(port, &frame) == -EIO);
 	ASSERT(port->statistics.device_faults == 1);
 	ASSERT(port->failed);
+	ASSERT(port->fault);
+	ASSERT(link_is(false, port->fault));
 	ASSERT(!host_pci_is_master(port->pci));
 	ASSERT(port->ops->poll_rx(port, &frame) == -EIO);
 	ASSERT(net_rig_send(60, 0) == -ENETDOWN);
 	ASSERT(port->ops->poll_tx(port) == 0);
+	port->ops->reset_begin(port);
+	ASSERT(link_is(false, port->fault));
 	open_again();
+	ASSERT(!port->fault);
 	ASSERT(port->ops->poll_rx(port, &frame) == 0);
 	ASSERT(net_rig_send(60, 0) == 0);
 }

@@ -53,7 +53,10 @@ void net_rig_check_built_in_place(
 void net_rig_check_full_ring(uint32_t capacity);		   /* says so, recovers, keeps the order */
 void net_rig_check_receive_ring(uint32_t capacity, uint32_t size); /* full, it empties in order */
 
-/* The device has broken its contract: nothing works until it is opened again. */
+/* A reset is told as such and not as a fault: the device did nothing wrong. */
+void net_rig_check_reset_told(void);
+
+/* The device has broken its contract: nothing works until it is opened again, and why is told as long. */
 void net_rig_check_fault(void);
 
 /* A device that stops sending is found. */
