@@ -334,11 +334,11 @@ bool pair_join_end(struct pair *pair, const struct position *position, uint64_t 
 /* NULL, or what makes a pair with this peer impossible. */
 static const char *incompatible(const struct message_identity *own, const struct message_identity *peer)
 {
-	if (memcmp(own->build, peer->build, sizeof(own->build)))
+	if (memcmp(own->build, peer->build, sizeof(own->build)) != 0)
 		return "the peer runs another build of Yoke";
-	if (memcmp(own->processor, peer->processor, sizeof(own->processor)))
+	if (memcmp(own->processor, peer->processor, sizeof(own->processor)) != 0)
 		return "the peer has another processor";
-	if (memcmp(own->step_counter, peer->step_counter, sizeof(own->step_counter)))
+	if (memcmp(own->step_counter, peer->step_counter, sizeof(own->step_counter)) != 0)
 		return "the peer has another step counter";
 	if (own->memory_size != peer->memory_size)
 		return "the peer gives its guest another memory size";
