@@ -37,7 +37,7 @@ ADDRESS = "10.77.0.10"
 GATEWAY = "10.77.0.1"
 
 PACKAGES = ["systemd-sysv", "udev", "kmod", "iproute2", "iputils-ping", "procps", "initramfs-tools", "zstd",
-            "linux-image-cloud-amd64", "fio", "stress-ng", "postgresql", "nginx-light", "wget"]
+            "linux-image-cloud-amd64", "e2fsprogs", "fio", "stress-ng", "postgresql", "nginx-light", "wget"]
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"]
 
 # Services that the tests start when it is their turn, and timers that have nothing to do here.
@@ -145,7 +145,7 @@ def make_disk(path: Path, folder: Path, sources: str):
 
 
 def debian_disk() -> Path:
-    """The disk's image, not to be written to; made at the first call, in two or three minutes."""
+    """The disk's image, not to be written to; made at the first call, in one and a half to five minutes."""
     sources = package_sources()
     recipe = hashlib.sha256(Path(__file__).read_bytes() + sources.encode()).hexdigest()[:16]
     path = CACHE / f"debian-disk-{recipe}.img"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest started as a server starts: SeaBIOS out of the boot files, from the guest's first disk. With a blank
-disk the firmware itself is all that speaks; operating systems are in test_real_guests.py."""
+disk the firmware itself is all that speaks; operating systems are in test_debian.py."""
 
 import re
 
