@@ -69,6 +69,7 @@ const char *guest_devices_open(const struct guest_devices *devices, const struct
 {
 	const char *wrong = NULL;
 
+	guest_disk_init();
 	for (uint32_t index = 0; index < CONFIG_MIRROR_MAX && !wrong; index++)
 		wrong = open_disk(devices, config, index, machine);
 	for (uint32_t index = 0; index < CONFIG_PUBLIC_MAX && !wrong; index++)
@@ -106,10 +107,13 @@ bool guest_devices_input(struct machine_input *input)
 	return guest_disk_input(input) || guest_entropy_input(input) || guest_net_input(input);
 }
 
+bool guest_devices_have_room(void)
+{
+	return guest_disk_has_room();
+}
+
 bool guest_devices_poll(bool guest_runs)
 {
-	bool busy = guest_disk_poll();
-
 	guest_net_poll(guest_runs);
-	return busy;
+	return guest_disk_busy();
 }

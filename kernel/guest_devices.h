@@ -34,6 +34,9 @@ bool guest_devices_take(const struct machine_output *output, const struct guest_
 /* The next input of these devices; false when there is none. Its data stays until the next call. */
 bool guest_devices_input(struct machine_input *input);
 
+/* Can they take all that the guest may ask for in a slice? Else it is not to run now. */
+bool guest_devices_have_room(void);
+
 /* Once a loop turn. True when something is under way that the guest waits for. */
 bool guest_devices_poll(bool guest_runs);
 

@@ -2,20 +2,19 @@
 /*
  * The guest's disks; see guest_disk.h. Wiring: between machine/ and drivers/.
  *
- * A request waits in the disk's list in the order in which the guest made it, is
- * given to the disk in pieces, one at a time, and leaves the list when its answer
- * has been told:
+ * A request goes to the disk's mirror set in the order in which the guest made it.
+ * When the set says so it is done on this server's disk, in pieces, one at a time,
+ * perhaps more than once (what could not be read is written anew). It leaves the list
+ * when the set has finished it and the guest has been told:
  *
- *     take -> WAITING -> UNDER_WAY -> (next piece: WAITING) -> FINISHED -> input
+ *     take -> NEW -> IN_SET -> PIECE -> UNDER_WAY -> (PIECE ... IN_SET) -> FINISHED -> input
  *
- * A request that overlaps an earlier one, when either writes, waits for it: what
- * the disk holds at last must not hang on which was quicker, since the other
- * server's disk has to hold the same.
+ * The set orders what overlaps, and says when the disk may be written (mirror/set.h).
  *
  * Data goes through pages of DMA memory of the disk's own. They hold twice what a
  * machine has under way at most, so that a guest that resets its disk with all of
- * it under way can go on. One that does it over and over runs out of pages, and is
- * told of errors. Guest memory is never within a device's reach.
+ * it under way can go on. One that does it over and over stands still until there is
+ * room. Guest memory is never within a device's reach.
  */
 #include "kernel/guest_disk.h"
 
@@ -26,20 +25,25 @@
 #include "include/assert.h"
 #include "include/trace.h"
 #include "kernel/dma.h"
+#include "kernel/mirror_service.h"
 #include "kernel/page_map.h"
 
 TRACE_FILE("guest", TRACE_INFO);
 
 #define SECTOR_SIZE 512
-#define PAGE_COUNT (2 * MACHINE_DISK_SIZE_UNDER_WAY_MAX / PAGE_SIZE)
+/* At worst each request has a page that it hardly uses. */
+#define LIFE_PAGE_MAX (MACHINE_DISK_SIZE_UNDER_WAY_MAX / PAGE_SIZE + MACHINE_DISK_REQUEST_MAX)
 #define REQUEST_PAGE_MAX (MACHINE_DISK_TRANSFER_MAX / PAGE_SIZE)
-#define REQUEST_MAX (2 * MACHINE_DISK_REQUEST_MAX)
-#define REFUSED_MAX MACHINE_DISK_REQUEST_MAX
+/* A life of the guest's, the one before it, and what was told last. */
+#define PAGE_COUNT (2 * LIFE_PAGE_MAX + REQUEST_PAGE_MAX)
+#define REQUEST_MAX (2 * MACHINE_DISK_REQUEST_MAX + 1)
 #define SWEPT_MAX 3 /* times that a request is tried again which another one's reset swept away */
 #define NO_REQUEST UINT32_MAX
 
 enum request_state {
-	REQUEST_WAITING,
+	REQUEST_NEW,	   /* the set has no room for it yet */
+	REQUEST_IN_SET,	   /* the set decides */
+	REQUEST_PIECE,	   /* the set wants it done; the disk has not taken the next piece */
 	REQUEST_UNDER_WAY, /* a piece of it is with the disk */
 	REQUEST_FINISHED,
 };
@@ -51,9 +55,11 @@ struct request {
 	uint32_t operation; /* enum machine_disk_operation */
 	uint64_t sector;    /* of 512 bytes */
 	uint64_t sector_count;
+	uint32_t slot;		/* the set's */
+	uint8_t disk_operation; /* enum disk_operation: what the set wants done */
 	uint64_t sectors_done;
 	uint32_t swept_count;
-	int error;     /* of a piece; 0: none */
+	int error;     /* 0: none */
 	uint32_t next; /* in the list, or of the free ones; NO_REQUEST: last */
 	uint32_t page_count;
 	uint16_t pages[REQUEST_PAGE_MAX];
@@ -61,6 +67,7 @@ struct request {
 };
 
 struct guest_disk {
+	uint32_t index;
 	struct disk_device *device; /* NULL: the guest has no such disk */
 	struct dma_buffer pages;
 	struct dma_buffer zeroes; /* one piece of them */
@@ -70,14 +77,13 @@ struct guest_disk {
 
 	struct request requests[REQUEST_MAX];
 	uint32_t free_request;
+	uint32_t request_count; /* in the list */
 	uint32_t first;
 	uint32_t last;
-	uint32_t finished_count; /* FINISHED ones in the list */
+	uint32_t new_count;	 /* NEW ones in the list */
+	uint32_t piece_count;	 /* PIECE ones */
+	uint32_t finished_count; /* FINISHED ones */
 	uint32_t told;		 /* its data was given out by the last guest_disk_input() */
-
-	/* Numbers to be told as errors. The newest: of an older one the machine has forgotten. */
-	uint32_t refused[REFUSED_MAX];
-	uint32_t refused_count;
 
 	uint64_t errors;
 };
@@ -92,17 +98,15 @@ static uint8_t *page_at(const struct guest_disk *disk, uint32_t page)
 	return (uint8_t *)disk->pages.address + page * PAGE_SIZE;
 }
 
-static bool take_pages(struct guest_disk *disk, struct request *request, uint64_t size)
+static void take_pages(struct guest_disk *disk, struct request *request, uint64_t size)
 {
 	uint32_t count = (uint32_t)(align_up(size, PAGE_SIZE) / PAGE_SIZE);
 
 	ASSERT(count <= REQUEST_PAGE_MAX);
-	if (count > disk->free_page_count)
-		return false;
+	ASSERT(count <= disk->free_page_count); /* guest_disk_has_room() */
 	request->page_count = count;
 	for (uint32_t i = 0; i < count; i++)
 		request->pages[i] = disk->free_pages[--disk->free_page_count];
-	return true;
 }
 
 /* Backwards, so that what was in one run is taken as one again. */
@@ -117,8 +121,7 @@ static struct request *take_request(struct guest_disk *disk)
 {
 	struct request *request;
 
-	if (disk->free_request == NO_REQUEST)
-		return NULL;
+	ASSERT(disk->free_request != NO_REQUEST); /* guest_disk_has_room() */
 	request = &disk->requests[disk->free_request];
 	disk->free_request = request->next;
 	memset(request, 0, offsetof(struct request, pages));
@@ -147,6 +150,7 @@ static void append(struct guest_disk *disk, struct request *request)
 	else
 		disk->requests[disk->last].next = index;
 	disk->last = index;
+	disk->request_count++;
 }
 
 /* Takes the request behind `before` (NULL: the first) out of the list. */
@@ -158,6 +162,19 @@ static void unlink_request(struct guest_disk *disk, struct request *before, stru
 		disk->first = request->next;
 	if (request->next == NO_REQUEST)
 		disk->last = before ? (uint32_t)(before - disk->requests) : NO_REQUEST;
+	disk->request_count--;
+}
+
+bool guest_disk_has_room(void)
+{
+	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
+		const struct guest_disk *disk = &disks[index];
+
+		if (disk->device &&
+		    (disk->free_page_count < LIFE_PAGE_MAX || disk->request_count > MACHINE_DISK_REQUEST_MAX))
+			return false;
+	}
+	return true;
 }
 
 /* ---- start ---- */
@@ -189,9 +206,12 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 {
 	struct guest_disk *disk = &disks[index];
 	const struct disk_identity *identity = &device->identity;
+	uint64_t sector_count = size ? size / SECTOR_SIZE : identity->sector_count;
 	const char *wrong = check_device(device);
 
 	ASSERT(index < MACHINE_DISK_MAX);
+	if (!wrong)
+		wrong = mirror_service_open_disk(index, device, &sector_count);
 	if (wrong)
 		return wrong;
 	/* A page a segment at worst. */
@@ -203,8 +223,9 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 				     dma_allocate(&disk->zeroes, disk->piece_size, PAGE_SIZE)))
 		return "no memory is left for its requests";
 	init_lists(disk);
+	disk->index = index;
 	disk->device = device;
-	machine->sector_count = size ? size / SECTOR_SIZE : identity->sector_count;
+	machine->sector_count = sector_count;
 	machine->read_only = identity->read_only;
 	return NULL;
 }
@@ -220,20 +241,10 @@ void guest_disk_restart(void)
 		for (request = request_at(disk, disk->first); request;
 		     request = request_at(disk, request->next))
 			request->stale = true;
-		disk->refused_count = 0;
 	}
 }
 
 /* ---- from the guest ---- */
-
-static void refuse(struct guest_disk *disk, uint32_t number)
-{
-	if (disk->refused_count == REFUSED_MAX) {
-		disk->refused_count--;
-		memmove(disk->refused, disk->refused + 1, sizeof(disk->refused) - sizeof(disk->refused[0]));
-	}
-	disk->refused[disk->refused_count++] = number;
-}
 
 /* The machine has checked that the segments are guest memory. */
 static void copy_in(const struct guest_disk *disk, struct request *request,
@@ -265,6 +276,94 @@ static bool needs_pages(uint32_t operation)
 	return operation == MACHINE_DISK_READ || operation == MACHINE_DISK_WRITE;
 }
 
+/* ---- the mirror set ---- */
+
+static void finish(struct guest_disk *disk, struct request *request, int error)
+{
+	request->state = REQUEST_FINISHED;
+	request->error = error;
+	disk->finished_count++;
+}
+
+static enum mirror_operation mirror_operation_of(const struct request *request)
+{
+	switch (request->operation) {
+	case MACHINE_DISK_READ:
+		return MIRROR_READ;
+	case MACHINE_DISK_FLUSH:
+		return MIRROR_FLUSH;
+	default:
+		return MIRROR_WRITE;
+	}
+}
+
+/* False: it has no room now. */
+static bool submit_to_set(struct guest_disk *disk, struct request *request)
+{
+	int slot;
+
+	/* A discard is a hint (Virtio 1.1, 5.2.6.2): the blocks keep their data, on both servers alike. */
+	if (request->operation == MACHINE_DISK_DISCARD) {
+		finish(disk, request, 0);
+		return true;
+	}
+	slot = mirror_engine_submit(mirror_service_engine(), disk->index, mirror_operation_of(request),
+				    request->sector, (uint32_t)request->sector_count,
+				    (uint64_t)(request - disk->requests));
+	if (slot == -EAGAIN)
+		return false;
+	ASSERT(slot >= 0); /* the machine has checked the range */
+	request->slot = (uint32_t)slot;
+	request->state = REQUEST_IN_SET;
+	return true;
+}
+
+/* In the order in which the guest made them: both servers' sets number them alike. */
+static void give_to_set(struct guest_disk *disk)
+{
+	struct request *request = request_at(disk, disk->first);
+
+	for (; request && disk->new_count > 0; request = request_at(disk, request->next)) {
+		if (request->state != REQUEST_NEW)
+			continue;
+		if (!submit_to_set(disk, request))
+			return;
+		disk->new_count--;
+	}
+}
+
+/* Its answer has its place in the guest's stream, or nobody waits for it. */
+static void leave_set(struct guest_disk *disk, const struct request *request)
+{
+	if (request->operation != MACHINE_DISK_DISCARD)
+		mirror_engine_release(mirror_service_engine(), disk->index, request->slot);
+}
+
+static enum disk_operation disk_operation_of(uint8_t operation)
+{
+	static const enum disk_operation operations[] = {
+		[MIRROR_READ] = DISK_READ, [MIRROR_WRITE] = DISK_WRITE, [MIRROR_FLUSH] = DISK_FLUSH
+	};
+
+	return operations[operation];
+}
+
+static void act(const struct mirror_engine_action *action)
+{
+	struct guest_disk *disk = &disks[action->set];
+	struct request *request = &disk->requests[action->tag];
+
+	ASSERT(request->state == REQUEST_IN_SET);
+	if (action->kind == MIRROR_ENGINE_FINISHED) {
+		finish(disk, request, action->status);
+		return;
+	}
+	request->disk_operation = (uint8_t)disk_operation_of(action->operation);
+	request->sectors_done = 0;
+	request->state = REQUEST_PIECE;
+	disk->piece_count++;
+}
+
 void guest_disk_take(uint32_t index, const struct machine_disk_request *from,
 		     const struct guest_memory *memory)
 {
@@ -273,48 +372,20 @@ void guest_disk_take(uint32_t index, const struct machine_disk_request *from,
 
 	ASSERT(index < MACHINE_DISK_MAX && disk->device);
 	request = take_request(disk);
-	if (!request) {
-		refuse(disk, from->request);
-		return;
-	}
 	request->number = from->request;
 	request->operation = from->operation;
 	request->sector = from->sector;
 	request->sector_count = from->sector_count;
-	if (needs_pages(from->operation) && !take_pages(disk, request, from->sector_count * SECTOR_SIZE)) {
-		give_request_back(disk, request);
-		refuse(disk, from->request);
-		return;
-	}
+	if (needs_pages(from->operation))
+		take_pages(disk, request, from->sector_count * SECTOR_SIZE);
 	if (from->operation == MACHINE_DISK_WRITE)
 		copy_in(disk, request, from, memory);
 	append(disk, request);
+	disk->new_count++;
+	give_to_set(disk);
 }
 
 /* ---- to the disk and back ---- */
-
-static bool writes(const struct request *request)
-{
-	return request->operation == MACHINE_DISK_WRITE || request->operation == MACHINE_DISK_WRITE_ZEROES;
-}
-
-static bool overlap(const struct request *a, const struct request *b)
-{
-	return (writes(a) || writes(b)) && a->sector < b->sector + b->sector_count &&
-	       b->sector < a->sector + a->sector_count;
-}
-
-/* Must an unfinished request ahead of `request` be done first? A flush covers what is finished. */
-static bool must_wait(struct guest_disk *disk, const struct request *request)
-{
-	struct request *earlier;
-
-	for (earlier = request_at(disk, disk->first); earlier != request;
-	     earlier = request_at(disk, earlier->next))
-		if (earlier->state != REQUEST_FINISHED && overlap(earlier, request))
-			return true;
-	return false;
-}
 
 static void add_segment(struct disk_request *piece, uint64_t physical, uint32_t size)
 {
@@ -348,21 +419,19 @@ static void make_piece(const struct guest_disk *disk, struct request *request)
 	struct disk_request *piece = &request->disk;
 
 	memset(piece, 0, offsetof(struct disk_request, segments));
-	if (request->operation == MACHINE_DISK_FLUSH) {
-		piece->operation = DISK_FLUSH;
+	piece->operation = request->disk_operation;
+	if (piece->operation == DISK_FLUSH)
 		return;
-	}
-	piece->operation = request->operation == MACHINE_DISK_READ ? DISK_READ : DISK_WRITE;
 	piece->sector = request->sector + request->sectors_done;
 	piece->sector_count = (uint32_t)(size / SECTOR_SIZE);
 	add_segments(disk, request, done, size);
 }
 
-static void finish(struct guest_disk *disk, struct request *request, int error)
+/* What the set wanted has been done on our disk, or not. */
+static void end_own(struct guest_disk *disk, struct request *request, int error)
 {
-	request->state = REQUEST_FINISHED;
-	request->error = error;
-	disk->finished_count++;
+	request->state = REQUEST_IN_SET;
+	mirror_engine_done(mirror_service_engine(), disk->index, request->slot, error);
 }
 
 /* Gives the request's next piece to the disk. False: it takes no more at present. */
@@ -370,29 +439,25 @@ static bool submit(struct guest_disk *disk, struct request *request)
 {
 	int error;
 
-	/* A discard is a hint (Virtio 1.1, 5.2.6.2): the blocks keep their data, on both servers alike. */
-	if (request->operation == MACHINE_DISK_DISCARD) {
-		finish(disk, request, 0);
-		return true;
-	}
 	make_piece(disk, request);
 	error = disk->device->ops->submit(disk->device, &request->disk);
 	if (error == -EAGAIN)
 		return false;
+	disk->piece_count--;
 	if (error)
-		finish(disk, request, error);
+		end_own(disk, request, error);
 	else
 		request->state = REQUEST_UNDER_WAY;
 	return true;
 }
 
-static void submit_waiting(struct guest_disk *disk)
+static void submit_pieces(struct guest_disk *disk)
 {
+	struct request *request = request_at(disk, disk->first);
 	bool submitted = false;
-	struct request *request;
 
-	for (request = request_at(disk, disk->first); request; request = request_at(disk, request->next)) {
-		if (request->state != REQUEST_WAITING || must_wait(disk, request))
+	for (; request && disk->piece_count > 0; request = request_at(disk, request->next)) {
+		if (request->state != REQUEST_PIECE)
 			continue;
 		if (!submit(disk, request))
 			break;
@@ -400,6 +465,13 @@ static void submit_waiting(struct guest_disk *disk)
 	}
 	if (submitted)
 		disk->device->ops->start(disk->device);
+}
+
+static void start_pieces(void)
+{
+	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++)
+		if (disks[index].piece_count > 0)
+			submit_pieces(&disks[index]);
 }
 
 static struct request *request_of(struct disk_request *piece)
@@ -412,18 +484,19 @@ static void take_back(struct guest_disk *disk, struct disk_request *piece)
 	struct request *request = request_of(piece);
 
 	ASSERT(request->state == REQUEST_UNDER_WAY);
-	request->state = REQUEST_WAITING;
+	request->state = REQUEST_PIECE;
+	disk->piece_count++;
 	if (piece->status == -ECANCELED && request->swept_count < SWEPT_MAX) {
 		request->swept_count++;
 		return;
 	}
-	if (piece->status) {
-		finish(disk, request, piece->status);
+	if (!piece->status)
+		request->sectors_done += piece->sector_count;
+	if (!piece->status && request->disk_operation != DISK_FLUSH &&
+	    request->sectors_done < request->sector_count)
 		return;
-	}
-	request->sectors_done += piece->sector_count;
-	if (request->operation == MACHINE_DISK_FLUSH || request->sectors_done == request->sector_count)
-		finish(disk, request, 0);
+	disk->piece_count--;
+	end_own(disk, request, piece->status);
 }
 
 /* Answers that nobody waits for make room. */
@@ -438,6 +511,7 @@ static void drop_stale(struct guest_disk *disk)
 		if (request->state == REQUEST_FINISHED && request->stale) {
 			unlink_request(disk, before, request);
 			disk->finished_count--;
+			leave_set(disk, request);
 			give_request_back(disk, request);
 		} else {
 			before = request;
@@ -446,26 +520,28 @@ static void drop_stale(struct guest_disk *disk)
 	}
 }
 
-static bool poll_disk(struct guest_disk *disk)
+static void poll_disks(void)
 {
-	struct disk_request *piece;
+	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
+		struct guest_disk *disk = &disks[index];
+		struct disk_request *piece;
 
-	if (!disk->device || disk->first == NO_REQUEST)
-		return false;
-	while ((piece = disk->device->ops->poll(disk->device)) != NULL)
-		take_back(disk, piece);
-	drop_stale(disk);
-	submit_waiting(disk);
-	return true;
+		if (disk->request_count == 0)
+			continue;
+		while ((piece = disk->device->ops->poll(disk->device)) != NULL)
+			take_back(disk, piece);
+		drop_stale(disk);
+		give_to_set(disk);
+	}
 }
 
-bool guest_disk_poll(void)
+bool guest_disk_busy(void)
 {
-	bool busy = false;
+	uint32_t count = 0;
 
 	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++)
-		busy |= poll_disk(&disks[index]);
-	return busy;
+		count += disks[index].request_count;
+	return count > 0;
 }
 
 /* ---- to the guest ---- */
@@ -503,12 +579,6 @@ static bool input_of(struct guest_disk *disk, struct machine_input *input)
 	struct request *before = NULL;
 	struct request *request;
 
-	if (disk->refused_count > 0) {
-		input->request = disk->refused[--disk->refused_count];
-		input->status = MACHINE_DISK_ERROR;
-		disk->errors++;
-		return true;
-	}
 	if (disk->finished_count == 0)
 		return false;
 	for (request = request_at(disk, disk->first); request; request = request_at(disk, request->next)) {
@@ -519,6 +589,7 @@ static bool input_of(struct guest_disk *disk, struct machine_input *input)
 	if (!request)
 		return false;
 	fill_input(disk, request, input);
+	leave_set(disk, request);
 	unlink_request(disk, before, request);
 	disk->finished_count--;
 	disk->told = (uint32_t)(request - disk->requests);
@@ -540,6 +611,15 @@ bool guest_disk_input(struct machine_input *input)
 			return true;
 	}
 	return false;
+}
+
+void guest_disk_init(void)
+{
+	static const struct mirror_service_disks service = { .poll = poll_disks,
+							     .act = act,
+							     .start = start_pieces };
+
+	mirror_service_set_disks(&service);
 }
 
 uint64_t guest_disk_errors(uint32_t index)

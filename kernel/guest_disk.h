@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's disks: what its virtio disks ask for, done on this server's disks of
- * the roles mirror1, mirror2 ..., and the answers as inputs for the guest.
+ * The guest's disks: what its virtio disks ask for goes to their mirror sets
+ * (kernel/mirror_service.h), is done on this server's disks of the roles mirror1,
+ * mirror2 ... when those say so, and the answers are inputs for the guest.
  */
 #ifndef KERNEL_GUEST_DISK_H
 #define KERNEL_GUEST_DISK_H
@@ -10,9 +11,12 @@
 #include "include/bits.h"
 #include "machine/machine.h"
 
+/* Start-up: the mirror sets' requests are done here. */
+void guest_disk_init(void);
+
 /*
  * `device` becomes the guest's disk `index`. Start-up only, takes DMA memory. NULL,
- * or one line that says why the guest cannot have it. Fills `machine` but for the
+ * or one line that says why the guest cannot have it. After mirror_service_init(). Fills `machine` but for the
  * serial number; `size` is what the guest is to see of it in bytes, 0 for all.
  */
 const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size,
@@ -20,6 +24,9 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 
 /* Power-on of the guest: what was under way for its former life is finished, but not told. */
 void guest_disk_restart(void);
+
+/* Is there room for all that the guest may ask for before the next look? Else it is not to run. */
+bool guest_disk_has_room(void);
 
 /* A MACHINE_OUTPUT_DISK. A write's data is copied now; each request gets one answer. */
 void guest_disk_take(uint32_t index, const struct machine_disk_request *request,
@@ -31,8 +38,8 @@ void guest_disk_take(uint32_t index, const struct machine_disk_request *request,
  */
 bool guest_disk_input(struct machine_input *input);
 
-/* Once a loop turn: requests to the disks and back. True while any is under way. */
-bool guest_disk_poll(void);
+/* Is any request under way? */
+bool guest_disk_busy(void);
 
 /* Requests of disk `index` that the guest was told have failed, since start-up. */
 uint64_t guest_disk_errors(uint32_t index);

@@ -555,7 +555,8 @@ static void tell_state(void)
 
 bool guest_service_poll(void)
 {
-	bool still = held || log_is_full() || (pair && guest_join_stands()) || !guest_output_has_room();
+	bool still = held || log_is_full() || (pair && guest_join_stands()) || !guest_output_has_room() ||
+		     !guest_devices_have_room();
 	bool decides = guest.state == GUEST_RUNNING && !still && !guest_door_follows(&guest.door);
 	bool worked = guest_devices_poll(decides);
 

@@ -14,14 +14,14 @@
 #include "kernel/guest_net.h"
 #include "kernel/guest_output.h"
 #include "kernel/guest_service.h"
+#include "kernel/mirror_service.h"
 #include "kernel/pages.h"
 #include "kernel/pair_links.h"
 #include "kernel/rtc.h"
-#include "kernel/state_partition.h"
 #include "kernel/time.h"
+#include "kernel/unique.h"
 #include "lockstep/pairing.h"
 #include "machine/digest.h"
-#include "mirror/metadata.h"
 
 TRACE_FILE("pair", TRACE_INFO);
 
@@ -37,7 +37,6 @@ extern const char yoke_version[];
 #define REJOIN_WAIT_MIN_NS NS_PER_S
 #define REJOIN_WAIT_MAX_NS (60 * NS_PER_S)
 #define GOOD_STRETCH_NS (60 * NS_PER_S)
-#define WRITE_AGAIN_NS NS_PER_S
 #define ACTIONS_A_POLL 256
 
 enum step {
@@ -51,14 +50,12 @@ static const struct config *config;
 static struct pair pair;
 static struct pair_memory memory;
 static struct pairing pairing;
-static struct metadata metadata;
 static enum step step;
 static uint32_t self; /* 0: a, 1: b */
 static uint32_t paths;
 static uint64_t incarnation;
-static bool writing;	/* the record is on its way to the disk ... */
-static bool write_owed; /* ... or has to be written again */
-static uint64_t write_again_ns;
+static bool persisting;		/* the pair waits until the record with ... */
+static uint64_t persist_ticket; /* ... this change is durable */
 static bool namesake_told;
 static bool diverged_shown;
 static bool alone_asked; /* before there was a pair to ask it of */
@@ -68,63 +65,9 @@ struct pair *pair_service_pair(void)
 	return &pair;
 }
 
-/* ---- the record in the state partition ---- */
-
-/* One write at a time: the pair asks for no second before the first is told. */
-static void write_record(void)
+static struct mirror_engine *record(void)
 {
-	ASSERT(!writing);
-	writing = true;
-	write_owed = false;
-	state_partition_write(metadata_seal(&metadata), &metadata, METADATA_SIZE);
-}
-
-/* Start-up: waits. 0 or the disk's error. */
-static int write_record_and_wait(void)
-{
-	int status;
-
-	write_record();
-	while (!state_partition_poll(&status))
-		; /* the disk driver's own time-outs bound it */
-	writing = false;
-	return status;
-}
-
-static const char *read_record(struct metadata_choice *choice)
-{
-	static uint8_t copies[METADATA_COPY_COUNT][METADATA_SIZE];
-	const uint8_t *read[METADATA_COPY_COUNT] = { NULL, NULL };
-
-	if (state_partition_size() < METADATA_MAPS_OFFSET)
-		return "the state partition is too small";
-	for (uint32_t i = 0; i < METADATA_COPY_COUNT; i++)
-		if (state_partition_read(i * METADATA_COPY_DISTANCE, copies[i], METADATA_SIZE) == 0)
-			read[i] = copies[i];
-	metadata_choose(read, 0, self, &metadata, choice);
-	return NULL;
-}
-
-static uint32_t index_of(const struct config *of)
-{
-	return of->server.name == CONFIG_SERVER_B;
-}
-
-bool pair_service_remembers_pair(const struct config *of)
-{
-	struct metadata_choice choice;
-
-	self = index_of(of);
-	return !read_record(&choice) && choice.verdict == METADATA_GOOD;
-}
-
-/* A start has a number that none before had, also when the record was lost: then the clock says so. */
-static uint64_t count_start(uint64_t starts_before)
-{
-	uint64_t starts = max_u64(starts_before + 1, rtc_read_s());
-
-	incarnation = (starts << 1 | self) << 16;
-	return starts;
+	return mirror_service_engine();
 }
 
 BUILD_ASSERT(sizeof(struct metadata_pair) == sizeof(struct pair_durable));
@@ -161,45 +104,23 @@ static const char *take_memory(void)
 	return NULL;
 }
 
-static const char *refuse_record(const struct metadata_choice *choice)
-{
-	static char reason[METADATA_REASON_SIZE + 32];
-
-	snprintf(reason, sizeof(reason), "state partition: %s", choice->reason);
-	return reason;
-}
-
-static const char *read_state(void)
-{
-	struct metadata_choice choice;
-	const char *wrong = read_record(&choice);
-
-	if (wrong)
-		return wrong;
-	if (metadata_may_initialise(choice.verdict)) {
-		memset(&metadata, 0, sizeof(metadata));
-		count_start(0);
-		return NULL;
-	}
-	if (choice.verdict != METADATA_GOOD)
-		return refuse_record(&choice);
-	metadata.starts = count_start(metadata.starts);
-	return write_record_and_wait() ? "the state partition cannot be written" : NULL;
-}
-
 const char *pair_service_init(const struct pair_service_ports *ports, const struct config *configuration)
 {
-	const char *wrong;
+	uint64_t ticket;
+	uint64_t starts;
 
 	config = configuration;
-	self = index_of(config);
+	self = record()->server;
 	pair_links_init(ports->cs);
 	paths = pair_paths_init(&ports->others, config);
 	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
 		paths |= ports->cs[link] ? UINT32_C(1) << link : 0;
 	guest_net_set_filter(pair_paths_take);
-	wrong = read_state();
-	return wrong ? wrong : take_memory();
+	starts = mirror_engine_count_start(record(), rtc_read_s(), &ticket);
+	incarnation = (starts << 1 | self) << 16;
+	if (record()->metadata.pair_identity && !mirror_service_wait(ticket))
+		return "the state partition cannot be written";
+	return take_memory();
 }
 
 static void describe_processor(char text[MESSAGE_TEXT_SIZE])
@@ -264,7 +185,7 @@ static enum arbiter_server preferred(void)
 static void begin_pair(void)
 {
 	const struct pair_config pair_config = {
-		.channel = { .pair = metadata.pair_identity,
+		.channel = { .pair = record()->metadata.pair_identity,
 			     .incarnation = incarnation,
 			     .link = { .heartbeat_ns = heartbeat_ns(),
 				       .timeout_ns = max_u64(config->pair.failure_timeout_ns / 4,
@@ -287,20 +208,20 @@ static void begin_pair(void)
 	};
 	struct pair_durable durable;
 
-	memcpy(&durable, &metadata.pair, sizeof(durable));
+	memcpy(&durable, &record()->metadata.pair, sizeof(durable));
 	pair_init(&pair, &pair_config, &memory, &durable, time_now_ns());
 	if (guest_service_has_disks())
 		pair_hold_join(&pair, true); /* nothing keeps two servers' disks the same yet */
 	if (alone_asked)
 		pair_start_alone(&pair);
 	step = STEP_PAIR;
-	trace(TRACE_INFO, "pair %016lx, server %c, generation %lu", metadata.pair_identity, 'a' + self,
-	      durable.generation);
+	trace(TRACE_INFO, "pair %016lx, server %c, generation %lu", record()->metadata.pair_identity,
+	      'a' + self, durable.generation);
 }
 
 void pair_service_begin(void)
 {
-	if (metadata.pair_identity) {
+	if (record()->metadata.pair_identity) {
 		begin_pair();
 		return;
 	}
@@ -310,24 +231,30 @@ void pair_service_begin(void)
 	      "the state partition is new: waiting for the other server, to become a pair with it");
 }
 
+bool pair_service_leave(void)
+{
+	struct pair_durable durable = { .generation = record()->metadata.pair.generation + 1,
+					.state = PAIR_DURABLE_ALONE,
+					.was_leader = true };
+	struct metadata_pair remembered;
+
+	memcpy(&remembered, &durable, sizeof(remembered));
+	return mirror_service_wait(
+		mirror_engine_era_begin(record(), &remembered, unique_number(), true, true));
+}
+
 /* ---- becoming a pair ---- */
 
 static void take_identity(uint64_t identity)
 {
-	metadata_init(&metadata, identity, self);
-	metadata.starts = incarnation >> 17;
+	persist_ticket = mirror_engine_create(record(), identity);
 	step = STEP_IDENTITY;
-	write_record();
 }
 
-/* Not secret, only to be another than any other pair's: when and where it was drawn. */
 static uint64_t draw_identity(void)
 {
-	const uint64_t facts[] = { incarnation, cpu_read_tsc(), rtc_read_s() };
-	uint64_t identity = digest_bytes(0, facts, sizeof(facts));
+	uint64_t identity = unique_number();
 
-	for (uint32_t i = 0; i < net_device_count(); i++)
-		identity = digest_bytes(identity, net_device_at(i)->mac, NET_MAC_SIZE);
 	return identity == WIRE_PAIR_NONE || identity == WIRE_PAIR_ANY ? 1 : identity;
 }
 
@@ -370,30 +297,15 @@ static void look_at_carriers(void)
 		pair_carrier(&pair, link, pair_links_carrier(link));
 }
 
-static void end_write(int status)
+/* What waits for a write that fails waits on: nothing may be believed that is not on the disk. */
+static void look_at_record(void)
 {
-	writing = false;
-	if (status) { /* what waits for it waits on: nothing may be believed that is not on the disk */
-		write_owed = true;
-		write_again_ns = time_now_ns() + WRITE_AGAIN_NS;
-		guest_events_tell(EVENT_ERROR, "state partition", "good", "failed",
-				  "the pair's record cannot be written");
-		return;
-	}
-	if (step == STEP_IDENTITY)
+	if (step == STEP_IDENTITY && mirror_engine_is_durable(record(), persist_ticket))
 		begin_pair();
-	else
-		pair_persisted(&pair);
-}
-
-static void poll_record(void)
-{
-	int status;
-
-	if (writing && state_partition_poll(&status))
-		end_write(status);
-	if (write_owed && time_reached(write_again_ns))
-		write_record();
+	if (!persisting || !mirror_engine_is_durable(record(), persist_ticket))
+		return;
+	persisting = false;
+	pair_persisted(&pair);
 }
 
 /* ---- what the pair wants ---- */
@@ -434,10 +346,19 @@ static void change_role(const struct pair_action *action)
 	}
 }
 
+/* A generation that this server goes through alone is an era of its disks. */
 static void persist(const struct pair_action *action)
 {
-	memcpy(&metadata.pair, &action->durable, sizeof(metadata.pair));
-	write_record();
+	const struct pair_durable *durable = &action->durable;
+	struct metadata_pair remembered;
+
+	memcpy(&remembered, durable, sizeof(remembered));
+	if (durable->state == PAIR_DURABLE_ALONE && durable->generation != record()->metadata.pair.generation)
+		persist_ticket = mirror_engine_era_begin(record(), &remembered, unique_number(), true,
+							 pair.override_alone);
+	else
+		persist_ticket = mirror_engine_remember(record(), &remembered);
+	persisting = true;
 }
 
 static void take_joined(const struct pair_action *action)
@@ -502,9 +423,11 @@ static void do_action(const struct pair_action *action)
 		persist(action);
 		break;
 	case PAIR_ACTION_GUEST_BOOT:
+		mirror_engine_mode(record(), MIRROR_ALONE);
 		guest_service_boot();
 		break;
 	case PAIR_ACTION_GUEST_RESUME:
+		mirror_engine_mode(record(), MIRROR_ALONE);
 		guest_service_resume();
 		break;
 	case PAIR_ACTION_GUEST_FREEZE:
@@ -552,7 +475,7 @@ bool pair_service_poll(void)
 {
 	bool worked = pair_links_poll(receive);
 
-	poll_record();
+	look_at_record();
 	if (step != STEP_PAIR)
 		return worked;
 	worked |= pair_paths_poll(&pair);

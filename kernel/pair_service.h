@@ -23,15 +23,19 @@ struct pair_service_ports {
 };
 
 /*
- * Reads what the state partition, which is open, says of the pair. Start-up only. NULL, or
- * one line that says why there can be no pair. `config` stays.
+ * Start-up, after mirror_service_init() and guest_service_init(). NULL, or one line that says
+ * why there can be no pair. `config` stays.
  */
 const char *pair_service_init(const struct pair_service_ports *ports, const struct config *config);
 
-/* Does the state partition, which is open, say that this server is one of a pair? Start-up only. */
-bool pair_service_remembers_pair(const struct config *config);
+/*
+ * `pair.mode = single` on a server that remembers a pair: its disks go on without the other
+ * server's, and it remembers that the administrator said so. Start-up only: waits. False: the
+ * state partition cannot be written, and the guest must not run.
+ */
+bool pair_service_leave(void);
 
-/* The pair that the guest is to be in; good after pair_service_init(). */
+/* The pair that the guest is to be in: its address. */
 struct pair *pair_service_pair(void);
 
 /* The guest is prepared; from now on there may be a pair, once both servers are there. Start-up only. */

@@ -247,6 +247,8 @@ int server_open_state(void)
 	struct disk_device *boot = server_disk_of(DISK_BOOT);
 	const struct gpt_partition *state;
 
+	if (state_partition_size())
+		return 0;
 	if (!boot || !role_disks[server.roles.disks[DISK_BOOT]].has_state)
 		return -ENOENT;
 	state = &states[server.roles.disks[DISK_BOOT]];

@@ -4,12 +4,14 @@
  * it, by anything wrong in the configuration, or by what its preparation said. The
  * console mends the configuration; the start then prepares what start-up could not.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "kernel/console.h"
 #include "kernel/cpu.h"
 #include "kernel/guest_service.h"
 #include "kernel/loop.h"
+#include "kernel/mirror_service.h"
 #include "kernel/pages.h"
 #include "kernel/pair_service.h"
 #include "kernel/server.h"
@@ -65,7 +67,7 @@ static bool may_be_pair(void)
 /* Without a CS port there is no other server; but one that was there may have the guest. */
 static const char *check_alone(void)
 {
-	if (may_be_pair() && server_open_state() == 0 && pair_service_remembers_pair(&server.config))
+	if (may_be_pair() && mirror_service_remembers_pair())
 		return "this server is one of a pair, and has no CS port; "
 		       "pair.mode = single runs the guest on this server alone";
 	return NULL;
@@ -80,10 +82,20 @@ static const char *open_pair(void)
 	ports.others.management = server_port_of(NETWORK_MANAGEMENT);
 	for (uint32_t i = 0; i < CONFIG_PUBLIC_MAX; i++)
 		ports.others.publics[i] = server_port_of(NETWORK_PUBLIC1 + i);
-	if (server_open_state())
-		return "pair.mode = duplex needs a state partition on the boot disk; "
-		       "pair.mode = single runs the guest on this server alone";
 	return pair_service_init(&ports, &server.config);
+}
+
+/* What this server remembers of a pair and of its disks. */
+static const char *open_mirror(void)
+{
+	int error = server_open_state();
+	const char *wrong;
+
+	if (error == -ENOMEM)
+		return "no memory for the state partition's writes";
+	wrong = mirror_service_init(server.config.server.name == CONFIG_SERVER_B, is_pair,
+				    server_disk_of(DISK_MIRROR1) != NULL);
+	return wrong || is_pair ? wrong : check_alone();
 }
 
 static const char *prepare_all(void)
@@ -94,10 +106,12 @@ static const char *prepare_all(void)
 	find_devices(&devices);
 	is_pair = may_be_pair() && has_cs_port();
 	if (!wrong)
-		wrong = is_pair ? open_pair() : check_alone();
+		wrong = open_mirror();
 	if (!wrong)
 		wrong = guest_service_init(&server.boot, &server.config, &devices, &server.events,
 					   is_pair ? pair_service_pair() : NULL);
+	if (!wrong && is_pair)
+		wrong = open_pair();
 	return wrong;
 }
 
@@ -112,6 +126,7 @@ static void prepare(void)
 	prepared = true;
 	if (is_pair)
 		loop_add("pair", pair_service_poll);
+	loop_add("mirror", mirror_service_poll);
 	loop_add("guest", guest_service_poll);
 	if (is_pair)
 		loop_add("pair's words", pair_service_send);
@@ -131,12 +146,22 @@ static void start(void)
 		console_printf("the guest is not started: %s\n", reason);
 }
 
+/* The guest is this server's alone, and so are its disks. */
+static void begin_single(void)
+{
+	if (mirror_service_remembers_pair() && !pair_service_leave())
+		preparation_failed = "the state partition cannot be written";
+	mirror_engine_mode(mirror_service_engine(), MIRROR_ALONE);
+}
+
 /* From here on no memory is taken. In a pair the two servers agree on when the guest starts. */
 static void end_start_up(void)
 {
 	pages_close();
 	if (is_pair)
 		pair_service_begin();
+	else
+		begin_single();
 }
 
 void server_autostart_guest(void)
@@ -144,7 +169,7 @@ void server_autostart_guest(void)
 	if (!prepared)
 		return;
 	end_start_up();
-	if (!is_pair && server.config.guest.autostart)
+	if (!is_pair && server.config.guest.autostart && !server_guest_hold())
 		start();
 }
 

@@ -38,18 +38,18 @@ bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copie
 	return true;
 }
 
-void mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identity)
+uint64_t mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identity)
 {
 	ASSERT(pair_identity != 0);
 	ASSERT(engine->metadata.pair_identity == 0);
 	engine->metadata.pair_identity = pair_identity;
-	record_changed(engine);
+	return record_changed(engine);
 }
 
-uint64_t mirror_engine_count_start(struct mirror_engine *engine, uint64_t now_s)
+uint64_t mirror_engine_count_start(struct mirror_engine *engine, uint64_t now_s, uint64_t *ticket)
 {
 	engine->metadata.starts = max_u64(engine->metadata.starts + 1, now_s);
-	record_changed(engine);
+	*ticket = record_changed(engine);
 	return engine->metadata.starts;
 }
 

@@ -106,19 +106,19 @@ void mirror_engine_init(struct mirror_engine *engine, uint32_t server, uint64_t 
 /*
  * Numbers this start: one more than any before it, and no less than the server's clock
  * `now_s`, so that a number is never used twice even when the record was lost. Once,
- * after the load.
+ * after the load. `*ticket`: as of mirror_engine_is_durable().
  */
-uint64_t mirror_engine_count_start(struct mirror_engine *engine, uint64_t now_s);
+uint64_t mirror_engine_count_start(struct mirror_engine *engine, uint64_t now_s, uint64_t *ticket);
 
 /*
  * The two copies of the record as read (NULL: cannot be read). True when one is in
  * force. Else `choice` says why, and only where metadata_may_initialise() may
  * mirror_engine_create() follow, also after disks were opened: nothing else is ever written
- * over.
+ * over. Returns a ticket.
  */
 bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copies[METADATA_COPY_COUNT],
 			struct metadata_choice *choice);
-void mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identity);
+uint64_t mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identity);
 
 /* Sectors of set `index`: of what is remembered, else of the disk; 0: neither is there. */
 uint64_t mirror_engine_sector_count(const struct mirror_engine *engine, uint32_t index,

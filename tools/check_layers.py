@@ -30,7 +30,7 @@ MAY_INCLUDE = {
     "tools": ({"include", "tools"}, WIRE_FORMATS),
 }
 # The wiring: main.c and the parts of it that are files of their own, cut by subject.
-WIRING = re.compile(r"kernel/(main\.c|(server|guest|pair|state)(_[a-z]+)*\.[ch])")
+WIRING = re.compile(r"kernel/(main\.c|(server|guest|pair|state|mirror|unique)(_[a-z]+)*\.[ch])")
 
 # Vendor headers belong to the twin that is the vendor's.
 PRIVATE = {"kernel/svm/svm.h": "kernel/svm", "kernel/vmx/vmx.h": "kernel/vmx"}

@@ -482,24 +482,27 @@ static void record_without_a_name_is_not_written(void **state)
 {
 	const uint8_t *copies[METADATA_COPY_COUNT] = { partition, partition + METADATA_COPY_DISTANCE };
 	const uint64_t starts = 1000;
+	uint64_t ticket;
 
 	(void)state;
 	memset(partition, 0, sizeof(partition));
 	mirror_engine_init(&engine, 0, PARTITION_SIZE);
 	assert_false(mirror_engine_load(&engine, copies, &choice));
-	assert_int_equal(mirror_engine_count_start(&engine, starts), starts);
+	assert_int_equal(mirror_engine_count_start(&engine, starts, &ticket), starts);
 	assert_int_equal(mirror_engine_open(&engine, 0, &disk_a1, 5, memory[0]), 0);
 	state_writes = 0;
 	turn();
 	assert_int_equal(state_writes, 0);
+	assert_false(mirror_engine_is_durable(&engine, ticket));
 	mirror_engine_create(&engine, PAIR);
 	turn();
 	assert_true(state_writes > 0);
+	assert_true(mirror_engine_is_durable(&engine, ticket));
 	assert_true(power_on_with(&disk_a1));
 	assert_int_equal(engine.metadata.pair_identity, PAIR);
 	assert_int_equal(engine.metadata.sets[0].identity, 5);
 	/* A clock that was set back makes no number come again. */
-	assert_int_equal(mirror_engine_count_start(&engine, 7), starts + 1);
+	assert_int_equal(mirror_engine_count_start(&engine, 7, &ticket), starts + 1);
 }
 
 static void partition_without_room_for_the_maps_is_told(void **state)

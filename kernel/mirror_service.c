@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mirror sets, wired; see mirror_service.h. */
+#include "kernel/mirror_service.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "include/assert.h"
+#include "include/trace.h"
+#include "kernel/guest_events.h"
+#include "kernel/page_map.h"
+#include "kernel/pages.h"
+#include "kernel/rtc.h"
+#include "kernel/state_partition.h"
+#include "kernel/time.h"
+#include "kernel/unique.h"
+#include "manage/roles.h"
+
+TRACE_FILE("mirror", TRACE_INFO);
+
+static struct mirror_engine engine;
+static struct metadata_choice choice;
+static bool keeps;	 /* what the engine writes goes to the state partition; else nowhere */
+static uint64_t clock_s; /* the server's, when time_now_ns() was 0 */
+static const struct mirror_service_disks *disks;
+static struct {
+	void *at;
+	uint64_t size;
+} maps[MIRROR_SET_MAX]; /* of the sets */
+
+struct mirror_engine *mirror_service_engine(void)
+{
+	return &engine;
+}
+
+/* ---- start-up ---- */
+
+static bool load_record(void)
+{
+	static uint8_t copies[METADATA_COPY_COUNT][METADATA_SIZE];
+	const uint8_t *read[METADATA_COPY_COUNT] = { NULL, NULL };
+
+	for (uint32_t i = 0; i < METADATA_COPY_COUNT; i++)
+		if (state_partition_read(i * METADATA_COPY_DISTANCE, copies[i], METADATA_SIZE) == 0)
+			read[i] = copies[i];
+	return mirror_engine_load(&engine, read, &choice);
+}
+
+/* Nothing is known, and nothing will be: each start is the first. */
+static void keep_nothing(uint32_t server)
+{
+	keeps = false;
+	mirror_engine_init(&engine, server, UINT64_MAX);
+	mirror_engine_create(&engine, unique_number());
+}
+
+static const char *refuse_record(void)
+{
+	static char reason[METADATA_REASON_SIZE + 32];
+
+	snprintf(reason, sizeof(reason), "state partition: %s", choice.reason);
+	return reason;
+}
+
+static const char *read_record(uint32_t server, bool is_pair, bool has_disks)
+{
+	bool is_new;
+
+	mirror_engine_init(&engine, server, state_partition_size());
+	keeps = load_record();
+	if (keeps)
+		return NULL;
+	is_new = metadata_may_initialise(choice.verdict);
+	if (is_pair) {
+		keeps = is_new;
+		return is_new ? NULL : refuse_record();
+	}
+	/* What cannot be read may tell of another server that has the guest's disks as well. */
+	if (has_disks && !is_new && choice.verdict != METADATA_FOREIGN)
+		return refuse_record();
+	keep_nothing(server);
+	return NULL;
+}
+
+const char *mirror_service_init(uint32_t server, bool is_pair, bool has_disks)
+{
+	clock_s = rtc_read_s();
+	unique_init();
+	if (state_partition_size() >= METADATA_MAPS_OFFSET)
+		return read_record(server, is_pair, has_disks);
+	if (is_pair)
+		return state_partition_size()
+			       ? "the state partition is too small"
+			       : "pair.mode = duplex needs a state partition on the boot disk; "
+				 "pair.mode = single runs the guest on this server alone";
+	keep_nothing(server);
+	return NULL;
+}
+
+bool mirror_service_remembers_pair(void)
+{
+	return keeps && choice.verdict == METADATA_GOOD;
+}
+
+void mirror_service_set_disks(const struct mirror_service_disks *of_guest)
+{
+	disks = of_guest;
+}
+
+/* Of a start that was tried before and refused some is there. */
+static bool take_memory(uint32_t index, uint64_t size)
+{
+	uint64_t physical;
+
+	if (maps[index].size >= size)
+		return true;
+	physical = pages_allocate(align_up(size, PAGE_SIZE) / PAGE_SIZE, PAGE_SIZE);
+	if (!physical)
+		return false;
+	maps[index].at = pages_pointer(physical);
+	maps[index].size = size;
+	return true;
+}
+
+static void load_maps(uint32_t index)
+{
+	static uint8_t bytes[REGION_MAP_BLOCK_SIZE];
+	uint64_t offset;
+
+	for (uint64_t block = 0; mirror_engine_map_place(&engine, index, block, &offset); block++) {
+		int error = state_partition_read(offset, bytes, sizeof(bytes));
+
+		mirror_engine_map_load(&engine, index, block, error ? NULL : bytes);
+	}
+}
+
+const char *mirror_service_open_disk(uint32_t index, const struct disk_device *device, uint64_t *sector_count)
+{
+	const struct mirror_engine_disk disk = { .serial = device->identity.serial,
+						 .sector_count = *sector_count };
+	int error;
+
+	*sector_count = mirror_engine_sector_count(&engine, index, &disk);
+	if (*sector_count > REGION_MAP_SECTOR_COUNT_MAX)
+		return "it is larger than this version can mirror; mirror_size shows the guest less of it";
+	if (!take_memory(index, mirror_engine_memory_size(*sector_count)))
+		return "no memory is left for its maps";
+	error = mirror_engine_open(&engine, index, &disk, unique_number(), maps[index].at);
+	if (error == -ENOSPC)
+		return "the state partition has no room for its maps";
+	if (error == -EEXIST)
+		load_maps(index);
+	return mirror_engine_refusal(&engine, index);
+}
+
+/* ---- what the sets want ---- */
+
+static void tell_disk(const struct mirror_engine_action *action, enum event_severity severity,
+		      const char *from, const char *to, const char *reason)
+{
+	char object[EVENT_OBJECT_SIZE];
+
+	snprintf(object, sizeof(object), "disk %s %c", disk_role_name(DISK_MIRROR1 + action->set),
+		 'a' + action->server);
+	guest_events_tell(severity, object, from, to, reason);
+}
+
+static void tell_state(const struct mirror_engine_action *action)
+{
+	static const enum event_severity severities[MIRROR_DISK_STATE_COUNT] = {
+		[MIRROR_MISSING] = EVENT_WARNING,  [MIRROR_GOOD] = EVENT_INFO,
+		[MIRROR_REMIRRORING] = EVENT_INFO, [MIRROR_OUTDATED] = EVENT_WARNING,
+		[MIRROR_FAILED] = EVENT_ERROR,
+	};
+
+	tell_disk(action, severities[action->to], mirror_disk_state_name(action->from),
+		  mirror_disk_state_name(action->to), "");
+}
+
+static void tell_fault(const struct mirror_engine_action *action)
+{
+	static const char *const kinds[METADATA_FAULT_KIND_COUNT] = {
+		[METADATA_FAULT_NONE] = "",
+		[METADATA_FAULT_READ] = "read error",
+		[METADATA_FAULT_WRITE] = "write error",
+		[METADATA_FAULT_FLUSH] = "flush error",
+		[METADATA_FAULT_TIMEOUT] = "time-out",
+		[METADATA_FAULT_GONE] = "no answer",
+		[METADATA_FAULT_MISMATCH] = "other data than the other server's disk",
+	};
+	char reason[EVENT_REASON_SIZE];
+
+	snprintf(reason, sizeof(reason), "%s at sector %lu", kinds[action->fault],
+		 (unsigned long)action->sector);
+	tell_disk(action, EVENT_ERROR, "good", "error", reason);
+}
+
+static void tell(const struct mirror_engine_action *action)
+{
+	char reason[EVENT_REASON_SIZE];
+
+	switch (action->event) {
+	case MIRROR_EVENT_DISK_STATE:
+		tell_state(action);
+		break;
+	case MIRROR_EVENT_FAULT:
+		tell_fault(action);
+		break;
+	case MIRROR_EVENT_REPAIRED:
+		snprintf(reason, sizeof(reason), "sector %lu was written anew from the other server's disk",
+			 (unsigned long)action->sector);
+		tell_disk(action, EVENT_INFO, "error", "good", reason);
+		break;
+	case MIRROR_EVENT_STATE_FAILED:
+		guest_events_tell(EVENT_ERROR, "state partition", "good", "failed",
+				  "it cannot be written; nothing that has to be remembered is done");
+		break;
+	case MIRROR_EVENT_STATE_BACK:
+		guest_events_tell(EVENT_INFO, "state partition", "failed", "good", "");
+		break;
+	}
+}
+
+static void act(const struct mirror_engine_action *action)
+{
+	switch (action->kind) {
+	case MIRROR_ENGINE_STATE:
+		if (keeps)
+			state_partition_write(action->offset, action->bytes, action->size);
+		else
+			mirror_engine_state_written(&engine, 0);
+		break;
+	case MIRROR_ENGINE_EVENT:
+		tell(action);
+		break;
+	default:
+		disks->act(action);
+		break;
+	}
+}
+
+static bool poll_state(void)
+{
+	int status;
+
+	if (!keeps || !state_partition_poll(&status))
+		return false;
+	mirror_engine_state_written(&engine, status);
+	return true;
+}
+
+static bool take_actions(void)
+{
+	struct mirror_engine_action action;
+	bool worked = false;
+
+	mirror_engine_tick(&engine, time_now_ns(), clock_s + time_now_ns() / NS_PER_S);
+	while (mirror_engine_take(&engine, &action)) {
+		act(&action);
+		worked = true;
+	}
+	return worked;
+}
+
+bool mirror_service_poll(void)
+{
+	bool worked = poll_state();
+
+	disks->poll();
+	worked |= take_actions();
+	disks->start();
+	return worked;
+}
+
+bool mirror_service_wait(uint64_t ticket)
+{
+	while (!mirror_engine_is_durable(&engine, ticket) && !engine.write_failed) {
+		poll_state(); /* the disk driver's own time-outs bound it */
+		take_actions();
+	}
+	return mirror_engine_is_durable(&engine, ticket);
+}

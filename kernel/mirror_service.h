@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * This server's mirror sets as a service of the main loop: mirror/engine.h joined to
+ * the state partition and to who does requests on the disks (kernel/guest_disk.h). What
+ * the pair remembers (struct metadata_pair, the eras) is in the engine's record too.
+ *
+ * A server that belongs to no pair, and is to belong to none, keeps nothing: its state
+ * partition, if there is one, is left as it is.
+ */
+#ifndef KERNEL_MIRROR_SERVICE_H
+#define KERNEL_MIRROR_SERVICE_H
+
+#include "drivers/disk.h"
+#include "mirror/engine.h"
+
+/* Who does the sets' requests; called from mirror_service_poll(). */
+struct mirror_service_disks {
+	/* Gives the engine what came back from the disks; mirror_engine_done(). */
+	void (*poll)(void);
+	/* An OWN or FINISHED action of the engine. */
+	void (*act)(const struct mirror_engine_action *action);
+	/* All actions have been given: to the disks with them. */
+	void (*start)(void);
+};
+
+/*
+ * Start-up, after the state partition was opened, if there is one. `server`: 0 a, 1 b.
+ * Reads the record. `is_pair`: this server is one of a pair, or is to be. `has_disks`:
+ * the guest will have some, which may be one half of a pair's. NULL, or one line that
+ * says why the guest cannot run here. May be called again after it refused.
+ */
+const char *mirror_service_init(uint32_t server, bool is_pair, bool has_disks);
+
+/* Does the record say that this server is one of a pair? After mirror_service_init(). */
+bool mirror_service_remembers_pair(void);
+
+/* Start-up: who does requests. Stays. */
+void mirror_service_set_disks(const struct mirror_service_disks *disks);
+
+/*
+ * Start-up: `device` is the disk in the bay of set `index`, lowest index first, and the
+ * guest is to see `sector_count` sectors of it. Sets that to what it will see. NULL, or
+ * one line that says why it cannot have it. Takes memory.
+ */
+const char *mirror_service_open_disk(uint32_t index, const struct disk_device *device,
+				     uint64_t *sector_count);
+
+/* The sets and the record. Good after mirror_service_init(). */
+struct mirror_engine *mirror_service_engine(void);
+
+/* Start-up: waits until `ticket` is durable. False: the state partition cannot be written. */
+bool mirror_service_wait(uint64_t ticket);
+
+/* For the main loop, before the guest. True when it did something. */
+bool mirror_service_poll(void);
+
+#endif
