@@ -208,6 +208,16 @@ static bool peer_runs(const struct pair *pair)
 	       pair->peer.role == PAIR_LEADER;
 }
 
+/* NULL, or why one of the two may run the guest, but never both. */
+static const char *no_duplex(const struct message_identity *own, const struct message_identity *peer)
+{
+	if (!own->step_counter_exact)
+		return "no duplex: this server's step counter is not exact";
+	if (!peer->step_counter_exact)
+		return "no duplex: the peer's step counter is not exact";
+	return NULL;
+}
+
 /* Is the state right for copying our guest to the peer? Then begin. */
 static void join_step(struct pair *pair)
 {
@@ -221,8 +231,8 @@ static void join_step(struct pair *pair)
 		return;
 	if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)
 		return;
-	if (!pair->config.identity.step_counter_exact || !pair->peer.step_counter_exact)
-		return; /* simplex is all that is possible; status tells */
+	if (no_duplex(&pair->config.identity, &pair->peer))
+		return;
 	if (!pair_send(pair, MESSAGE_JOIN_BEGIN, &begin, sizeof(begin)))
 		return;
 	pair->log_base = begin.log_base;
@@ -338,7 +348,8 @@ static const char *incompatible(const struct message_identity *own, const struct
 		return "the peer runs another build of Yoke";
 	if (memcmp(own->processor, peer->processor, sizeof(own->processor)) != 0)
 		return "the peer has another processor";
-	if (memcmp(own->step_counter, peer->step_counter, sizeof(own->step_counter)) != 0)
+	if (own->step_counter_exact && peer->step_counter_exact &&
+	    memcmp(own->step_counter, peer->step_counter, sizeof(own->step_counter)) != 0)
 		return "the peer has another step counter";
 	if (own->memory_size != peer->memory_size)
 		return "the peer gives its guest another memory size";
@@ -393,8 +404,17 @@ static void be_refused(struct pair *pair, const char *reason)
 	pair_change_role(pair, PAIR_REFUSED, reason);
 }
 
+/* Both sides say so; the one that does not run the guest, nor is about to, is of no use. */
+static void tell_no_duplex(struct pair *pair, const char *reason)
+{
+	trace(TRACE_WARNING, "%s", reason);
+	if (!pair->going_alone)
+		be_refused(pair, reason);
+}
+
 static void meet(struct pair *pair)
 {
+	const char *only_simplex = no_duplex(&pair->config.identity, &pair->peer);
 	const char *fault = incompatible(&pair->config.identity, &pair->peer);
 
 	if (!fault && both_went_alone(pair)) {
@@ -411,6 +431,8 @@ static void meet(struct pair *pair)
 	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && !peer_runs(pair) &&
 	    is_ours_to_start(pair))
 		go_alone(pair, "met the peer; ours is the newest state");
+	if (only_simplex)
+		tell_no_duplex(pair, only_simplex);
 }
 
 static void begin_target(struct pair *pair, const struct message_join_begin *begin)

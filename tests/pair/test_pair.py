@@ -98,6 +98,17 @@ def test_a_server_with_another_guest_is_refused(pair):
     client.talk()
 
 
+def test_step_counters_that_are_not_exact(pair):
+    """Plain TCG's time does not count instructions: no duplex, for a reason that both tell, but simplex as ever."""
+    pair = pair(conf=CONF, icount=None)
+    reason = "no duplex: this server's step counter is not exact"
+    pair.wait_role("b", "failed")
+    assert pair.status("b")["servers"]["b"]["reason"] == reason
+    pair.wait_role("a", "simplex")
+    pair.servers["a"].wait_for(f"{reason}$")
+    Client(pair).talk()
+
+
 def test_a_server_of_a_pair_without_its_links_runs_no_guest(pair):
     """Its disk says that there is another server, which may have the guest."""
     pair, client = up(pair)

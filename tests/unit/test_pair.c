@@ -22,6 +22,7 @@
 static struct pair pairs[2];
 static uint8_t streams[2][WIRE_STREAM_COUNT][2][STREAM_SIZE];
 static uint8_t followers[2][2 * LEADER_RECORD_MAX];
+static bool counter_exact[2] = { true, true };
 
 /* Start `start` of server `side`. */
 static void power_on_with(uint32_t side, uint64_t start, const char *build, uint64_t now_ns,
@@ -53,7 +54,7 @@ static void power_on_with(uint32_t side, uint64_t start, const char *build, uint
 		.rejoin_wait_min_ns = 20 * MS,
 		.rejoin_wait_max_ns = 160 * MS,
 		.good_stretch_ns = 500 * MS,
-		.identity = { .step_counter_exact = 1 },
+		.identity = { .step_counter_exact = counter_exact[side] },
 	};
 
 	memcpy(config.identity.build, build, strlen(build));
@@ -97,6 +98,38 @@ static void take_actions(uint32_t side)
 
 	while (pair_action_take(&pairs[side], &action))
 		;
+}
+
+/* One of the two runs the guest as ever; the other is refused, and both know why. */
+static void step_counters_that_are_not_exact(void **state)
+{
+	static const struct {
+		bool exact[2];
+		const char *reason; /* that b gives */
+	} rows[] = {
+		{ { true, false }, "no duplex: this server's step counter is not exact" },
+		{ { false, true }, "no duplex: the peer's step counter is not exact" },
+		{ { false, false }, "no duplex: this server's step counter is not exact" },
+	};
+
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		uint64_t now_ns = 1000 * MS;
+
+		memcpy(counter_exact, rows[i].exact, sizeof(counter_exact));
+		power_on(0, 1, "one", now_ns);
+		power_on(1, 1, "one", now_ns);
+		now_ns = talk(now_ns, 3);
+		assert_int_equal(pairs[0].role, PAIR_ALONE);
+		assert_int_equal(pairs[1].role, PAIR_REFUSED);
+		assert_string_equal(pairs[1].reason, rows[i].reason);
+		take_actions(0);
+		pair_persisted(&pairs[0]);
+		talk(now_ns, 3);
+		assert_int_equal(pairs[0].role, PAIR_SIMPLEX);
+		assert_false(pairs[0].copying);
+	}
+	counter_exact[0] = counter_exact[1] = true;
 }
 
 static void identity_names_its_server(void **state)
@@ -324,6 +357,7 @@ int main(void)
 		cmocka_unit_test(identity_names_its_server),
 		cmocka_unit_test(refusal_takes_back_the_decision),
 		cmocka_unit_test(refused_peer_goes_away),
+		cmocka_unit_test(step_counters_that_are_not_exact),
 		cmocka_unit_test(split_is_not_forgotten),
 		cmocka_unit_test(another_version_is_refused_by_name),
 		cmocka_unit_test(trail_that_nobody_asked_for),
