@@ -152,8 +152,8 @@ MUTATIONS = {
     ),
     "compare the trail at another check": (
         "lockstep/trail.c",
-        "if (position_compare(&trail->entries[i].position, position) == 0)",
-        "if (position_compare(&trail->entries[i].position, position) <= 0)",
+        "return is_kept ? &trail->entries[number % TRAIL_SIZE] : NULL;",
+        "return is_kept ? &trail->entries[(number + 1) % TRAIL_SIZE] : NULL;",
     ),
     "make a pair of two builds": (
         "lockstep/pair.c",
