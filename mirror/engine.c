@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One server's mirror sets and their memory; see engine.h. */
-#include "mirror/engine.h"
+#include "mirror/engine_internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -20,7 +20,7 @@ void mirror_engine_init(struct mirror_engine *engine, uint32_t server, uint64_t 
 	metadata_init(&engine->metadata, 0, server);
 }
 
-static uint64_t record_changed(struct mirror_engine *engine)
+uint64_t engine_record_changed(struct mirror_engine *engine)
 {
 	return ++engine->change;
 }
@@ -34,7 +34,7 @@ bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copie
 		return false;
 	}
 	if (choice->copy_lost)
-		record_changed(engine);
+		engine_record_changed(engine);
 	return true;
 }
 
@@ -43,13 +43,13 @@ uint64_t mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identi
 	ASSERT(pair_identity != 0);
 	ASSERT(engine->metadata.pair_identity == 0);
 	engine->metadata.pair_identity = pair_identity;
-	return record_changed(engine);
+	return engine_record_changed(engine);
 }
 
 uint64_t mirror_engine_count_start(struct mirror_engine *engine, uint64_t now_s, uint64_t *ticket)
 {
 	engine->metadata.starts = max_u64(engine->metadata.starts + 1, now_s);
-	*ticket = record_changed(engine);
+	*ticket = engine_record_changed(engine);
 	return engine->metadata.starts;
 }
 
@@ -72,17 +72,12 @@ uint64_t mirror_engine_memory_size(uint64_t sector_count)
 	return dirty_memory_size(sector_count) + intent_memory_size(sector_count);
 }
 
-static struct metadata_set *known_set(struct mirror_engine *engine, uint32_t index)
-{
-	return &engine->metadata.sets[index];
-}
-
 /* A set that nobody has heard of: this server's disk is all there is of it. */
 static int set_create(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk,
 		      uint64_t identity)
 {
 	int added = metadata_set_add(&engine->metadata, identity, disk->sector_count, engine->partition_size);
-	struct metadata_set *known = known_set(engine, index);
+	struct metadata_set *known = engine_known(engine, index);
 
 	if (added < 0)
 		return added;
@@ -94,7 +89,7 @@ static int set_create(struct mirror_engine *engine, uint32_t index, const struct
 
 static void disk_remember(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk)
 {
-	struct metadata_set *known = known_set(engine, index);
+	struct metadata_set *known = engine_known(engine, index);
 
 	strncpy(known->serials[engine->server], disk->serial, MIRROR_TEXT_SIZE - 1);
 	known->disk_sector_counts[engine->server] = disk->sector_count;
@@ -120,7 +115,7 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 		       uint64_t identity, void *memory)
 {
 	struct mirror_engine_set *at = &engine->sets[index];
-	struct metadata_set *known = known_set(engine, index);
+	struct metadata_set *known = engine_known(engine, index);
 	uint64_t sector_count = mirror_engine_sector_count(engine, index, disk);
 	bool is_new = known->identity == 0;
 	struct mirror_set_memory maps = { memory, (uint8_t *)memory + dirty_memory_size(sector_count) };
@@ -134,6 +129,7 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 			return error;
 	}
 	at->used = true;
+	at->keep = -1;
 	at->refusal = disk->sector_count == 0
 			      ? "there is no disk"
 			      : metadata_disk_refusal(&engine->metadata, index, engine->server, disk->serial,
@@ -144,7 +140,7 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 	if (!at->refusal) {
 		disk_is_back(&at->set);
 		disk_remember(engine, index, disk);
-		record_changed(engine);
+		engine_record_changed(engine);
 	}
 	if (!is_new)
 		return -EEXIST;
@@ -200,7 +196,7 @@ void mirror_engine_map_load(struct mirror_engine *engine, uint32_t index, uint64
 uint64_t mirror_engine_remember(struct mirror_engine *engine, const struct metadata_pair *pair)
 {
 	engine->metadata.pair = *pair;
-	return record_changed(engine);
+	return engine_record_changed(engine);
 }
 
 uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct metadata_pair *pair,
@@ -216,22 +212,26 @@ uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct meta
 
 void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode)
 {
+	bool is_new = engine->mode != mode;
+
+	engine->mode = (uint8_t)mode;
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
 		if (engine->sets[i].used)
 			mirror_set_mode(&engine->sets[i].set, mode);
+	if (is_new)
+		engine_meeting_begin(engine);
 }
 
 /* ---- requests ---- */
 
-/* Whose writes the other server's disk does not get: durably known before the first of them. */
-static void era_is_written_in(struct mirror_engine *engine)
+void engine_era_is_written_in(struct mirror_engine *engine)
 {
 	struct metadata_era *era = metadata_era_now(&engine->metadata);
 
 	if (!era || !era->alone || era->changed)
 		return;
 	era->changed = 1;
-	engine->changed_ticket = record_changed(engine);
+	engine->changed_ticket = engine_record_changed(engine);
 }
 
 int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirror_operation operation,
@@ -244,7 +244,7 @@ int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirr
 	ASSERT(at->used);
 	slot = mirror_set_submit(&at->set, operation, sector, sector_count, tag, engine->now_ns);
 	if (slot >= 0 && operation == MIRROR_WRITE)
-		era_is_written_in(engine);
+		engine_era_is_written_in(engine);
 	return slot;
 }
 
@@ -303,7 +303,7 @@ static bool take_block(struct mirror_engine *engine, uint32_t index, bool is_int
 	engine->write_is_intent = is_intent;
 	engine->write_set = (uint8_t)index;
 	engine->write_block = (uint64_t)block;
-	action->offset = map_place(known_set(engine, index), is_intent, (uint64_t)block);
+	action->offset = map_place(engine_known(engine, index), is_intent, (uint64_t)block);
 	action->size = REGION_MAP_BLOCK_SIZE;
 	return true;
 }
@@ -365,11 +365,6 @@ void mirror_engine_state_written(struct mirror_engine *engine, int status)
 
 /* ---- actions ---- */
 
-static uint32_t server_of(const struct mirror_engine *engine, uint8_t side)
-{
-	return side == MIRROR_OWN ? engine->server : 1 - engine->server;
-}
-
 static enum metadata_fault_kind fault_kind(uint8_t operation, int status)
 {
 	static const uint8_t by_operation[] = { [MIRROR_READ] = METADATA_FAULT_READ,
@@ -396,13 +391,13 @@ static bool fault_remember(struct mirror_engine *engine, uint32_t index, const s
 		.time_s = engine->now_s,
 		.sector = from->sector,
 		.set = (uint8_t)index,
-		.server = (uint8_t)server_of(engine, from->side),
+		.server = (uint8_t)engine_server_of(engine, from->side),
 		.kind = (uint8_t)fault_kind(from->operation, from->status),
 	};
 	bool is_new = metadata_fault_add(&engine->metadata, &fault);
 
 	if (is_new)
-		record_changed(engine);
+		engine_record_changed(engine);
 	to->event = MIRROR_EVENT_FAULT;
 	to->fault = fault.kind;
 	return is_new;
@@ -411,12 +406,12 @@ static bool fault_remember(struct mirror_engine *engine, uint32_t index, const s
 static void states_remember(struct mirror_engine *engine, uint32_t index)
 {
 	struct mirror_engine_set *at = &engine->sets[index];
-	struct metadata_set *known = known_set(engine, index);
+	struct metadata_set *known = engine_known(engine, index);
 
 	/* Of the disk that is not in its bay all stays as it was: it may come back. */
 	for (uint8_t side = at->refusal ? MIRROR_PEER : MIRROR_OWN; side < MIRROR_SIDE_COUNT; side++)
-		known->disk_states[server_of(engine, side)] = at->set.states[side];
-	at->persist_ticket = record_changed(engine);
+		known->disk_states[engine_server_of(engine, side)] = at->set.states[side];
+	at->persist_ticket = engine_record_changed(engine);
 	at->persist_open = true;
 }
 
@@ -427,7 +422,7 @@ static bool translate(struct mirror_engine *engine, uint32_t index, const struct
 	*to = (struct mirror_engine_action){ .kind = MIRROR_ENGINE_EVENT,
 					     .set = (uint8_t)index,
 					     .operation = from->operation,
-					     .server = (uint8_t)server_of(engine, from->side),
+					     .server = (uint8_t)engine_server_of(engine, from->side),
 					     .from = from->from,
 					     .to = from->to,
 					     .slot = from->slot,
@@ -470,20 +465,34 @@ static bool take_of_set(struct mirror_engine *engine, uint32_t index, struct mir
 	return false;
 }
 
-bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_action *action)
+static bool take_event(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
-	memset(action, 0, sizeof(*action));
+	action->kind = MIRROR_ENGINE_EVENT;
 	if (engine->write_failure_untold) {
 		engine->write_failure_untold = false;
-		action->kind = MIRROR_ENGINE_EVENT;
 		action->event = engine->write_failed ? MIRROR_EVENT_STATE_FAILED : MIRROR_EVENT_STATE_BACK;
 		return true;
 	}
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (engine->sets[i].decision_untold) {
+			engine->sets[i].decision_untold = false;
+			action->event = MIRROR_EVENT_DECISION;
+			action->set = (uint8_t)i;
+			return true;
+		}
+	return false;
+}
+
+bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_action *action)
+{
+	memset(action, 0, sizeof(*action));
+	if (take_event(engine, action))
+		return true;
 	for (uint32_t i = 0; i < MIRROR_SET_MAX && mirror_engine_is_durable(engine, engine->changed_ticket);
 	     i++)
 		if (engine->sets[i].used && take_of_set(engine, i, action))
 			return true;
-	return take_state(engine, action);
+	return engine_link_take(engine, action) || take_state(engine, action);
 }
 
 /* ---- console ---- */
@@ -507,7 +516,7 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 	case MIRROR_COMMAND_ENABLE:
 		mirror_set_change(&at->set, side, MIRROR_ADMIN_ENABLE);
 		if (metadata_fault_clear(&engine->metadata, index, server))
-			record_changed(engine);
+			engine_record_changed(engine);
 		return NULL;
 	default:
 		return "the other server is not there";
@@ -541,7 +550,7 @@ bool mirror_engine_status(const struct mirror_engine *engine, uint32_t index,
 		.refusal = at->refusal,
 	};
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
-		uint32_t server = server_of(engine, side);
+		uint32_t server = engine_server_of(engine, side);
 
 		status->states[server] = mirror_disk_state_name(at->set.states[side]);
 		status->faults[server] = faults_of(engine, index, server);

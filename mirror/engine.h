@@ -9,6 +9,10 @@
  *              nothing is written before, nor does a request begin.
  *     a turn   submit, done, state_written -> tick -> take ... take
  *
+ * One stream of whole messages (message.h) goes to the other server, and one comes from
+ * it. The engine keeps no messages that wait: what is owed is known from what it is, and
+ * each is made when there is room for it.
+ *
  * One write to the state partition at a time, the record before the maps. A record
  * tells what was true when it was taken; mirror_engine_is_durable() says whether a
  * change is in one that has reached the disk.
@@ -19,11 +23,16 @@
 #ifndef MIRROR_ENGINE_H
 #define MIRROR_ENGINE_H
 
-#include "mirror/metadata.h"
-#include "mirror/set.h"
+#include "mirror/message.h"
+#include "mirror/remirror.h"
 
 struct mirror_engine_set {
 	bool used;
+	bool decided; /* since the servers met: `decision` is the same on both */
+	bool decision_untold;
+	bool keep_owed; /* the peer is to be told of `keep` */
+	int8_t keep;	/* whose disk an administrator said to keep, in this meeting; -1: nothing said */
+	struct remirror_decision decision;
 	const char *refusal; /* why the disk in the bay is not this set's; NULL: it is */
 	uint64_t persist_ticket;
 	bool persist_open; /* the set waits for mirror_set_persisted() */
@@ -36,13 +45,33 @@ enum mirror_engine_write {
 	MIRROR_ENGINE_WRITE_MAP,
 };
 
+/*
+ * What the servers tell each other when they meet. A meeting begins anew when the
+ * stream does, and when who runs the guest changes: of a former one nothing counts.
+ */
+struct mirror_engine_meeting {
+	bool link_up;
+	uint32_t number;      /* counted since the stream began */
+	uint32_t peer_number; /* of the peer's last METADATA */
+	bool owed;	      /* our METADATA is to be sent; else `own` was */
+	bool met;	      /* both have told of this meeting */
+	struct mirror_message_metadata own_words;
+	struct mirror_message_metadata peer_words;
+	struct metadata own; /* as it was sent: both decide by the same */
+	struct metadata peer;
+};
+
 struct mirror_engine {
 	struct metadata metadata;
 	uint32_t server; /* 0: a, 1: b */
 	uint64_t partition_size;
 	uint64_t now_ns;
 	uint64_t now_s; /* the server's clock */
+	uint8_t mode;	/* enum mirror_mode, of all sets */
 	struct mirror_engine_set sets[MIRROR_SET_MAX];
+	struct mirror_engine_meeting meeting;
+	uint64_t room; /* bytes that the stream to the peer takes now */
+	uint8_t message[MIRROR_MESSAGE_FIXED_MAX + METADATA_SIZE]; /* of the last SEND */
 
 	uint64_t change; /* of the record, counted */
 	uint64_t change_written;
@@ -70,6 +99,8 @@ enum mirror_engine_action_kind {
 	MIRROR_ENGINE_STATE,	/* `bytes` at `offset` of the state partition, durably; then
 				   mirror_engine_state_written(). They stay until then. */
 	MIRROR_ENGINE_EVENT,	/* for a person: `event` */
+	MIRROR_ENGINE_SEND,	/* a whole message to the peer: `size` bytes at `bytes`. They stay until
+				   the next take. */
 };
 
 enum mirror_engine_event {
@@ -78,6 +109,7 @@ enum mirror_engine_event {
 	MIRROR_EVENT_REPAIRED,
 	MIRROR_EVENT_STATE_FAILED, /* the state partition cannot be written: `status`; tried again for ever */
 	MIRROR_EVENT_STATE_BACK,
+	MIRROR_EVENT_DECISION, /* the servers have met: mirror_engine_decision() says which disk is right */
 };
 
 struct mirror_engine_action {
@@ -165,6 +197,34 @@ static inline bool mirror_engine_is_durable(const struct mirror_engine *engine, 
 
 /* All sets: who runs the guest. ALONE: call mirror_engine_era_begin() first. */
 void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode);
+
+/* ---- the other server ---- */
+
+/*
+ * The stream to the other server began, or has broken: what was in it is gone. In order,
+ * nothing lost, nothing twice; it takes up where it was after a failed link. The
+ * kernel's is the channel's disk stream, up while the channel is connected.
+ */
+void mirror_engine_link(struct mirror_engine *engine, bool up);
+
+/* So many bytes the stream takes from now on: no SEND is larger than what is left of them. */
+void mirror_engine_room(struct mirror_engine *engine, uint64_t bytes);
+
+/*
+ * What has come and was not consumed yet, from its first byte: at most one message is
+ * taken. Returns its bytes, which are consumed; 0: it is not whole yet (it has at most
+ * MIRROR_MESSAGE_MAX bytes); -EINVAL: no sound peer says that: the link is to be given up.
+ */
+int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes, uint64_t size);
+
+/* Which disk of set `index` is right, as both servers find; NULL: they have not met. */
+const struct remirror_decision *mirror_engine_decision(const struct mirror_engine *engine, uint32_t index);
+
+/*
+ * An administrator's word after a decision of SPLIT or FULL: the disk of server `server`
+ * is right, and the other is written over. NULL, or a line that says why not.
+ */
+const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uint32_t server);
 
 /* ---- a turn ---- */
 

@@ -172,6 +172,7 @@ struct mirror_message {
 
 #define MIRROR_MESSAGE_FIXED_MAX sizeof(struct mirror_message)
 #define MIRROR_MESSAGE_DATA_MAX MIRROR_REGION_SIZE
+#define MIRROR_MESSAGE_MAX (MIRROR_MESSAGE_FIXED_MAX + MIRROR_MESSAGE_DATA_MAX)
 
 /* Bytes of header and fixed part of a type; 0: no such type. */
 uint64_t mirror_message_fixed_size(uint8_t type);
