@@ -107,6 +107,7 @@ static void table_end(struct builder *builder, uint32_t start)
 /* ---- AML ---- */
 
 #define AML_NAME 0x08
+#define AML_BYTE 0x0a
 #define AML_DWORD 0x0c
 #define AML_SCOPE 0x10
 #define AML_BUFFER 0x11
@@ -132,10 +133,21 @@ static void aml_end(struct builder *builder, uint32_t start)
 	builder->block[start + 2] = (uint8_t)(size >> 12);
 }
 
-static void aml_integer(struct builder *builder, uint64_t value)
+static void aml_dword(struct builder *builder, uint64_t value)
 {
 	put8(builder, AML_DWORD);
 	put32(builder, value);
+}
+
+/* Small ones as a byte, as every firmware does: GRUB takes no other form for the values of \_S5. */
+static void aml_integer(struct builder *builder, uint64_t value)
+{
+	if (value > UINT8_MAX) {
+		aml_dword(builder, value);
+		return;
+	}
+	put8(builder, AML_BYTE);
+	put8(builder, (uint32_t)value);
 }
 
 static void aml_name(struct builder *builder, const char *name)
@@ -186,7 +198,7 @@ static struct resources resources_begin(struct builder *builder)
 	aml_name(builder, "_CRS");
 	put8(builder, AML_BUFFER);
 	resources.buffer = aml_begin(builder);
-	aml_integer(builder, 0);
+	aml_dword(builder, 0);
 	resources.first = builder->at;
 	return resources;
 }

@@ -4,6 +4,9 @@
  * script carried out as SeaBIOS does it, and the Linux boot protocol with images
  * that are right and wrong in each way.
  */
+#define _GNU_SOURCE
+#include <string.h>
+
 #include "include/byte_order.h"
 #include "machine/acpi_tables.h"
 #include "machine/decode.h"
@@ -154,6 +157,21 @@ static void script_step(const uint8_t *entry)
 	}
 }
 
+/* GRUB's `halt` reads no more AML than this: Name(_S5_, Package() { bytes }). */
+static void check_s5(const uint8_t *dsdt)
+{
+	static const uint8_t head[] = { 0x08, '_', 'S', '5', '_', 0x12 };
+	const uint8_t *package = memmem(dsdt, load_le32(dsdt + 4), head, sizeof(head));
+
+	assert_non_null(package);
+	package += sizeof(head) + 3; /* its length, in the three-byte form */
+	assert_int_equal(package[0], 4);
+	assert_int_equal(package[1], 0x0a);
+	assert_int_equal(package[2], MACHINE_PM_SLEEP_TYPE_S5);
+	assert_int_equal(package[3], 0x0a);
+	assert_int_equal(package[4], MACHINE_PM_SLEEP_TYPE_S5);
+}
+
 /* Follows the pointers as a system does; every checksum on the way must be right. */
 static void check_acpi(uint64_t rsdp_gpa)
 {
@@ -182,6 +200,7 @@ static void check_acpi(uint64_t rsdp_gpa)
 			assert_true(load_le32(table + 40) == load_le64(table + 140));
 			assert_memory_equal(dsdt, "DSDT", 4);
 			assert_int_equal(sum(dsdt, load_le32(dsdt + 4)), 0);
+			check_s5(dsdt);
 			assert_memory_equal(guest_memory_to_write(&memory, load_le32(table + 36), 4), "FACS",
 					    4);
 			assert_int_equal(load_le32(table + 36) % 64, 0);
