@@ -16,6 +16,7 @@
 #define UART_LINE_STATUS 5
 #define UART_LINE_STATUS_RECEIVED 0x01
 #define UART_LINE_STATUS_TRANSMIT_EMPTY 0x20
+#define UART_LINE_STATUS_IDLE 0x40 /* not even a character half sent */
 #define UART_NOT_THERE 0xff
 
 #define COM1 0x3f8
@@ -30,6 +31,11 @@ static uint64_t dropped; /* characters since the last time that was told */
 static bool plain_can_transmit(void)
 {
 	return (port_read8(plain_port + UART_LINE_STATUS) & UART_LINE_STATUS_TRANSMIT_EMPTY) != 0;
+}
+
+static bool plain_is_idle(void)
+{
+	return (port_read8(plain_port + UART_LINE_STATUS) & UART_LINE_STATUS_IDLE) != 0;
 }
 
 static void plain_transmit(uint8_t character)
@@ -155,6 +161,9 @@ void console_flush(void)
 		emergency_put(output_bytes[ring_tail(&output)]);
 		ring_consume(&output);
 	}
+	/* A power-off or reset right after this would take what the FIFO still holds. */
+	for (uint32_t polls = 0; polls < TRANSMIT_POLLS_MAX && !plain_is_idle(); polls++)
+		;
 }
 
 void console_emergency_write(const char *text)
