@@ -7,8 +7,10 @@
 
 A server is described by plain data (Disk, Nic), started stopped, asked whether
 its monitor answers, and then let go: so whatever QEMU dislikes about its command
-line is told as such, and no byte of the console is lost. Console and monitor are
-socket pairs: no path that is too long, no port that is taken, no start order.
+line is told as such, and no byte of the console is lost. The monitor is a socket
+pair: no path that is too long, no port that is taken, no start order. The console
+is two FIFOs, for a socket is full with 278 single bytes that nobody has read yet,
+and whoever writes to a serial port that is stuck gives up some time.
 
 The clock is exact by default: `-icount shift=0`, one instruction a virtual
 nanosecond. `sleep=on` as soon as there is a network port (with `sleep=off` an
@@ -18,6 +20,7 @@ Time-outs here are wall time, generous, and scaled by YOKE_TIMEOUT_FACTOR.
 
 import ctypes
 import dataclasses
+import fcntl
 import json
 import os
 import re
@@ -37,6 +40,7 @@ OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 OVMF_VARS = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 TIMEOUT_FACTOR = float(os.environ.get("YOKE_TIMEOUT_FACTOR", "1"))
 CONSOLE_TAIL_LINES = 60
+CONSOLE_PIPE_BYTES = 1 << 20
 PR_SET_PDEATHSIG = 1
 
 DEBUG_EXIT_PORT = 0xF4
@@ -161,6 +165,7 @@ class Server:
         self.paused = paused
         self.process = None
         self.monitor = None
+        self._keys = None
         self.console_path = self.directory / f"{name}.console"
         self.stderr_path = self.directory / f"{name}.stderr"
         self._name_devices()
@@ -247,29 +252,48 @@ class Server:
     def start(self):
         """Starts QEMU; again after its end, for a server that comes back."""
         assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
-        self._close_sockets()
-        self._console, console_far = socket.socketpair()
+        self._close_connections()
+        self._pending = ""
+        if self._output and not self._output.endswith("\n"):  # a line that its end cut short, such as a prompt
+            self._output += "\n"
+        serial = f"{self.directory / self.name}.serial"
+        console = self._make_console(serial)
         monitor, monitor_far = socket.socketpair()
-        descriptors = [console_far.fileno(), monitor_far.fileno()]
         arguments = self.arguments + ["-S",
-            "-chardev", f"socket,id=console,fd={descriptors[0]}", "-serial", "chardev:console",
-            "-chardev", f"socket,id=monitor,fd={descriptors[1]}", "-mon", "chardev=monitor,mode=control"]
+            "-chardev", f"pipe,id=console,path={serial.replace(',', ',,')}", "-serial", "chardev:console",
+            "-chardev", f"socket,id=monitor,fd={monitor_far.fileno()}", "-mon", "chardev=monitor,mode=control"]
+        descriptors = [monitor_far.fileno()]
         descriptors += [nic.cable.fd for nic in self.nics if hasattr(nic.cable, "fd")]
         self.started = time.monotonic()
         with open(self.stderr_path, "wb") as stderr:
             self.process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr,
                                             pass_fds=descriptors, preexec_fn=_die_with_parent, cwd=ROOT)
-        console_far.close()
         monitor_far.close()
-        self._reader = threading.Thread(target=self._read_console, args=(self._console,), daemon=True)
-        self._reader.start()
         try:
-            self.monitor = Qmp(monitor, 120 * TIMEOUT_FACTOR)
+            self._connect(monitor, console)
             if not self.paused:
                 self.monitor.command("cont")
         except (QmpError, TimeoutError) as error:
             self.kill()
             raise ServerError(self.describe(f"QEMU did not start: {error}")) from None
+
+    def _make_console(self, path: str) -> int:
+        """`path`.out is what the server says, whose end to read is returned, `path`.in what is typed."""
+        for way in (".in", ".out"):
+            Path(path + way).unlink(missing_ok=True)
+            os.mkfifo(path + way)
+        self._keys = os.open(path + ".in", os.O_RDWR)
+        console = os.open(path + ".out", os.O_RDONLY | os.O_NONBLOCK)  # does not wait for QEMU
+        fcntl.fcntl(console, fcntl.F_SETPIPE_SZ, CONSOLE_PIPE_BYTES)
+        os.set_blocking(console, True)
+        return console
+
+    def _connect(self, monitor: socket.socket, console: int):
+        try:
+            self.monitor = Qmp(monitor, 120 * TIMEOUT_FACTOR)
+        finally:  # QEMU has opened the console now, or never will
+            self._reader = threading.Thread(target=self._read_console, args=(console,), daemon=True)
+            self._reader.start()
 
     def kill(self):
         """Ends this server at once, as a power cut does. Only ever our own process."""
@@ -277,15 +301,16 @@ class Server:
             self.process.kill()
         if self.process:
             self.process.wait()
-        self._close_sockets()
+        self._close_connections()
 
-    def _close_sockets(self):
+    def _close_connections(self):
         if self.monitor:
             self.monitor.connection.close()
             self.monitor = None
-        if self.process:
+        if self._keys is not None:
             self._reader.join()
-            self._console.close()
+            os.close(self._keys)
+            self._keys = None
 
     @property
     def running(self) -> bool:
@@ -310,13 +335,10 @@ class Server:
 
     # ---- the console
 
-    def _read_console(self, console):
-        with open(self.console_path, "ab") as log:
+    def _read_console(self, console: int):
+        with open(self.console_path, "ab") as log, open(console, "rb", buffering=0) as stream:
             while True:
-                try:
-                    data = console.recv(65536)
-                except OSError:
-                    data = b""
+                data = stream.read(65536)
                 with self._changed:
                     self._show(data.decode("latin-1"))
                     self._changed.notify_all()
@@ -344,7 +366,7 @@ class Server:
 
     def send(self, text: str | bytes):
         """Types `text` at the console; a line ends with `\\r`."""
-        self._console.sendall(text.encode() if isinstance(text, str) else text)
+        os.write(self._keys, text.encode() if isinstance(text, str) else text)
 
     def expect(self, pattern: str, timeout_s: float = 120, fatal: bool = True) -> re.Match:
         """Waits until `pattern` (a regular expression, `^` and `$` match at lines) has come from

@@ -31,6 +31,24 @@ def test_server_dies_and_comes_back(server, kernel, network):
     assert machine.qmp("query-status")["status"] == "paused"
 
 
+class LateReader(Server):
+    """Reads nothing of the console before QEMU has ended."""
+
+    def _read_console(self, console):
+        self.process.wait()
+        super()._read_console(console)
+
+
+def test_no_byte_is_lost_to_a_slow_reader(tmp_path, test_kernel):
+    """A serial port that is stuck for long is given up by whoever writes to it; so it never is."""
+    outputs = []
+    for kind in (Server, LateReader):
+        with kind(tmp_path / kind.__name__, kernel=test_kernel, append="debug_exit test=list", memory="256M") as machine:
+            assert machine.exit_code() == 0
+            outputs.append(machine.output)
+    assert len(outputs[0]) > 1000 and outputs[1] == outputs[0]
+
+
 def test_half_a_line_is_no_match(server):
     """A number that is still arriving is not taken for a shorter one."""
     machine = server(memory="64M", paused=True)
