@@ -398,18 +398,32 @@ static void compare_check(struct guest *guest, const struct record *record, uint
 	diverge(guest);
 }
 
-static void replay_record(struct guest *guest, const struct record *record)
+/* False: the guest does not go on here, now or at all. */
+static bool replay_input(struct guest *guest, const struct record *record)
 {
 	struct machine_input input;
+	int error;
 
-	if (record->kind == RECORD_CHECK) {
-		compare_check(guest, record, guest->check_count++);
-	} else if (record->kind == RECORD_INPUT) {
-		guest_door_input(record, &input);
-		guest->outside->replayed(&input);
+	guest_door_input(record, &input);
+	error = guest->outside->replayed(&input);
+	if (!error)
 		apply_input(guest, &input);
-	}
+	else if (error == -EAGAIN)
+		guest->state = GUEST_WAITING;
+	else
+		diverge(guest);
+	return !error;
+}
+
+/* False: the record stays due. */
+static bool replay_record(struct guest *guest, const struct record *record)
+{
+	if (record->kind == RECORD_CHECK)
+		compare_check(guest, record, guest->check_count++);
+	else if (record->kind == RECORD_INPUT && !replay_input(guest, record))
+		return false;
 	guest_door_applied(&guest->door);
+	return true;
 }
 
 /* A guest that waits for more is told from one that does not run at all. */
@@ -439,7 +453,8 @@ static uint64_t replay_inputs(struct guest *guest)
 		follow_plan(guest, &plan);
 		if (plan.verdict != FOLLOWER_APPLY)
 			return plan.steps_max;
-		replay_record(guest, plan.record);
+		if (!replay_record(guest, plan.record))
+			return 0;
 	}
 	return 0;
 }
@@ -619,7 +634,7 @@ static void lead(struct guest *guest)
 	if (!leader_may_run(guest))
 		return;
 	decide_inputs(guest);
-	if (is_on(guest))
+	if (is_on(guest) && !guest->drains)
 		run_slice(guest);
 	tell_horizon(guest);
 }

@@ -51,8 +51,12 @@ struct guest_outside {
 	bool (*input)(struct machine_input *input);
 	/* The slice is over, and so far the log tells. What was put out in it is complete. */
 	void (*slice_end)(void);
-	/* An input that a log has decided, before the machine gets it. */
-	void (*replayed)(const struct machine_input *input);
+	/*
+	 * An input that a log has decided, before the machine gets it: fills in what the log
+	 * leaves out. 0; -EAGAIN: it is not here yet, ask again; -EILSEQ: what is here is not
+	 * what the leader had.
+	 */
+	int (*replayed)(struct machine_input *input);
 };
 
 /* What the guest starts from: its firmware, or a kernel. The files must stay. */
@@ -82,6 +86,7 @@ struct guest {
 	const char *reason;    /* of STOPPED */
 	struct vcpu_exit exit; /* the last one */
 	bool exit_open;	       /* not acted upon yet: it waits for a value */
+	bool drains;	       /* executes nothing; inputs go in all the same */
 	uint64_t
 		lines_of; /* machine.changes when the interrupt lines were looked at last; guest_look_again() */
 	uint64_t deadline_of; /* machine.changes when `deadline_ns` was machine_next_deadline_ns() */

@@ -11,6 +11,12 @@
  *
  * The set orders what overlaps, and says when the disk may be written (mirror/set.h).
  *
+ * In a pair each server does each request on its own disk. The leader's answer is an
+ * input in the log, a read's with a checksum instead of data; the follower answers from
+ * its own disk when the log says so, and waits for that disk if it must. A read of its
+ * own stays UNCHECKED until the log has the leader's checksum: if that differs, the set
+ * hears of a read that failed, and has the data from the other disk.
+ *
  * Data goes through pages of DMA memory of the disk's own. They hold twice what a
  * machine has under way at most, so that a guest that resets its disk with all of
  * it under way can go on. One that does it over and over stands still until there is
@@ -23,6 +29,7 @@
 #include <string.h>
 
 #include "include/assert.h"
+#include "include/crc32c.h"
 #include "include/trace.h"
 #include "kernel/dma.h"
 #include "kernel/mirror_service.h"
@@ -45,6 +52,7 @@ enum request_state {
 	REQUEST_IN_SET,	   /* the set decides */
 	REQUEST_PIECE,	   /* the set wants it done; the disk has not taken the next piece */
 	REQUEST_UNDER_WAY, /* a piece of it is with the disk */
+	REQUEST_UNCHECKED, /* follower: our read has ended, what the leader read is not known */
 	REQUEST_FINISHED,
 };
 
@@ -89,6 +97,7 @@ struct guest_disk {
 };
 
 static struct guest_disk disks[MACHINE_DISK_MAX];
+static bool follows;
 static uint8_t gathered[MACHINE_DISK_TRANSFER_MAX];
 
 /* ---- memory ---- */
@@ -427,11 +436,21 @@ static void make_piece(const struct guest_disk *disk, struct request *request)
 	add_segments(disk, request, done, size);
 }
 
-/* What the set wanted has been done on our disk, or not. */
-static void end_own(struct guest_disk *disk, struct request *request, int error)
+static void tell_set(struct guest_disk *disk, struct request *request, int error)
 {
 	request->state = REQUEST_IN_SET;
 	mirror_engine_done(mirror_service_engine(), disk->index, request->slot, error);
+}
+
+/* What the set wanted has been done on our disk, or not. */
+static void end_own(struct guest_disk *disk, struct request *request, int error)
+{
+	if (follows && request->disk_operation == DISK_READ && !request->stale) {
+		request->state = REQUEST_UNCHECKED;
+		request->error = error;
+	} else {
+		tell_set(disk, request, error);
+	}
 }
 
 /* Gives the request's next piece to the disk. False: it takes no more at present. */
@@ -560,18 +579,33 @@ static const uint8_t *data_of(const struct guest_disk *disk, const struct reques
 	return gathered;
 }
 
-static void fill_input(struct guest_disk *disk, const struct request *request, struct machine_input *input)
+static void fill_data(const struct guest_disk *disk, const struct request *request,
+		      struct machine_input *input)
 {
-	input->request = request->number;
-	input->status = request->error ? MACHINE_DISK_ERROR : MACHINE_DISK_OK;
-	if (request->error) {
-		disk->errors++;
-		return;
-	}
-	if (request->operation != MACHINE_DISK_READ)
+	if (input->status != MACHINE_DISK_OK || request->operation != MACHINE_DISK_READ)
 		return;
 	input->size = (uint32_t)(request->sector_count * SECTOR_SIZE);
 	input->data = data_of(disk, request);
+}
+
+/* What was told before needs its pages no more. */
+static void forget_told(struct guest_disk *disk)
+{
+	if (disk->told != NO_REQUEST)
+		give_request_back(disk, &disk->requests[disk->told]);
+	disk->told = NO_REQUEST;
+}
+
+/* `input` is the answer to the FINISHED request behind `before`. */
+static void end_told(struct guest_disk *disk, struct request *before, struct request *request,
+		     const struct machine_input *input)
+{
+	if (input->status != MACHINE_DISK_OK)
+		disk->errors++;
+	leave_set(disk, request);
+	unlink_request(disk, before, request);
+	disk->finished_count--;
+	disk->told = (uint32_t)(request - disk->requests);
 }
 
 static bool input_of(struct guest_disk *disk, struct machine_input *input)
@@ -588,11 +622,10 @@ static bool input_of(struct guest_disk *disk, struct machine_input *input)
 	}
 	if (!request)
 		return false;
-	fill_input(disk, request, input);
-	leave_set(disk, request);
-	unlink_request(disk, before, request);
-	disk->finished_count--;
-	disk->told = (uint32_t)(request - disk->requests);
+	input->request = request->number;
+	input->status = request->error ? MACHINE_DISK_ERROR : MACHINE_DISK_OK;
+	fill_data(disk, request, input);
+	end_told(disk, before, request, input);
 	return true;
 }
 
@@ -603,15 +636,88 @@ bool guest_disk_input(struct machine_input *input)
 
 		if (!disk->device)
 			continue;
-		if (disk->told != NO_REQUEST)
-			give_request_back(disk, &disk->requests[disk->told]);
-		disk->told = NO_REQUEST;
+		forget_told(disk);
 		*input = (struct machine_input){ .kind = MACHINE_INPUT_DISK_COMPLETION, .index = index };
 		if (input_of(disk, input))
 			return true;
 	}
 	return false;
 }
+
+/* ---- following ---- */
+
+uint32_t guest_disk_checksum(const struct machine_input *input)
+{
+	return crc32c(0, input->data, input->size);
+}
+
+/* Is what we have read what the leader read? */
+static bool is_same(const struct guest_disk *disk, const struct request *request,
+		    const struct machine_input *input)
+{
+	struct machine_input own = { .status = MACHINE_DISK_OK };
+
+	if (input->status != MACHINE_DISK_OK)
+		return true; /* no data went to the guest */
+	fill_data(disk, request, &own);
+	return guest_disk_checksum(&own) == input->value;
+}
+
+static void check(struct guest_disk *disk, struct request *request, const struct machine_input *input)
+{
+	if (!request->error && !is_same(disk, request, input))
+		request->error = -EBADMSG;
+	tell_set(disk, request, request->error);
+}
+
+int guest_disk_replay(struct machine_input *input)
+{
+	struct guest_disk *disk = &disks[input->index];
+	struct request *before = NULL;
+	struct request *request;
+
+	if (input->index >= MACHINE_DISK_MAX || !disk->device)
+		return -EILSEQ;
+	forget_told(disk);
+	request = request_at(disk, disk->first);
+	while (request && (request->stale || request->number != input->request)) {
+		before = request;
+		request = request_at(disk, request->next);
+	}
+	if (!request)
+		return -EILSEQ;
+	if (request->state == REQUEST_UNCHECKED)
+		check(disk, request, input);
+	if (request->state != REQUEST_FINISHED)
+		return -EAGAIN;
+	if (input->status == MACHINE_DISK_OK && (request->error || !is_same(disk, request, input)))
+		return -EILSEQ;
+	fill_data(disk, request, input);
+	end_told(disk, before, request, input);
+	return 0;
+}
+
+/* Nobody knows better any more than our own disk. */
+static void give_unchecked_to_set(struct guest_disk *disk)
+{
+	struct request *request = request_at(disk, disk->first);
+
+	for (; request; request = request_at(disk, request->next))
+		if (request->state == REQUEST_UNCHECKED)
+			tell_set(disk, request, request->error);
+}
+
+void guest_disk_follow(bool now)
+{
+	if (follows == now)
+		return;
+	follows = now;
+	for (uint32_t index = 0; index < MACHINE_DISK_MAX && !follows; index++)
+		if (disks[index].device)
+			give_unchecked_to_set(&disks[index]);
+}
+
+/* ---- start and status ---- */
 
 void guest_disk_init(void)
 {

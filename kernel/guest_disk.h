@@ -38,6 +38,20 @@ void guest_disk_take(uint32_t index, const struct machine_disk_request *request,
  */
 bool guest_disk_input(struct machine_input *input);
 
+/* Of a read's data in `input`, for the log of a pair. */
+uint32_t guest_disk_checksum(const struct machine_input *input);
+
+/* Does another server decide, by the log of a pair, when the guest gets its answers? */
+void guest_disk_follow(bool follows);
+
+/*
+ * FOLLOWER: the log says that the guest gets the answer in `input` now, of a read only the
+ * checksum, in `value`. 0, with the data from our own disk, which stays until the next call;
+ * -EAGAIN: our disk has not done it yet, ask again; -EILSEQ: it gives another answer than
+ * the leader's, and nothing is known to mend it.
+ */
+int guest_disk_replay(struct machine_input *input);
+
 /* Is any request under way? */
 bool guest_disk_busy(void);
 

@@ -7,6 +7,7 @@
 #include "include/assert.h"
 #include "include/trace.h"
 #include "kernel/guest_digest.h"
+#include "kernel/guest_disk.h"
 #include "kernel/guest_output.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
@@ -23,6 +24,7 @@ enum step {
 	STEP_NONE,
 	STEP_COPYING,  /* rounds, the guest runs */
 	STEP_SETTLING, /* little is left; what can be done ahead of the stop is done */
+	STEP_DRAINING, /* the guest executes nothing more; what its disks have under way ends */
 	STEP_REST,     /* the guest stands: the last pages */
 	STEP_STATE,    /* ... its context */
 	STEP_END,      /* ... the last word */
@@ -134,6 +136,7 @@ void guest_join_abort(void)
 {
 	if (step != STEP_NONE)
 		end_tracking();
+	guest->drains = false;
 	step = STEP_NONE;
 }
 
@@ -225,12 +228,21 @@ static void end_round(void)
 		step = STEP_SETTLING;
 }
 
-/* Between two exits, and from here on the guest stands. */
 static void settle(void)
 {
-	if (!pair_join_prepare(pair) || guest->exit_open)
+	if (!pair_join_prepare(pair))
 		return;
 	stood_since_ns = time_now_ns();
+	guest->drains = true;
+	step = STEP_DRAINING;
+}
+
+/* Between two exits, and with no request under way that the target could not know of. */
+static void stop(void)
+{
+	if (guest->exit_open || guest_disk_busy())
+		return;
+	guest->drains = false;
 	collect();
 	guest_save(guest, guest_output_count(), &context);
 	guest_digest_take(guest, guest->check_count, &digest);
@@ -279,6 +291,9 @@ bool guest_join_poll(void)
 		return sent;
 	case STEP_SETTLING:
 		settle();
+		return true;
+	case STEP_DRAINING:
+		stop();
 		return true;
 	case STEP_REST:
 		if (send_pages(&sent))

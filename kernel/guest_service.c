@@ -2,6 +2,7 @@
 /* The guest of this server; see guest_service.h. Wiring, as main.c is. */
 #include "kernel/guest_service.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #include "kernel/boot_info.h"
 #include "kernel/console.h"
 #include "kernel/guest_debug_port.h"
+#include "kernel/guest_disk.h"
 #include "kernel/guest_entropy.h"
 #include "kernel/guest_events.h"
 #include "kernel/guest_join.h"
@@ -103,8 +105,11 @@ static bool give_input(struct machine_input *input)
 		return true;
 	if (guest.state != GUEST_RUNNING)
 		return false;
-	if (guest_devices_input(input))
+	if (guest_devices_input(input)) {
+		if (input->kind == MACHINE_INPUT_DISK_COMPLETION && pair && pair->role == PAIR_LEADER)
+			input->value = guest_disk_checksum(input);
 		return true;
+	}
 	if (ring_empty(&typed_ring) || !time_reached(typed_next_ns))
 		return false;
 	typed_next_ns = time_now_ns() + TYPED_INTERVAL_NS;
@@ -115,10 +120,18 @@ static bool give_input(struct machine_input *input)
 }
 
 /* What was asked for here and came by the log needs no answer of our own any more. */
-static void see_replayed(const struct machine_input *input)
+static int see_replayed(struct machine_input *input)
 {
+	int error;
+
 	if (input->kind == MACHINE_INPUT_ENTROPY)
 		guest_entropy_forget();
+	if (input->kind != MACHINE_INPUT_DISK_COMPLETION || guest.door.mode != GUEST_DOOR_PAIR)
+		return 0;
+	error = guest_disk_replay(input);
+	if (error == -EILSEQ)
+		pair_diverge(pair, "the disk's answer");
+	return error;
 }
 
 static const struct guest_outside outside = {
@@ -560,6 +573,7 @@ bool guest_service_poll(void)
 	bool decides = guest.state == GUEST_RUNNING && !still && !guest_door_follows(&guest.door);
 	bool worked = guest_devices_poll(decides);
 
+	guest_disk_follow(guest_door_follows(&guest.door));
 	guest.waits = worked;
 	if (!still)
 		worked |= guest_poll(&guest);

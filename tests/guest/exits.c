@@ -57,9 +57,10 @@ static void no_slice_end(void)
 {
 }
 
-static void no_log(const struct machine_input *input)
+static int no_log(struct machine_input *input)
 {
 	(void)input;
+	return 0;
 }
 
 static int check_phase(const struct phase *phase)
