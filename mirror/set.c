@@ -55,7 +55,7 @@ static bool is_reachable(const struct mirror_set *set, enum mirror_side side)
 {
 	if (side == MIRROR_OWN)
 		return set->states[side] != MIRROR_MISSING;
-	return (set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX) &&
+	return (set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX || set->mode == MIRROR_TARGET) &&
 	       set->states[side] != MIRROR_MISSING;
 }
 
@@ -152,6 +152,17 @@ bool mirror_set_change(struct mirror_set *set, enum mirror_side side, enum mirro
 	return true;
 }
 
+/* All intents become dirty; which of them were written since is seen from what is touched. */
+static void alone_begin(struct mirror_set *set)
+{
+	region_map_merge(&set->dirty, &set->intent.map);
+	if (!set->intent.in_round)
+		mirror_set_round_begin(set, set->intent.round_ns);
+	intent_round_abort(&set->intent, set->intent.round_ns);
+	if (set->states[MIRROR_OWN] == MIRROR_GOOD)
+		mirror_set_change(set, MIRROR_PEER, MIRROR_BEHIND);
+}
+
 void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
 {
 	bool had_peer = set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX;
@@ -159,16 +170,33 @@ void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
 	if (mode == MIRROR_DUPLEX && set->mode != MIRROR_DUPLEX)
 		set->peer_done = set->last_number;
 	set->mode = (uint8_t)mode;
-	if (mode != MIRROR_ALONE)
+	if (mode != MIRROR_ALONE && mode != MIRROR_IDLE)
 		return;
-	region_map_merge(&set->dirty, &set->intent.map);
-	if (set->intent.in_round)
-		intent_round_abort(&set->intent, set->intent.round_ns);
 	memset(set->locks, 0, sizeof(set->locks));
-	if (set->states[MIRROR_OWN] == MIRROR_GOOD)
-		mirror_set_change(set, MIRROR_PEER, MIRROR_BEHIND);
+	if (mode == MIRROR_ALONE)
+		alone_begin(set);
 	if (had_peer)
 		peer_leave(set);
+}
+
+void mirror_set_meet(struct mirror_set *set, bool is_source, enum mirror_disk_state other)
+{
+	enum mirror_side behind = is_source ? MIRROR_PEER : MIRROR_OWN;
+	uint8_t states[MIRROR_SIDE_COUNT];
+
+	ASSERT(!is_source || set->states[MIRROR_OWN] == MIRROR_GOOD);
+	states[behind] = (uint8_t)other;
+	states[1 - behind] = MIRROR_GOOD;
+	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
+		if (set->states[side] == states[side])
+			continue;
+		event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_STATE,
+							.side = side,
+							.from = set->states[side],
+							.to = states[side] });
+		set->states[side] = states[side];
+		set->persist_wanted = true;
+	}
 }
 
 void mirror_set_join(struct mirror_set *set, uint64_t number)
@@ -233,11 +261,13 @@ static bool is_recorded(struct mirror_set *set, struct mirror_slot *slot, uint64
 {
 	uint64_t first = slot->sector / MIRROR_REGION_SECTORS;
 	uint64_t count = (slot->sector + slot->sector_count - 1) / MIRROR_REGION_SECTORS - first + 1;
-	bool both =
-		set->mode == MIRROR_DUPLEX ? takes_writes(set, MIRROR_PEER) : is_readable(set, MIRROR_PEER);
+	/* While it is remirrored the other disk may not have been there yet when this write began. */
+	bool both = is_readable(set, MIRROR_PEER);
 
-	if (set->mode == MIRROR_TARGET || !takes_writes(set, MIRROR_OWN))
-		return true; /* who runs the guest, or has the disk, keeps the map */
+	/* Who has the whole disk keeps the map. */
+	if (!takes_writes(set, MIRROR_OWN) ||
+	    (set->mode == MIRROR_TARGET && set->states[MIRROR_OWN] != MIRROR_GOOD))
+		return true;
 	if (!both) {
 		region_map_set_range(&set->dirty, first, count);
 		intent_touch(&set->intent, first, count);
@@ -290,13 +320,8 @@ static void slot_begin(struct mirror_set *set, struct mirror_slot *slot, uint64_
 /* A repair's next step: read from the peer, or write what came. */
 static void repair_begin(struct mirror_set *set, struct mirror_slot *slot, int status)
 {
-	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_FAULT,
-						.side = MIRROR_OWN,
-						.operation = slot->operation,
-						.status = status,
-						.sector = slot->sector,
-						.sector_count = slot->sector_count });
-	set->faults[MIRROR_OWN]++;
+	mirror_set_tell_fault(set, MIRROR_OWN, (enum mirror_operation)slot->operation, slot->sector,
+			      slot->sector_count, status);
 	if (is_readable(set, MIRROR_PEER)) {
 		slot->phase = MIRROR_REPAIR_READ;
 		slot->waits = SIDE_BIT(MIRROR_PEER);
@@ -362,20 +387,34 @@ bool mirror_set_take(struct mirror_set *set, struct mirror_action *action, uint6
 	return false;
 }
 
+void mirror_set_tell_fault(struct mirror_set *set, enum mirror_side side, enum mirror_operation operation,
+			   uint64_t sector, uint32_t sector_count, int status)
+{
+	set->faults[side]++;
+	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_FAULT,
+						.side = (uint8_t)side,
+						.operation = (uint8_t)operation,
+						.status = status,
+						.sector = sector,
+						.sector_count = sector_count });
+}
+
 /* A write or flush failed on a disk. It goes, unless it is all there is: then the guest hears of it. */
-static void side_fault(struct mirror_set *set, struct mirror_slot *slot, enum mirror_side side, int status)
+void mirror_set_fault(struct mirror_set *set, enum mirror_side side, enum mirror_operation operation,
+		      uint64_t sector, uint32_t sector_count, int status)
 {
 	/* One event for each fault: what was under way on a disk already dropped says nothing new. */
 	if (!takes_writes(set, side))
 		return;
-	set->faults[side]++;
-	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_FAULT,
-						.side = (uint8_t)side,
-						.operation = slot->operation,
-						.status = status,
-						.sector = slot->sector,
-						.sector_count = slot->sector_count });
+	mirror_set_tell_fault(set, side, operation, sector, sector_count, status);
 	mirror_set_change(set, side, status == -ENODEV ? MIRROR_GONE : MIRROR_FAULT);
+}
+
+static void side_fault(struct mirror_set *set, const struct mirror_slot *slot, enum mirror_side side,
+		       int status)
+{
+	mirror_set_fault(set, side, (enum mirror_operation)slot->operation, slot->sector, slot->sector_count,
+			 status);
 }
 
 static void read_done(struct mirror_set *set, struct mirror_slot *slot, enum mirror_side side, int status)
@@ -514,16 +553,32 @@ void mirror_set_unlock(struct mirror_set *set, int lock)
 	set->locks[lock].sector_count = 0;
 }
 
+/* Over the link the peer gets a write when it begins here, not before. */
 bool mirror_set_has_all(const struct mirror_set *set, uint64_t number)
 {
 	if (number > set->last_number)
 		return false;
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
 		if (set->slots[i].operation == MIRROR_WRITE && set->slots[i].number <= number &&
-		    (set->slots[i].phase == MIRROR_QUEUED ||
+		    ((set->slots[i].phase == MIRROR_QUEUED && set->mode != MIRROR_SOURCE) ||
 		     (set->slots[i].phase == MIRROR_RUNNING && !(set->slots[i].done & SIDE_BIT(MIRROR_OWN)))))
 			return false;
 	return true;
+}
+
+int mirror_set_may_read(const struct mirror_set *set, uint64_t sector, uint64_t sector_count, uint64_t number)
+{
+	if (set->mode != MIRROR_DUPLEX || !mirror_set_has_all(set, number - 1))
+		return -EAGAIN;
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+		const struct mirror_slot *slot = &set->slots[i];
+
+		if (slot->phase != MIRROR_FREE && slot->phase != MIRROR_QUEUED &&
+		    slot->operation == MIRROR_WRITE && slot->number > number &&
+		    ranges_overlap(slot->sector, slot->sector_count, sector, sector_count))
+			return -ESTALE;
+	}
+	return 0;
 }
 
 void mirror_set_round_begin(struct mirror_set *set, uint64_t now_ns)

@@ -149,9 +149,16 @@ void mirror_set_init(struct mirror_set *set, uint64_t identity, uint64_t sector_
 
 /*
  * The mode changes. To ALONE: the peer went (the pair has made that durable): whatever
- * waits for it ends without it, its disk is behind, and all intents become dirty.
+ * waits for it ends without it, its disk is behind, and all intents become dirty. To
+ * IDLE: nobody waits for it, either.
  */
 void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode);
+
+/*
+ * The servers have met, and agreed whose disk is right: ours is the source, or the other
+ * is. `other`: what the disk that is not right is: OUTDATED, FAILED or MISSING.
+ */
+void mirror_set_meet(struct mirror_set *set, bool is_source, enum mirror_disk_state other);
 
 /* Before DUPLEX, on who joins, with no request under way: the source's last number. */
 void mirror_set_join(struct mirror_set *set, uint64_t number);
@@ -186,6 +193,14 @@ void mirror_set_peer_progress(struct mirror_set *set, uint64_t number);
  */
 bool mirror_set_change(struct mirror_set *set, enum mirror_side side, enum mirror_change change);
 
+/* A write or flush that is none of the guest's failed on a disk: a fault, and that disk's end. */
+void mirror_set_fault(struct mirror_set *set, enum mirror_side side, enum mirror_operation operation,
+		      uint64_t sector, uint32_t sector_count, int status);
+
+/* Only tells of it. */
+void mirror_set_tell_fault(struct mirror_set *set, enum mirror_side side, enum mirror_operation operation,
+			   uint64_t sector, uint32_t sector_count, int status);
+
 /* Is it the only disk that holds everything and can be reached? */
 bool mirror_set_is_last(const struct mirror_set *set, enum mirror_side side);
 
@@ -198,6 +213,12 @@ int mirror_set_lock(struct mirror_set *set, uint64_t sector, uint64_t sector_cou
 void mirror_set_unlock(struct mirror_set *set, int lock);
 /* Have all writes up to `number` ended on our disk? Then it may be read for a copy of that stamp. */
 bool mirror_set_has_all(const struct mirror_set *set, uint64_t number);
+/*
+ * DUPLEX: may a range of our disk be read for the peer's request `number`? 0; -EAGAIN: we
+ * have not all writes before it yet; -ESTALE: a later one has begun to write there.
+ */
+int mirror_set_may_read(const struct mirror_set *set, uint64_t sector, uint64_t sector_count,
+			uint64_t number);
 
 /* A clearing round of intents begins: whatever writes have not ended count as touched. */
 void mirror_set_round_begin(struct mirror_set *set, uint64_t now_ns);

@@ -571,6 +571,8 @@ static int repair_do(struct server *server, const struct server *peer, const str
 	return 0;
 }
 
+static void map_step(struct server *server);
+
 static void io_end(int index)
 {
 	struct server *server = &servers[index];
@@ -626,6 +628,7 @@ static void io_end(int index)
 		}
 		pump(1 - index);
 		io_end(1 - index);
+		map_step(peer); /* a whole disk's server remembers what it writes */
 		if (peer->persisting) {
 			state_write(peer, false);
 			peer->persisting = false;
