@@ -69,7 +69,40 @@ static uint64_t dirty_memory_size(uint64_t sector_count)
 
 uint64_t mirror_engine_memory_size(uint64_t sector_count)
 {
-	return dirty_memory_size(sector_count) + intent_memory_size(sector_count);
+	return dirty_memory_size(sector_count) + intent_memory_size(sector_count) +
+	       remirror_memory_size(sector_count);
+}
+
+/* Cuts up the owner's memory. */
+static void set_init(struct mirror_engine *engine, uint32_t index, enum mirror_disk_state own,
+		     enum mirror_disk_state peer)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	const struct metadata_set *known = engine_known(engine, index);
+	uint8_t *dirty = at->memory;
+	uint8_t *intent = dirty + dirty_memory_size(known->sector_count);
+
+	mirror_set_init(&at->set, known->identity, known->sector_count, own, peer,
+			&(struct mirror_set_memory){ dirty, intent });
+	remirror_init(&at->remirror, known->sector_count, intent + intent_memory_size(known->sector_count));
+}
+
+void engine_set_adopt(struct mirror_engine *engine, uint32_t index)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	struct metadata_set *known = engine_known(engine, index);
+	const struct metadata_set *from = &engine->meeting.peer.sets[index];
+	uint64_t rate_bytes = at->remirror.rate_bytes;
+
+	ASSERT(from->sector_count <= known->sector_count);
+	known->identity = from->identity;
+	known->sector_count = from->sector_count;
+	set_init(engine, index, (enum mirror_disk_state)at->set.states[MIRROR_OWN],
+		 (enum mirror_disk_state)at->set.states[MIRROR_PEER]);
+	mirror_set_mode(&at->set, (enum mirror_mode)engine->mode);
+	at->remirror.rate_bytes = rate_bytes;
+	region_map_format(&at->set.dirty);
+	region_map_format(&at->set.intent.map);
 }
 
 /* A set that nobody has heard of: this server's disk is all there is of it. */
@@ -118,7 +151,6 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 	struct metadata_set *known = engine_known(engine, index);
 	uint64_t sector_count = mirror_engine_sector_count(engine, index, disk);
 	bool is_new = known->identity == 0;
-	struct mirror_set_memory maps = { memory, (uint8_t *)memory + dirty_memory_size(sector_count) };
 
 	ASSERT(!at->used);
 	ASSERT(sector_count != 0);
@@ -129,14 +161,15 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 			return error;
 	}
 	at->used = true;
+	at->memory = memory;
 	at->keep = -1;
 	at->refusal = disk->sector_count == 0
 			      ? "there is no disk"
 			      : metadata_disk_refusal(&engine->metadata, index, engine->server, disk->serial,
 						      disk->sector_count);
-	mirror_set_init(&at->set, known->identity, sector_count,
-			at->refusal ? MIRROR_MISSING : state_at_start(known->disk_states[engine->server]),
-			state_at_start(known->disk_states[1 - engine->server]), &maps);
+	set_init(engine, index,
+		 at->refusal ? MIRROR_MISSING : state_at_start(known->disk_states[engine->server]),
+		 state_at_start(known->disk_states[1 - engine->server]));
 	if (!at->refusal) {
 		disk_is_back(&at->set);
 		disk_remember(engine, index, disk);
@@ -199,27 +232,79 @@ uint64_t mirror_engine_remember(struct mirror_engine *engine, const struct metad
 	return engine_record_changed(engine);
 }
 
+/* The peer has told of the era that both are to begin, and of all before. */
+static bool peer_has_begun(const struct mirror_engine *engine, const struct metadata_pair *pair)
+{
+	const struct metadata *peer = &engine->meeting.peer;
+
+	return engine->mode == MIRROR_TARGET && engine->meeting.met && peer->era_count != 0 &&
+	       !peer->history[peer->era_count - 1].alone &&
+	       peer->history[peer->era_count - 1].generation == pair->generation;
+}
+
 uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct metadata_pair *pair,
 				 uint64_t token, bool alone, bool overridden)
 {
-	metadata_era_begin(&engine->metadata, &(struct metadata_era){ .generation = pair->generation,
-								      .token = token,
-								      .alone = alone,
-								      .server = (uint8_t)engine->server,
-								      .overridden = overridden });
+	struct metadata *own = &engine->metadata;
+
+	if (!alone && peer_has_begun(engine, pair)) {
+		memcpy(own->history, engine->meeting.peer.history, sizeof(own->history));
+		own->era_count = engine->meeting.peer.era_count;
+		return mirror_engine_remember(engine, pair);
+	}
+	metadata_era_begin(own, &(struct metadata_era){ .generation = pair->generation,
+							.token = token,
+							.alone = alone,
+							.server = (uint8_t)engine->server,
+							.overridden = overridden });
+	engine->meeting.history_owed = !alone && engine->mode == MIRROR_SOURCE;
 	return mirror_engine_remember(engine, pair);
+}
+
+bool mirror_engine_era_is_told(const struct mirror_engine *engine)
+{
+	return !engine->meeting.history_owed;
+}
+
+void engine_mode_set(struct mirror_engine *engine, enum mirror_mode mode)
+{
+	engine->mode = (uint8_t)mode;
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (engine->sets[i].used)
+			mirror_set_mode(&engine->sets[i].set, mode);
+}
+
+/* Both replicas count the guest's requests from here. */
+static void duplex_begin(struct mirror_engine *engine)
+{
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (engine->sets[i].used)
+			mirror_set_join(&engine->sets[i].set, 0);
+	engine_mode_set(engine, MIRROR_DUPLEX);
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (engine->sets[i].used)
+			mirror_set_peer_progress(&engine->sets[i].set, engine->sets[i].peer_progress);
 }
 
 void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode)
 {
 	bool is_new = engine->mode != mode;
 
-	engine->mode = (uint8_t)mode;
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
-		if (engine->sets[i].used)
-			mirror_set_mode(&engine->sets[i].set, mode);
+	ASSERT(mode == MIRROR_IDLE || mode == MIRROR_ALONE || mode == MIRROR_DUPLEX);
+	if (mode == MIRROR_IDLE && engine->mode == MIRROR_TARGET)
+		return; /* there was no guest here */
+	if (mode == MIRROR_DUPLEX)
+		duplex_begin(engine);
+	else
+		engine_mode_set(engine, mode);
 	if (is_new)
 		engine_meeting_begin(engine);
+}
+
+void mirror_engine_rate(struct mirror_engine *engine, uint64_t bytes)
+{
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		engine->sets[i].remirror.rate_bytes = bytes;
 }
 
 /* ---- requests ---- */
@@ -242,6 +327,7 @@ int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirr
 
 	ASSERT(index < MIRROR_SET_MAX);
 	ASSERT(at->used);
+	ASSERT(tag < ENGINE_TAG_SERVED);
 	slot = mirror_set_submit(&at->set, operation, sector, sector_count, tag, engine->now_ns);
 	if (slot >= 0 && operation == MIRROR_WRITE)
 		engine_era_is_written_in(engine);
@@ -250,7 +336,14 @@ int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirr
 
 void mirror_engine_done(struct mirror_engine *engine, uint32_t index, uint32_t slot, int status)
 {
-	mirror_set_done(&engine->sets[index].set, slot, MIRROR_OWN, status);
+	if (slot < ENGINE_SLOT_SERVED)
+		mirror_set_done(&engine->sets[index].set, slot, MIRROR_OWN, status);
+	else if (slot < ENGINE_SLOT_COPY)
+		engine_serve_done(engine, slot - ENGINE_SLOT_SERVED, status);
+	else if (slot < ENGINE_SLOT_FLUSH)
+		engine_copy_done(engine, slot - ENGINE_SLOT_COPY, status);
+	else
+		engine_round_flushed(engine, index, MIRROR_OWN, status);
 }
 
 void mirror_engine_release(struct mirror_engine *engine, uint32_t index, uint32_t slot)
@@ -263,6 +356,7 @@ void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t 
 	ASSERT(now_ns >= engine->now_ns);
 	engine->now_ns = now_ns;
 	engine->now_s = now_s;
+	engine_copy_step(engine);
 }
 
 bool mirror_engine_may_join(const struct mirror_engine *engine)
@@ -270,8 +364,12 @@ bool mirror_engine_may_join(const struct mirror_engine *engine)
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
 		const struct mirror_engine_set *at = &engine->sets[i];
 
-		if (at->used &&
-		    (at->set.states[MIRROR_OWN] != MIRROR_GOOD || at->set.states[MIRROR_PEER] != MIRROR_GOOD))
+		if (!at->used)
+			continue;
+		if (!at->joined || at->remirror.phase != REMIRROR_IDLE || at->set.persisting ||
+		    at->set.persist_wanted)
+			return false;
+		if (at->set.states[MIRROR_OWN] != MIRROR_GOOD || at->set.states[MIRROR_PEER] != MIRROR_GOOD)
 			return false;
 	}
 	return true;
@@ -333,13 +431,13 @@ static bool take_state(struct mirror_engine *engine, struct mirror_engine_action
 	return true;
 }
 
-static void record_is_durable(struct mirror_engine *engine)
+void engine_persisted(struct mirror_engine *engine)
 {
-	engine->change_durable = engine->change_written;
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
-		if (!at->persist_open || !mirror_engine_is_durable(engine, at->persist_ticket))
+		if (!at->persist_open || !mirror_engine_is_durable(engine, at->persist_ticket) ||
+		    !engine_peer_keeps_states(engine, i))
 			continue;
 		at->persist_open = false;
 		mirror_set_persisted(&at->set);
@@ -355,7 +453,7 @@ void mirror_engine_state_written(struct mirror_engine *engine, int status)
 		region_map_block_written(engine->write_is_intent ? &set->intent.map : &set->dirty,
 					 engine->write_block, engine->bytes, status == 0);
 	else if (status == 0)
-		record_is_durable(engine);
+		engine->change_durable = engine->change_written;
 	engine->write = MIRROR_ENGINE_WRITE_NONE;
 	engine->write_after_ns = status ? engine->now_ns + RETRY_NS : 0;
 	if (engine->write_failed != (status != 0))
@@ -403,7 +501,7 @@ static bool fault_remember(struct mirror_engine *engine, uint32_t index, const s
 	return is_new;
 }
 
-static void states_remember(struct mirror_engine *engine, uint32_t index)
+uint64_t engine_states_remember(struct mirror_engine *engine, uint32_t index)
 {
 	struct mirror_engine_set *at = &engine->sets[index];
 	struct metadata_set *known = engine_known(engine, index);
@@ -411,8 +509,7 @@ static void states_remember(struct mirror_engine *engine, uint32_t index)
 	/* Of the disk that is not in its bay all stays as it was: it may come back. */
 	for (uint8_t side = at->refusal ? MIRROR_PEER : MIRROR_OWN; side < MIRROR_SIDE_COUNT; side++)
 		known->disk_states[engine_server_of(engine, side)] = at->set.states[side];
-	at->persist_ticket = engine_record_changed(engine);
-	at->persist_open = true;
+	return engine_record_changed(engine);
 }
 
 /* What a set wants, in the owner's words. False: it was the engine's own business. */
@@ -429,16 +526,29 @@ static bool translate(struct mirror_engine *engine, uint32_t index, const struct
 					     .status = from->status,
 					     .tag = from->tag,
 					     .sector = from->sector,
-					     .sector_count = from->sector_count };
+					     .sector_count = from->sector_count,
+					     .buffer = -1 };
 	switch (from->kind) {
 	case MIRROR_ACTION_OWN:
 		to->kind = MIRROR_ENGINE_OWN;
+		if (from->tag >= ENGINE_TAG_SERVED)
+			to->buffer = (int32_t)(from->tag - ENGINE_TAG_SERVED);
 		return true;
+	case MIRROR_ACTION_PEER:
+		engine_ask(engine, index, from->slot);
+		return false;
 	case MIRROR_ACTION_FINISHED:
+		if (from->tag >= ENGINE_TAG_SERVED) {
+			mirror_set_release(&engine->sets[index].set, from->slot);
+			engine_serve_finished(engine, (uint32_t)(from->tag - ENGINE_TAG_SERVED),
+					      from->status);
+			return false;
+		}
 		to->kind = MIRROR_ENGINE_FINISHED;
 		return true;
 	case MIRROR_ACTION_PERSIST:
-		states_remember(engine, index);
+		engine->sets[index].persist_ticket = engine_states_remember(engine, index);
+		engine->sets[index].persist_open = true;
 		return false;
 	case MIRROR_ACTION_STATE:
 		to->event = MIRROR_EVENT_DISK_STATE;
@@ -449,8 +559,7 @@ static bool translate(struct mirror_engine *engine, uint32_t index, const struct
 		to->event = MIRROR_EVENT_REPAIRED;
 		return true;
 	default:
-		/* Only a set with a peer asks it. */
-		ASSERT(from->kind != MIRROR_ACTION_PEER);
+		ASSERT(false);
 		return false;
 	}
 }
@@ -485,14 +594,17 @@ static bool take_event(struct mirror_engine *engine, struct mirror_engine_action
 
 bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
-	memset(action, 0, sizeof(*action));
+	*action = (struct mirror_engine_action){ .buffer = -1 };
 	if (take_event(engine, action))
 		return true;
+	action->kind = 0;
+	engine_persisted(engine);
 	for (uint32_t i = 0; i < MIRROR_SET_MAX && mirror_engine_is_durable(engine, engine->changed_ticket);
 	     i++)
 		if (engine->sets[i].used && take_of_set(engine, i, action))
 			return true;
-	return engine_link_take(engine, action) || take_state(engine, action);
+	return engine_serve_take(engine, action) || engine_copy_take(engine, action) ||
+	       engine_link_take(engine, action) || take_state(engine, action);
 }
 
 /* ---- console ---- */
@@ -506,6 +618,9 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 
 	if (index >= MIRROR_SET_MAX || !at->used)
 		return "there is no such mirror set";
+	/* The administrator's word that was waited for. */
+	if (command == MIRROR_COMMAND_REMIRROR && at->decided && !at->joined)
+		return mirror_engine_keep(engine, index, 1 - server);
 	refusal = mirror_set_refusal(&at->set, command, side);
 	if (refusal)
 		return refusal;
@@ -518,8 +633,10 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 		if (metadata_fault_clear(&engine->metadata, index, server))
 			engine_record_changed(engine);
 		return NULL;
+	case MIRROR_COMMAND_REMIRROR:
+		return NULL; /* it begins by itself */
 	default:
-		return "the other server is not there";
+		return "this version does not compare disks yet";
 	}
 }
 
@@ -548,6 +665,11 @@ bool mirror_engine_status(const struct mirror_engine *engine, uint32_t index,
 		.dirty_bytes = at->set.dirty.set_count * MIRROR_REGION_SIZE,
 		.repaired = at->set.repaired,
 		.refusal = at->refusal,
+		.copying = at->remirror.phase != REMIRROR_IDLE,
+		.percent = remirror_percent(&at->remirror, &at->set),
+		.remaining_s = remirror_remaining_s(&at->remirror, &at->set, engine->now_ns),
+		.bytes_copied = at->remirror.bytes_copied,
+		.regions_compared = at->remirror.regions_compared,
 	};
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
 		uint32_t server = engine_server_of(engine, side);

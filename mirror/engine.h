@@ -11,7 +11,21 @@
  *
  * One stream of whole messages (message.h) goes to the other server, and one comes from
  * it. The engine keeps no messages that wait: what is owed is known from what it is, and
- * each is made when there is room for it.
+ * each is made when there is room for it. Its owner is to
+ *
+ *   - give buffers and say that the stream is up: buffers -> link
+ *   - in each turn, before the tick: give what has come (receive) and copy the data that
+ *     is the guest's; then say how much the stream takes (room)
+ *   - do each SEND at once: its bytes, and then the data it names, into the stream
+ *   - do each OWN on the disk with the memory it names: the guest's, by tag, or a buffer;
+ *     several may be under way, and end in any order
+ *   - join, with the guest standing still: may_join, no request under way -> the pair
+ *     makes duplex durable: era_begin(not alone) here -> era_is_told -> the pair ends the
+ *     join; there: era_begin(not alone) -> mode(DUPLEX) on both
+ *   - go on alone after a duplex: era_begin(alone) -> mode(ALONE); stop: mode(IDLE)
+ *
+ * The guest's data stays in the owner's memory from submit to release. In duplex both
+ * replicas must submit the same requests in the same order, cut alike.
  *
  * One write to the state partition at a time, the record before the maps. A record
  * tells what was true when it was taken; mirror_engine_is_durable() says whether a
@@ -26,6 +40,29 @@
 #include "mirror/message.h"
 #include "mirror/remirror.h"
 
+#define MIRROR_ENGINE_COPY_MAX 8
+#define MIRROR_ENGINE_BUFFER_SIZE MIRROR_REGION_SIZE
+/* One for whatever the peer may ask at a time, and one for each region that is being copied. */
+#define MIRROR_ENGINE_BUFFER_COUNT (MIRROR_MESSAGE_ASKED_MAX + MIRROR_ENGINE_COPY_MAX)
+
+/* A slot's way over the link, in parts that a message holds. */
+struct mirror_engine_asked {
+	bool open;
+	uint8_t under_way;   /* parts */
+	uint32_t part_begin; /* sectors that have been asked for */
+	int32_t status;	     /* the first part's that failed */
+};
+
+/* A round of either map: a flush of both disks, or of the target's, since which nothing was touched. */
+struct mirror_engine_round {
+	uint8_t phase; /* engine_copy.c */
+	uint8_t waits; /* bit of each side whose flush has not ended */
+	bool own_owed; /* our flush is to be given out */
+	bool peer_owed;
+	bool failed;
+	uint64_t number; /* DUPLEX: the peer is to have ended all up to here first */
+};
+
 struct mirror_engine_set {
 	bool used;
 	bool decided; /* since the servers met: `decision` is the same on both */
@@ -36,7 +73,64 @@ struct mirror_engine_set {
 	const char *refusal; /* why the disk in the bay is not this set's; NULL: it is */
 	uint64_t persist_ticket;
 	bool persist_open; /* the set waits for mirror_set_persisted() */
+
+	/* With the other server. */
+	bool joined;	/* both have agreed on it in this meeting */
+	bool maps_owed; /* we are behind: ours are to be sent, from this block on */
+	uint64_t maps_next;
+	bool maps_in;		/* we are the source, and have the other's */
+	uint8_t told[2];	/* states in our last STATES */
+	uint32_t told_number;	/* of it; 0: none was sent */
+	uint32_t kept_number;	/* of the last of ours that the peer made durable */
+	uint32_t kept_owed;	/* of the peer's last STATES, 0: answered */
+	uint64_t kept_ticket;	/* it is answered when this is durable */
+	uint64_t target_ticket; /* nothing is written for the peer before */
+	uint64_t forwarded;	/* TARGET: the highest of the peer's numbers that has come */
+	uint64_t progress_told;
+	uint64_t peer_progress; /* that came before we were DUPLEX, too */
+
+	struct mirror_engine_asked asked[MIRROR_SLOT_MAX];
+	struct mirror_engine_round round;
+	struct remirror remirror;
+	void *memory;		/* the owner's */
+	uint64_t copy_after_ns; /* a region could not be read: not before */
 	struct mirror_set set;
+};
+
+/* What we asked of the peer, by id. */
+struct mirror_engine_ask {
+	uint8_t type; /* enum mirror_message_type; 0: free */
+	uint8_t set;
+	uint32_t slot;
+	uint64_t number; /* of the slot's request; 0: a round's flush */
+	uint64_t sector;
+	uint32_t sector_count;
+};
+
+/* What the peer asked of us, by id. */
+struct mirror_engine_served {
+	uint8_t type;  /* enum mirror_message_type; 0: free */
+	uint8_t phase; /* engine_serve.c */
+	uint8_t set;
+	bool is_void; /* of a former meeting: nobody waits for the answer */
+	bool compare;
+	bool compared;
+	int lock;
+	int32_t status;
+	uint32_t crc32c;
+	uint32_t sector_count;
+	uint64_t sector;
+	uint64_t number;
+};
+
+/* A region on its way to the peer's disk. */
+struct mirror_engine_copy {
+	uint8_t phase; /* engine_copy.c; 0: free */
+	uint8_t set;
+	bool compare;
+	bool is_void; /* of a former meeting */
+	uint64_t region;
+	struct mirror_message_stamp stamp;
 };
 
 enum mirror_engine_write {
@@ -54,6 +148,7 @@ struct mirror_engine_meeting {
 	uint32_t number;      /* counted since the stream began */
 	uint32_t peer_number; /* of the peer's last METADATA */
 	bool owed;	      /* our METADATA is to be sent; else `own` was */
+	bool history_owed;    /* and our record with the era that both are to begin */
 	bool met;	      /* both have told of this meeting */
 	struct mirror_message_metadata own_words;
 	struct mirror_message_metadata peer_words;
@@ -70,8 +165,13 @@ struct mirror_engine {
 	uint8_t mode;	/* enum mirror_mode, of all sets */
 	struct mirror_engine_set sets[MIRROR_SET_MAX];
 	struct mirror_engine_meeting meeting;
-	uint64_t room; /* bytes that the stream to the peer takes now */
+	struct mirror_engine_ask asks[MIRROR_MESSAGE_ASKED_MAX];
+	struct mirror_engine_served served[MIRROR_MESSAGE_ASKED_MAX];
+	struct mirror_engine_copy copies[MIRROR_ENGINE_COPY_MAX];
+	uint8_t *buffers; /* the owner's memory */
+	uint64_t room;	  /* bytes that the stream to the peer takes now */
 	uint8_t message[MIRROR_MESSAGE_FIXED_MAX + METADATA_SIZE]; /* of the last SEND */
+	_Alignas(8) uint8_t bytes_out[METADATA_SIZE];		   /* of the one that is being made */
 
 	uint64_t change; /* of the record, counted */
 	uint64_t change_written;
@@ -94,13 +194,16 @@ struct mirror_engine_disk {
 };
 
 enum mirror_engine_action_kind {
-	MIRROR_ENGINE_OWN = 1,	/* do `operation` on the disk of `set`, then mirror_engine_done() */
+	MIRROR_ENGINE_OWN = 1,	/* do `operation` on the disk of `set`, then mirror_engine_done(). Its data
+				   is the guest's of `tag`, or, with `buffer` >= 0, buffer `buffer`'s, or
+				   none: a flush. */
 	MIRROR_ENGINE_FINISHED, /* tell the guest `status`; mirror_engine_release() follows */
 	MIRROR_ENGINE_STATE,	/* `bytes` at `offset` of the state partition, durably; then
 				   mirror_engine_state_written(). They stay until then. */
 	MIRROR_ENGINE_EVENT,	/* for a person: `event` */
-	MIRROR_ENGINE_SEND,	/* a whole message to the peer: `size` bytes at `bytes`. They stay until
-				   the next take. */
+	MIRROR_ENGINE_SEND,	/* a whole message to the peer, at once: `size` bytes at `bytes`, then
+				   `data_size` bytes: of buffer `buffer`, or, with `buffer` < 0, of the
+				   guest's data of `tag` in `set` from byte `data_offset` on */
 };
 
 enum mirror_engine_event {
@@ -129,6 +232,9 @@ struct mirror_engine_action {
 	uint32_t size;
 	uint64_t offset;
 	const uint8_t *bytes;
+	int32_t buffer; /* -1: none */
+	uint32_t data_size;
+	uint64_t data_offset;
 };
 
 /* ---- start ---- */
@@ -188,6 +294,11 @@ void mirror_engine_map_load(struct mirror_engine *engine, uint32_t index, uint64
  */
 uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct metadata_pair *pair,
 				 uint64_t token, bool alone, bool overridden);
+/*
+ * The duplex era that we began as SOURCE is on its way to the peer: before that the pair
+ * must not end the join. The peer takes it for its own when it begins one.
+ */
+bool mirror_engine_era_is_told(const struct mirror_engine *engine);
 /* The record's pair without a new era. */
 uint64_t mirror_engine_remember(struct mirror_engine *engine, const struct metadata_pair *pair);
 static inline bool mirror_engine_is_durable(const struct mirror_engine *engine, uint64_t ticket)
@@ -195,7 +306,12 @@ static inline bool mirror_engine_is_durable(const struct mirror_engine *engine, 
 	return engine->change_durable >= ticket;
 }
 
-/* All sets: who runs the guest. ALONE: call mirror_engine_era_begin() first. */
+/*
+ * All sets: who runs the guest. ALONE: call mirror_engine_era_begin() first. DUPLEX: only
+ * when mirror_engine_may_join() and no request is under way; numbers begin anew on both.
+ * IDLE: the guest is gone. SOURCE and TARGET come by themselves when the servers have met
+ * and one runs the guest ALONE, and go when the link does.
+ */
 void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode);
 
 /* ---- the other server ---- */
@@ -207,31 +323,53 @@ void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode);
  */
 void mirror_engine_link(struct mirror_engine *engine, bool up);
 
+/*
+ * Before the first link: MIRROR_ENGINE_BUFFER_COUNT buffers of MIRROR_ENGINE_BUFFER_SIZE
+ * in a row, the owner's for ever and within its disks' reach. They hold what comes from
+ * the peer and goes there, so that no message waits for memory: the guest's own data
+ * stays in the owner's.
+ */
+void mirror_engine_buffers(struct mirror_engine *engine, void *buffers);
+
 /* So many bytes the stream takes from now on: no SEND is larger than what is left of them. */
 void mirror_engine_room(struct mirror_engine *engine, uint64_t bytes);
+
+/* Data that has come for the guest: `size` bytes at `bytes` go to `offset` of that of `tag` in `set`. */
+struct mirror_engine_data {
+	const uint8_t *bytes;
+	uint64_t size; /* 0: none */
+	uint64_t offset;
+	uint64_t tag;
+	uint32_t set;
+};
 
 /*
  * What has come and was not consumed yet, from its first byte: at most one message is
  * taken. Returns its bytes, which are consumed; 0: it is not whole yet (it has at most
  * MIRROR_MESSAGE_MAX bytes); -EINVAL: no sound peer says that: the link is to be given up.
+ * `data` is to be copied before the next call.
  */
-int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes, uint64_t size);
+int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes, uint64_t size,
+			      struct mirror_engine_data *data);
 
 /* Which disk of set `index` is right, as both servers find; NULL: they have not met. */
 const struct remirror_decision *mirror_engine_decision(const struct mirror_engine *engine, uint32_t index);
 
 /*
  * An administrator's word after a decision of SPLIT or FULL: the disk of server `server`
- * is right, and the other is written over. NULL, or a line that says why not.
+ * is right, and the other is written over. After a SPLIT it is the word for all sets. NULL, or a line that says why not.
  */
 const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uint32_t server);
 
+/* What remirrors may copy in a second; 0: as fast as it goes. After the disks are open. */
+void mirror_engine_rate(struct mirror_engine *engine, uint64_t bytes);
+
 /* ---- a turn ---- */
 
-/* The guest's next request, as mirror_set_submit(). */
+/* The guest's next request, as mirror_set_submit(). `tag` is the owner's, below 2^63. */
 int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirror_operation operation,
 			 uint64_t sector, uint32_t sector_count, uint64_t tag);
-/* An OWN action ended: 0, or the disk's error. */
+/* An OWN action ended: 0, or the disk's error. `slot` is the action's. */
 void mirror_engine_done(struct mirror_engine *engine, uint32_t index, uint32_t slot, int status);
 void mirror_engine_release(struct mirror_engine *engine, uint32_t index, uint32_t slot);
 void mirror_engine_state_written(struct mirror_engine *engine, int status);
@@ -255,6 +393,11 @@ struct mirror_engine_status {
 	uint64_t faults[2];   /* kept, of a's and b's disk */
 	uint64_t repaired;
 	const char *refusal;
+	bool copying;		   /* a remirror goes on, and we are its source */
+	uint32_t percent;	   /* of it */
+	uint64_t remaining_s;	   /* estimated; UINT64_MAX: not known yet */
+	uint64_t bytes_copied;	   /* of it, or the last one */
+	uint64_t regions_compared; /* likewise */
 };
 
 /* False: there is no such set. */

@@ -26,6 +26,22 @@ static bool is_running(const struct mirror_engine *engine)
 	return engine->mode == MIRROR_ALONE || engine->mode == MIRROR_SOURCE;
 }
 
+/* We had each other's disks, and have them no more. */
+static void part(struct mirror_engine *engine)
+{
+	engine_serve_forget(engine);
+	engine_ask_forget(engine);
+	engine_copy_forget(engine);
+	if (engine->mode == MIRROR_TARGET) {
+		for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+			if (engine->sets[i].joined)
+				mirror_set_change(&engine->sets[i].set, MIRROR_OWN, MIRROR_COPY_BROKEN);
+		engine_mode_set(engine, MIRROR_IDLE);
+	} else if (engine->mode == MIRROR_SOURCE && metadata_era_now(&engine->metadata)->alone) {
+		engine_mode_set(engine, MIRROR_ALONE);
+	}
+}
+
 static void meeting_renew(struct mirror_engine *engine, uint32_t number)
 {
 	struct mirror_engine_meeting *meeting = &engine->meeting;
@@ -33,11 +49,16 @@ static void meeting_renew(struct mirror_engine *engine, uint32_t number)
 	meeting->number = number;
 	meeting->owed = true;
 	meeting->met = false;
+	meeting->history_owed = false;
+	part(engine);
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
-		engine->sets[i].decided = false;
-		engine->sets[i].decision_untold = false;
-		engine->sets[i].keep = -1;
-		engine->sets[i].keep_owed = false;
+		struct mirror_engine_set *at = &engine->sets[i];
+
+		at->decided = at->decision_untold = at->joined = false;
+		at->keep = -1;
+		at->keep_owed = at->maps_owed = at->maps_in = false;
+		at->told_number = at->kept_number = at->kept_owed = 0;
+		at->forwarded = at->progress_told = at->peer_progress = 0;
 	}
 }
 
@@ -56,10 +77,16 @@ void mirror_engine_link(struct mirror_engine *engine, bool up)
 {
 	struct mirror_engine_meeting *meeting = &engine->meeting;
 
+	ASSERT(!up || engine->buffers);
 	meeting->link_up = up;
 	meeting_renew(engine, 1);
 	meeting->peer_number = 0;
 	engine->room = 0;
+}
+
+void mirror_engine_buffers(struct mirror_engine *engine, void *buffers)
+{
+	engine->buffers = buffers;
 }
 
 void mirror_engine_room(struct mirror_engine *engine, uint64_t bytes)
@@ -96,13 +123,25 @@ static void decision_respect_guest(const struct mirror_engine *engine, struct re
 			 (int)('a' + runner), (int)('a' + decision->source));
 }
 
+/* A copy needs a disk, and maps, that have room for all of it. */
+static void decision_respect_room(struct remirror_decision *decision, const struct remirror_side sides[2])
+{
+	const struct metadata_set *from = &sides[decision->source].metadata->sets[sides[0].set];
+	const struct metadata_set *to = &sides[1 - decision->source].metadata->sets[sides[0].set];
+
+	if (decision->verdict != REMIRROR_FULL || from->sector_count <= to->sector_count)
+		return;
+	decision->verdict = REMIRROR_NO_SOURCE;
+	snprintf(decision->reason, sizeof(decision->reason), "the other disk is smaller than the set");
+}
+
 static void set_decide(struct mirror_engine *engine, uint32_t index)
 {
 	const struct mirror_engine_meeting *meeting = &engine->meeting;
 	struct mirror_engine_set *at = &engine->sets[index];
 	struct remirror_side sides[2];
 
-	if (!at->used || meeting->peer.sets[index].identity == 0)
+	if (!at->used || at->joined || meeting->peer.sets[index].identity == 0)
 		return;
 	sides[engine->server] =
 		(struct remirror_side){ &meeting->own, index, meeting->own_words.disk_present & BIT(index) };
@@ -110,8 +149,90 @@ static void set_decide(struct mirror_engine *engine, uint32_t index)
 							    meeting->peer_words.disk_present & BIT(index) };
 	remirror_decide(sides, at->keep, &at->decision);
 	decision_respect_guest(engine, &at->decision);
+	decision_respect_room(&at->decision, sides);
 	at->decided = true;
 	at->decision_untold = true;
+}
+
+/* ---- the set is both servers' ---- */
+
+/* What the disk that is behind is: its own server knows best whether it failed. */
+static enum mirror_disk_state state_behind(const struct mirror_engine *engine, uint32_t index, bool is_source)
+{
+	const struct mirror_engine_meeting *meeting = &engine->meeting;
+	const struct mirror_message_metadata *words = is_source ? &meeting->peer_words : &meeting->own_words;
+	const struct metadata *record = is_source ? &meeting->peer : &meeting->own;
+
+	if (!(words->disk_present & BIT(index)))
+		return MIRROR_MISSING;
+	return record->sets[index].disk_states[record->server] == MIRROR_FAILED ? MIRROR_FAILED
+										: MIRROR_OUTDATED;
+}
+
+/* The source's record knows the disk that it copies to. */
+static void source_remember(struct mirror_engine *engine, uint32_t index, bool full)
+{
+	struct metadata_set *known = engine_known(engine, index);
+	const struct metadata_set *other = &engine->meeting.peer.sets[index];
+	uint32_t peer = 1 - engine->server;
+
+	memcpy(known->serials[peer], other->serials[peer], MIRROR_TEXT_SIZE);
+	known->disk_sector_counts[peer] = other->disk_sector_counts[peer];
+	known->full_copy |= full;
+	engine_record_changed(engine);
+}
+
+/*
+ * The target's past is the source's from here on, but for the era in which the source is
+ * alone: of that one it will know when they are together again.
+ */
+static void target_remember(struct mirror_engine *engine, uint32_t index, bool full)
+{
+	struct metadata *own = &engine->metadata;
+	const struct metadata *peer = &engine->meeting.peer;
+	struct metadata_set *known = engine_known(engine, index);
+	uint32_t server = 1 - engine->server;
+
+	if (full)
+		engine_set_adopt(engine, index);
+	memcpy(known->serials[server], peer->sets[index].serials[server], MIRROR_TEXT_SIZE);
+	known->disk_sector_counts[server] = peer->sets[index].disk_sector_counts[server];
+	memcpy(own->history, peer->history, sizeof(own->history));
+	own->era_count = peer->era_count - 1;
+	memset(&own->history[own->era_count], 0, sizeof(own->history[0]));
+}
+
+static void set_join(struct mirror_engine *engine, uint32_t index)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	bool full = at->decision.verdict == REMIRROR_FULL;
+	bool is_source = at->decision.source == engine->server;
+
+	if (!at->decided || at->joined || runner_of(engine) == NOBODY ||
+	    at->decision.verdict == REMIRROR_SPLIT || at->decision.verdict == REMIRROR_NO_SOURCE ||
+	    (full && at->keep < 0))
+		return;
+	at->joined = true;
+	memset(at->told, 0xff, sizeof(at->told));
+	if (is_source)
+		source_remember(engine, index, full);
+	else
+		target_remember(engine, index, full);
+	mirror_set_meet(&at->set, is_source, state_behind(engine, index, is_source));
+	at->maps_in = is_source && full; /* there is nothing to learn from them */
+	at->maps_owed = !is_source && !full;
+	at->maps_next = 0;
+	at->target_ticket = engine_states_remember(engine, index);
+}
+
+static void sets_join(struct mirror_engine *engine)
+{
+	uint32_t runner = runner_of(engine);
+
+	if (runner != NOBODY)
+		engine_mode_set(engine, runner == engine->server ? MIRROR_SOURCE : MIRROR_TARGET);
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		set_join(engine, i);
 }
 
 static void meeting_hold(struct mirror_engine *engine)
@@ -123,12 +244,29 @@ static void meeting_hold(struct mirror_engine *engine)
 	meeting->met = true;
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
 		set_decide(engine, i);
+	sets_join(engine);
 }
 
 const struct remirror_decision *mirror_engine_decision(const struct mirror_engine *engine, uint32_t index)
 {
 	ASSERT(index < MIRROR_SET_MAX);
 	return engine->sets[index].decided ? &engine->sets[index].decision : NULL;
+}
+
+/* Where both wrote alone, the word is one for all disks of the guest. */
+static void word_take(struct mirror_engine *engine, uint32_t index, uint32_t server)
+{
+	bool split = engine->sets[index].decision.verdict == REMIRROR_SPLIT;
+
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+		struct mirror_engine_set *at = &engine->sets[i];
+
+		if (i != index && !(split && at->decided && at->decision.verdict == REMIRROR_SPLIT))
+			continue;
+		at->keep = (int8_t)server;
+		set_decide(engine, i);
+	}
+	sets_join(engine);
 }
 
 const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uint32_t server)
@@ -149,9 +287,8 @@ const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uin
 		return "the guest runs on both servers: stop one of them first";
 	if (runner != NOBODY && runner != server)
 		return "the guest runs from the other disk: stop it first";
-	at->keep = (int8_t)server;
 	at->keep_owed = true;
-	set_decide(engine, index);
+	word_take(engine, index, server);
 	return NULL;
 }
 
@@ -166,8 +303,81 @@ static void keep_receive(struct mirror_engine *engine, const struct mirror_messa
 		engine_meeting_begin(engine);
 		return;
 	}
-	at->keep = (int8_t)message->keep.server;
-	set_decide(engine, message->header.set);
+	if (at->decided && !at->joined)
+		word_take(engine, message->header.set, message->keep.server);
+}
+
+/* What makes a disk that is `from` here what the other server says it is. */
+static enum mirror_change change_to(uint8_t from, uint8_t to)
+{
+	static const uint8_t changes[MIRROR_DISK_STATE_COUNT] = {
+		[MIRROR_MISSING] = MIRROR_GONE,		  [MIRROR_GOOD] = MIRROR_COPY_END,
+		[MIRROR_REMIRRORING] = MIRROR_COPY_BEGIN, [MIRROR_FAILED] = MIRROR_FAULT,
+		[MIRROR_OUTDATED] = MIRROR_COPY_BROKEN,
+	};
+
+	if (to == MIRROR_OUTDATED && from == MIRROR_MISSING)
+		return MIRROR_FOUND;
+	if (to == MIRROR_OUTDATED && from == MIRROR_FAILED)
+		return MIRROR_ADMIN_ENABLE;
+	return (enum mirror_change)changes[to];
+}
+
+static void states_receive(struct mirror_engine *engine, const struct mirror_message *message)
+{
+	uint32_t index = message->header.set;
+	struct mirror_engine_set *at = &engine->sets[index];
+	bool was_good = at->set.states[MIRROR_OWN] == MIRROR_GOOD;
+
+	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
+		uint8_t state = message->states.states[engine_server_of(engine, side)];
+
+		if (at->set.states[side] != state)
+			mirror_set_change(&at->set, (enum mirror_side)side,
+					  change_to(at->set.states[side], state));
+	}
+	/* What we know the other one to lack it had itself before it was copied here. */
+	if (!was_good && at->set.states[MIRROR_OWN] == MIRROR_GOOD) {
+		region_map_clear_all(&at->set.dirty);
+		at->maps_in = true; /* from here on our maps know what the other disk lacks, should it go */
+	}
+	at->kept_ticket = engine_states_remember(engine, index);
+	at->kept_owed = message->states.number;
+}
+
+static int history_receive(struct mirror_engine *engine, const uint8_t *data)
+{
+	struct metadata *peer = &engine->meeting.peer;
+
+	if (metadata_decode(data, peer) != METADATA_GOOD || peer->server != 1 - engine->server) {
+		engine->meeting.met = false;
+		return trace_error(-EINVAL);
+	}
+	return 0;
+}
+
+static void progress_receive(struct mirror_engine *engine, const struct mirror_message *message)
+{
+	struct mirror_engine_set *at = &engine->sets[message->header.set];
+
+	at->peer_progress = max_u64(at->peer_progress, message->progress.number);
+	if (engine->mode == MIRROR_DUPLEX)
+		mirror_set_peer_progress(&at->set, at->peer_progress);
+}
+
+static int map_receive(struct mirror_engine *engine, const struct mirror_message *message,
+		       const uint8_t *data)
+{
+	struct mirror_engine_set *at = &engine->sets[message->header.set];
+
+	if (at->maps_in || at->decision.source != engine->server)
+		return trace_error(-EINVAL);
+	if (message->header.type == MIRROR_MESSAGE_MAPS_END)
+		at->maps_in = true;
+	else
+		remirror_add_block(&at->remirror, &at->set, message->map.block, data,
+				   message->map.kind == MIRROR_MAP_INTENT);
+	return 0;
 }
 
 /* Into `peer`; a record that its own server would not believe is of no sound peer. */
@@ -192,23 +402,52 @@ static int metadata_receive(struct mirror_engine *engine, const struct mirror_me
 	return 0;
 }
 
-static int message_take(struct mirror_engine *engine, const struct mirror_message *message,
-			const uint8_t *data)
+static int set_message_take(struct mirror_engine *engine, const struct mirror_message *message,
+			    const uint8_t *bytes, struct mirror_engine_data *data)
 {
-	if (message->header.type == MIRROR_MESSAGE_METADATA)
-		return metadata_receive(engine, message, data);
-	if (!engine->meeting.met)
-		return 0; /* of a meeting that is over */
-	switch (message->header.type) {
-	case MIRROR_MESSAGE_KEEP:
+	if (message->header.type == MIRROR_MESSAGE_KEEP) {
 		keep_receive(engine, message);
 		return 0;
-	default:
+	}
+	if (!engine->sets[message->header.set].joined)
 		return trace_error(-EINVAL);
+	switch (message->header.type) {
+	case MIRROR_MESSAGE_MAP:
+	case MIRROR_MESSAGE_MAPS_END:
+		return map_receive(engine, message, bytes);
+	case MIRROR_MESSAGE_STATES:
+		states_receive(engine, message);
+		return 0;
+	case MIRROR_MESSAGE_KEPT:
+		engine->sets[message->header.set].kept_number = message->kept.number;
+		return 0;
+	case MIRROR_MESSAGE_PROGRESS:
+		progress_receive(engine, message);
+		return 0;
+	case MIRROR_MESSAGE_DONE:
+	case MIRROR_MESSAGE_DATA:
+		return engine_ask_answered(engine, message, bytes, data);
+	case MIRROR_MESSAGE_STAMP:
+		return engine_copy_stamp(engine, message);
+	default:
+		return engine_serve_receive(engine, message, bytes);
 	}
 }
 
-int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes, uint64_t size)
+static int message_take(struct mirror_engine *engine, const struct mirror_message *message,
+			const uint8_t *bytes, struct mirror_engine_data *data)
+{
+	if (message->header.type == MIRROR_MESSAGE_METADATA)
+		return metadata_receive(engine, message, bytes);
+	if (!engine->meeting.met)
+		return 0; /* of a meeting that is over */
+	if (message->header.type == MIRROR_MESSAGE_HISTORY)
+		return history_receive(engine, bytes);
+	return set_message_take(engine, message, bytes, data);
+}
+
+int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes, uint64_t size,
+			      struct mirror_engine_data *data)
 {
 	uint64_t sector_counts[MIRROR_SET_MAX];
 	struct mirror_message message;
@@ -217,6 +456,7 @@ int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes
 	int error;
 
 	ASSERT(engine->meeting.link_up);
+	data->size = 0;
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
 		sector_counts[i] = engine->sets[i].used ? engine->sets[i].set.sector_count : 0;
 	fixed_size = mirror_message_check(bytes, size, sector_counts, &message);
@@ -225,16 +465,23 @@ int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes
 	whole_size = (uint64_t)fixed_size + mirror_message_data_size(&message);
 	if (size < whole_size)
 		return 0;
-	error = message_take(engine, &message, bytes + fixed_size);
+	error = message_take(engine, &message, bytes + fixed_size, data);
 	return error ? error : (int64_t)whole_size;
 }
 
 /* ---- what goes out ---- */
 
+/* What was asked of us before may still be at work, on buffers and regions that are asked for anew. */
+static bool is_quiet(const struct mirror_engine *engine)
+{
+	return engine_serve_is_quiet(engine) && engine_copy_is_quiet(engine);
+}
+
 /* Are the record's words those that the other one may go by? */
 static bool may_speak(struct mirror_engine *engine)
 {
-	if (engine->mode == MIRROR_DUPLEX || engine->metadata.pair_identity == 0)
+	if (engine->mode == MIRROR_DUPLEX || engine->mode == MIRROR_SOURCE ||
+	    engine->metadata.pair_identity == 0 || !is_quiet(engine))
 		return false;
 	/* A guest that runs may write at any time: told before it does, it need not be asked again. */
 	if (is_running(engine))
@@ -242,7 +489,7 @@ static bool may_speak(struct mirror_engine *engine)
 	return mirror_engine_is_durable(engine, engine->change);
 }
 
-static bool metadata_send(struct mirror_engine *engine, struct mirror_message *message, const uint8_t **data)
+static bool metadata_make(struct mirror_engine *engine, struct mirror_message *message, uint8_t *data)
 {
 	struct mirror_engine_meeting *meeting = &engine->meeting;
 
@@ -257,62 +504,195 @@ static bool metadata_send(struct mirror_engine *engine, struct mirror_message *m
 	meeting->own = engine->metadata;
 	metadata_seal(&meeting->own); /* faults are counted without a new record */
 	meeting->own_words = message->metadata;
-	*data = (const uint8_t *)&meeting->own;
+	memcpy(data, &meeting->own, METADATA_SIZE);
 	return true;
 }
 
-static bool keep_send(struct mirror_engine *engine, struct mirror_message *message)
+static bool history_make(struct mirror_engine *engine, struct mirror_message *message, uint8_t *data)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
-		struct mirror_engine_set *at = &engine->sets[i];
+	if (!engine->meeting.history_owed || !mirror_engine_is_durable(engine, engine->change))
+		return false;
+	message->header.type = MIRROR_MESSAGE_HISTORY;
+	memcpy(data, &engine->metadata, METADATA_SIZE);
+	metadata_seal((struct metadata *)(void *)data);
+	return true;
+}
 
-		if (!at->keep_owed)
+/* The next block that is not zero, of both maps in a row. */
+static void map_make(struct mirror_engine_set *at, struct mirror_message *message, uint8_t *data)
+{
+	const struct region_map *maps[MIRROR_MAP_KIND_COUNT] = {
+		[MIRROR_MAP_DIRTY] = &at->set.dirty, [MIRROR_MAP_INTENT] = &at->set.intent.map
+	};
+	uint64_t block_count = at->set.dirty.block_count;
+
+	for (; at->maps_next < MIRROR_MAP_KIND_COUNT * block_count; at->maps_next++) {
+		uint8_t kind = (uint8_t)(at->maps_next / block_count);
+
+		if (!region_map_get_block(maps[kind], at->maps_next % block_count, data))
 			continue;
+		message->header.type = MIRROR_MESSAGE_MAP;
+		message->map.block = at->maps_next % block_count;
+		message->map.kind = kind;
+		return;
+	}
+	message->header.type = MIRROR_MESSAGE_MAPS_END;
+}
+
+static void states_make(const struct mirror_engine *engine, const struct mirror_engine_set *at,
+			struct mirror_message *message)
+{
+	message->header.type = MIRROR_MESSAGE_STATES;
+	message->states.number = at->told_number + 1;
+	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++)
+		message->states.states[engine_server_of(engine, side)] = at->set.states[side];
+}
+
+bool engine_peer_keeps_states(const struct mirror_engine *engine, uint32_t index)
+{
+	const struct mirror_engine_set *at = &engine->sets[index];
+
+	/* In duplex it is heard, or given up by going on alone. */
+	if (!at->joined)
+		return engine->mode != MIRROR_DUPLEX;
+	return memcmp(at->told, at->set.states, sizeof(at->told)) == 0 && at->kept_number == at->told_number;
+}
+
+/* What a set has to say before it says anything else. */
+static bool set_make(struct mirror_engine *engine, uint32_t index, struct mirror_message *message,
+		     uint8_t *data)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+
+	message->header.set = (uint8_t)index;
+	if (at->keep_owed) {
 		message->header.type = MIRROR_MESSAGE_KEEP;
-		message->header.set = (uint8_t)i;
 		message->keep.server = (uint8_t)at->keep;
 		return true;
 	}
+	if (!at->joined)
+		return false;
+	if (memcmp(at->told, at->set.states, sizeof(at->told)) != 0) {
+		states_make(engine, at, message);
+		return true;
+	}
+	if (at->kept_owed != 0 && mirror_engine_is_durable(engine, at->kept_ticket)) {
+		message->header.type = MIRROR_MESSAGE_KEPT;
+		message->kept.number = at->kept_owed;
+		return true;
+	}
+	if (at->maps_owed) {
+		map_make(at, message, data);
+		return true;
+	}
+	if (engine->mode != MIRROR_DUPLEX || mirror_set_progress(&at->set) <= at->progress_told)
+		return false;
+	message->header.type = MIRROR_MESSAGE_PROGRESS;
+	message->progress.number = mirror_set_progress(&at->set);
+	return true;
+}
+
+static bool sets_make(struct mirror_engine *engine, struct mirror_message *message, uint8_t *data)
+{
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (set_make(engine, i, message, data))
+			return true;
+	message->header.set = 0;
 	return false;
 }
 
 /* It is on its way: nothing of it is owed any more. */
-static void message_sent(struct mirror_engine *engine, const struct mirror_message *message)
+static void message_sent(struct mirror_engine *engine, const struct mirror_message *message,
+			 const struct mirror_engine_action *action)
 {
+	struct mirror_engine_set *at = &engine->sets[message->header.set];
+
 	switch (message->header.type) {
 	case MIRROR_MESSAGE_METADATA:
 		engine->meeting.owed = false;
 		meeting_hold(engine);
 		break;
+	case MIRROR_MESSAGE_HISTORY:
+		engine->meeting.history_owed = false;
+		break;
 	case MIRROR_MESSAGE_KEEP:
-		engine->sets[message->header.set].keep_owed = false;
+		at->keep_owed = false;
+		break;
+	case MIRROR_MESSAGE_STATES:
+		memcpy(at->told, at->set.states, sizeof(at->told));
+		at->told_number++;
+		break;
+	case MIRROR_MESSAGE_KEPT:
+		at->kept_owed = 0;
+		break;
+	case MIRROR_MESSAGE_MAP:
+		at->maps_next++;
+		break;
+	case MIRROR_MESSAGE_MAPS_END:
+		at->maps_owed = false;
+		break;
+	case MIRROR_MESSAGE_PROGRESS:
+		at->progress_told = message->progress.number;
+		break;
+	case MIRROR_MESSAGE_WRITE:
+	case MIRROR_MESSAGE_READ:
+	case MIRROR_MESSAGE_FLUSH:
+		engine_ask_sent(engine, message, action->slot);
+		break;
+	case MIRROR_MESSAGE_DONE:
+	case MIRROR_MESSAGE_DATA:
+		engine_serve_answered(engine, message->done.id);
+		break;
+	case MIRROR_MESSAGE_STAMP:
+		engine_serve_answered(engine, message->stamp.id);
 		break;
 	default:
-		ASSERT(false);
+		engine_copy_sent(engine, message);
 	}
+}
+
+/* In the order in which it matters: what is short and waited for first, copies last. */
+static bool message_make(struct mirror_engine *engine, struct mirror_message *message, uint8_t *data,
+			 struct mirror_engine_action *action)
+{
+	if (metadata_make(engine, message, data))
+		return true;
+	return engine->meeting.met &&
+	       (history_make(engine, message, data) || sets_make(engine, message, data) ||
+		engine_serve_answer(engine, message, action) || engine_ask_send(engine, message, action) ||
+		engine_copy_send(engine, message, action));
+}
+
+/* Bytes behind the fixed part that are in engine->message, too. */
+static uint64_t inline_size(uint8_t type)
+{
+	if (type == MIRROR_MESSAGE_METADATA || type == MIRROR_MESSAGE_HISTORY)
+		return METADATA_SIZE;
+	return type == MIRROR_MESSAGE_MAP ? REGION_MAP_BLOCK_SIZE : 0;
 }
 
 bool engine_link_take(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
 	struct mirror_message message = { 0 };
-	const uint8_t *data = NULL;
-	uint64_t data_size;
+	struct mirror_engine_action made = { .buffer = -1 };
 	uint64_t fixed_size;
+	uint64_t size;
 
-	if (!engine->meeting.link_up ||
-	    (!metadata_send(engine, &message, &data) && !keep_send(engine, &message)))
+	if (!engine->meeting.link_up || engine->room < MIRROR_MESSAGE_FIXED_MAX ||
+	    !message_make(engine, &message, engine->bytes_out, &made))
 		return false;
-	data_size = data ? METADATA_SIZE : 0;
-	fixed_size = mirror_message_seal(&message, data_size);
-	if (engine->room < fixed_size + data_size)
+	fixed_size = mirror_message_seal(&message, inline_size(message.header.type) + made.data_size);
+	size = fixed_size + inline_size(message.header.type);
+	if (engine->room < size + made.data_size)
 		return false;
-	engine->room -= fixed_size + data_size;
+	engine->room -= size + made.data_size;
 	memcpy(engine->message, &message, fixed_size);
-	if (data)
-		memcpy(engine->message + fixed_size, data, data_size);
+	memcpy(engine->message + fixed_size, engine->bytes_out, size - fixed_size);
+	*action = made;
 	action->kind = MIRROR_ENGINE_SEND;
+	action->set = message.header.set;
 	action->bytes = engine->message;
-	action->size = (uint32_t)(fixed_size + data_size);
-	message_sent(engine, &message);
+	action->size = (uint32_t)size;
+	message_sent(engine, &message, &made);
 	return true;
 }

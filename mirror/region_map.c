@@ -104,6 +104,13 @@ void region_map_clear(struct region_map *map, uint64_t region)
 	block_mark(map, region / REGION_MAP_BLOCK_REGIONS);
 }
 
+void region_map_clear_all(struct region_map *map)
+{
+	for (uint64_t region = region_map_next(map, 0); region < map->region_count;
+	     region = region_map_next(map, region + 1))
+		region_map_clear(map, region);
+}
+
 bool region_map_is_durable(const struct region_map *map, uint64_t first, uint64_t count)
 {
 	ASSERT(range_fits(first, count, map->region_count));
@@ -146,13 +153,17 @@ static uint32_t sector_checksum(const struct region_map *map, const uint8_t *sec
 	return crc32c(crc, sector + 4, MIRROR_SECTOR_SIZE - 4);
 }
 
+bool region_map_sector_is_sound(const struct region_map *map, uint64_t index, const uint8_t *sector)
+{
+	return load_le32(sector) == sector_checksum(map, sector) && load_le32(sector + 4) == index;
+}
+
 /* The last map sectors may stand for no region at all: `mask` is 0 there. */
 static void sector_load(struct region_map *map, uint64_t index, const uint8_t *sector)
 {
 	uint64_t first = index * REGION_MAP_SECTOR_REGIONS;
 	uint64_t *bits = map->bits + index * SECTOR_WORDS;
-	bool good =
-		sector && load_le32(sector) == sector_checksum(map, sector) && load_le32(sector + 4) == index;
+	bool good = sector && region_map_sector_is_sound(map, index, sector);
 
 	if (!good)
 		map->damaged_sectors++;
@@ -189,6 +200,18 @@ static void block_seal(const struct region_map *map, uint64_t block, uint8_t *by
 		store_le32(sector + 4, (uint32_t)index);
 		store_le32(sector, sector_checksum(map, sector));
 	}
+}
+
+bool region_map_get_block(const struct region_map *map, uint64_t block, uint8_t *bytes)
+{
+	uint64_t any = 0;
+
+	ASSERT(block < map->block_count);
+	for (uint64_t word = block * BLOCK_WORDS; word < (block + 1) * BLOCK_WORDS; word++)
+		any |= map->bits[word];
+	if (any)
+		block_seal(map, block, bytes);
+	return any;
 }
 
 int64_t region_map_take_block(struct region_map *map, uint8_t *bytes)

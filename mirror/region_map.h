@@ -65,6 +65,7 @@ bool region_map_get(const struct region_map *map, uint64_t region);
 /* Returns how many bits were not set before. */
 uint64_t region_map_set_range(struct region_map *map, uint64_t first, uint64_t count);
 void region_map_clear(struct region_map *map, uint64_t region);
+void region_map_clear_all(struct region_map *map);
 /* Are all these bits set, and surely so on disk? Then the regions may be written. */
 bool region_map_is_durable(const struct region_map *map, uint64_t first, uint64_t count);
 /* Is the map in memory, as a whole, the one on disk? */
@@ -85,6 +86,10 @@ uint64_t region_map_next(const struct region_map *map, uint64_t from);
  * region_map_block_written.
  */
 int64_t region_map_take_block(struct region_map *map, uint8_t *bytes);
+/* A block as it should be, for somebody else; false: nothing is set in it. */
+bool region_map_get_block(const struct region_map *map, uint64_t block, uint8_t *bytes);
+/* Is map sector `index` as a map of the same identity holds it? Else all of it counts as set. */
+bool region_map_sector_is_sound(const struct region_map *map, uint64_t index, const uint8_t *sector);
 /* The write of `bytes` ended, or failed and will be tried again: then nobody knows what is on disk. */
 void region_map_block_written(struct region_map *map, uint64_t block, const uint8_t *bytes, bool good);
 

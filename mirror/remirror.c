@@ -162,15 +162,51 @@ void remirror_init(struct remirror *remirror, uint64_t sector_count, void *memor
 	remirror->round = remirror->compare + remirror->word_count;
 }
 
+static void region_add(struct remirror *remirror, struct mirror_set *set, uint64_t region, bool is_intent)
+{
+	if (region_map_set_range(&set->dirty, region, 1) && is_intent)
+		remirror->compare[region / 64] |= BIT(region % 64);
+	else if (!is_intent)
+		remirror->compare[region / 64] &= ~BIT(region % 64);
+}
+
 void remirror_add(struct remirror *remirror, struct mirror_set *set, const struct region_map *from,
 		  bool is_intent)
 {
 	for (uint64_t region = region_map_next(from, 0); region < from->region_count;
-	     region = region_map_next(from, region + 1)) {
-		if (region_map_set_range(&set->dirty, region, 1) && is_intent)
+	     region = region_map_next(from, region + 1))
+		region_add(remirror, set, region, is_intent);
+}
+
+static void sector_add(struct remirror *remirror, struct mirror_set *set, uint64_t index,
+		       const uint8_t *sector, bool is_intent)
+{
+	const struct region_map *map = is_intent ? &set->intent.map : &set->dirty;
+	bool sound = region_map_sector_is_sound(map, index, sector);
+	uint64_t first = index * REGION_MAP_SECTOR_REGIONS;
+
+	for (uint64_t i = 0; i < REGION_MAP_SECTOR_REGIONS && first + i < map->region_count; i++)
+		if (!sound || (sector[REGION_MAP_SECTOR_HEADER + i / 8] & BIT(i % 8)))
+			region_add(remirror, set, first + i, is_intent);
+}
+
+void remirror_add_block(struct remirror *remirror, struct mirror_set *set, uint64_t block,
+			const uint8_t *bytes, bool is_intent)
+{
+	for (uint64_t i = 0; i < REGION_MAP_BLOCK_SECTORS; i++)
+		sector_add(remirror, set, block * REGION_MAP_BLOCK_SECTORS + i,
+			   bytes + i * MIRROR_SECTOR_SIZE, is_intent);
+}
+
+void remirror_add_own(struct remirror *remirror, struct mirror_set *set)
+{
+	const struct region_map *own = &set->intent.map;
+
+	for (uint64_t region = region_map_next(own, 0); region < own->region_count;
+	     region = region_map_next(own, region + 1)) {
+		region_map_set_range(&set->dirty, region, 1);
+		if (!(set->intent.touched[region / 64] & BIT(region % 64)))
 			remirror->compare[region / 64] |= BIT(region % 64);
-		else if (!is_intent)
-			remirror->compare[region / 64] &= ~BIT(region % 64);
 	}
 }
 
@@ -338,9 +374,7 @@ bool remirror_step(struct remirror *remirror, struct mirror_set *set)
 		return true;
 	}
 	if (remirror->phase == REMIRROR_SETTLING && !set->persisting && !set->persist_wanted) {
-		for (uint64_t region = region_map_next(&set->dirty, 0); region < set->dirty.region_count;
-		     region = region_map_next(&set->dirty, region + 1))
-			region_map_clear(&set->dirty, region);
+		region_map_clear_all(&set->dirty);
 		remirror_stop(remirror);
 		return true;
 	}

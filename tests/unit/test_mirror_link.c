@@ -21,16 +21,26 @@
 #define PAIR UINT64_C(0x1122334455667788)
 #define INBOX_SIZE (4 * MIB)
 
+#define DISK_SIZE (SECTORS * MIRROR_SECTOR_SIZE)
+#define TAG_MAX 64
+
 struct server {
 	/* kept */
 	uint8_t partition[PARTITION_SIZE];
+	uint8_t disk[DISK_SIZE];
 	/* lost with the power */
 	struct mirror_engine engine;
 	uint8_t inbox[INBOX_SIZE];
 	uint64_t inbox_size;
 	uint64_t sent[MIRROR_MESSAGE_TYPE_COUNT];
 	char trail[2048];
+	int disk_error; /* of every request to the disk */
+	bool disk_stands;
+	uint32_t standing_count; /* requests that the disk has and does not do */
+	struct mirror_engine_action standing[256];
 	_Alignas(8) uint8_t memory[65536];
+	uint8_t buffers[MIRROR_ENGINE_BUFFER_COUNT * MIRROR_ENGINE_BUFFER_SIZE];
+	uint8_t requests[TAG_MAX][4 * MIRROR_REGION_SIZE]; /* the guest's data, by tag */
 };
 
 static struct server servers[2];
@@ -59,15 +69,37 @@ static void note_event(struct server *server, const struct mirror_engine_action 
 		note(server, "event %u; ", action->event);
 }
 
+static uint8_t *data_of(struct server *server, const struct mirror_engine_action *action)
+{
+	return action->buffer >= 0 ? server->buffers + (uint64_t)action->buffer * MIRROR_ENGINE_BUFFER_SIZE
+				   : server->requests[action->tag] + action->data_offset;
+}
+
 static void send_message(struct server *server, const struct mirror_engine_action *action)
 {
 	struct server *peer = &servers[server == servers];
 
 	assert_true(link_is_up);
-	assert_true(peer->inbox_size + action->size <= INBOX_SIZE);
+	assert_true(peer->inbox_size + action->size + action->data_size <= INBOX_SIZE);
 	memcpy(peer->inbox + peer->inbox_size, action->bytes, action->size);
 	peer->inbox_size += action->size;
+	if (action->data_size > 0)
+		memcpy(peer->inbox + peer->inbox_size, data_of(server, action), action->data_size);
+	peer->inbox_size += action->data_size;
 	server->sent[action->bytes[0]]++;
+}
+
+static void disk_do(struct server *server, const struct mirror_engine_action *action)
+{
+	uint8_t *place = server->disk + action->sector * MIRROR_SECTOR_SIZE;
+	uint64_t size = action->sector_count * MIRROR_SECTOR_SIZE;
+
+	assert_true(range_fits(action->sector, action->sector_count, SECTORS));
+	if (!server->disk_error && action->operation == MIRROR_READ)
+		memcpy(data_of(server, action), place, size);
+	else if (!server->disk_error && action->operation == MIRROR_WRITE)
+		memcpy(place, data_of(server, action), size);
+	mirror_engine_done(&server->engine, action->set, action->slot, server->disk_error);
 }
 
 static void act(struct server *server, const struct mirror_engine_action *action)
@@ -77,7 +109,10 @@ static void act(struct server *server, const struct mirror_engine_action *action
 		note_event(server, action);
 		break;
 	case MIRROR_ENGINE_OWN:
-		mirror_engine_done(&server->engine, action->set, action->slot, 0);
+		if (server->disk_stands)
+			server->standing[server->standing_count++] = *action;
+		else
+			disk_do(server, action);
 		break;
 	case MIRROR_ENGINE_FINISHED:
 		note(server, "finished %lu:%d; ", action->tag, action->status);
@@ -92,6 +127,14 @@ static void act(struct server *server, const struct mirror_engine_action *action
 	}
 }
 
+static void disk_goes_on(struct server *server)
+{
+	server->disk_stands = false;
+	for (uint32_t i = 0; i < server->standing_count; i++)
+		disk_do(server, &server->standing[i]);
+	server->standing_count = 0;
+}
+
 static void take(struct server *server)
 {
 	struct mirror_engine_action action;
@@ -104,9 +147,13 @@ static void take(struct server *server)
 
 static void receive(struct server *server)
 {
+	struct mirror_engine_data data;
 	int64_t size;
 
-	while ((size = mirror_engine_receive(&server->engine, server->inbox, server->inbox_size)) > 0) {
+	while ((size = mirror_engine_receive(&server->engine, server->inbox, server->inbox_size, &data)) >
+	       0) {
+		if (data.size > 0)
+			memcpy(server->requests[data.tag] + data.offset, data.bytes, data.size);
 		server->inbox_size -= (uint64_t)size;
 		memmove(server->inbox, server->inbox + size, server->inbox_size);
 	}
@@ -144,6 +191,10 @@ static void power_on(uint32_t index)
 	uint64_t offset;
 
 	mirror_engine_init(&server->engine, index, PARTITION_SIZE);
+	mirror_engine_buffers(&server->engine, server->buffers);
+	server->disk_stands = false;
+	server->standing_count = 0;
+	server->disk_error = 0;
 	if (!mirror_engine_load(&server->engine, copies, &choice))
 		mirror_engine_create(&server->engine, PAIR);
 	assert_true(mirror_engine_memory_size(SECTORS) <= sizeof(server->memory));
@@ -328,11 +379,324 @@ static void nothing_is_sent_without_room(void **state)
 	assert_int_equal(decision()->verdict, REMIRROR_NOTHING);
 }
 
+/* ---- over the link ---- */
+
+static void submit(uint32_t index, enum mirror_operation operation, uint64_t sector, uint32_t count,
+		   uint64_t tag, uint8_t fill)
+{
+	if (operation == MIRROR_WRITE)
+		memset(servers[index].requests[tag], fill, count * MIRROR_SECTOR_SIZE);
+	assert_true(mirror_engine_submit(&servers[index].engine, 0, operation, sector, count, tag) >= 0);
+}
+
+static void states_are(const char *a, const char *b)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		struct mirror_engine_status status;
+
+		mirror_engine_status(&servers[i].engine, 0, &status);
+		assert_string_equal(status.states[0], a);
+		assert_string_equal(status.states[1], b);
+		/* And so says the record. */
+		assert_string_equal(mirror_disk_state_name(servers[i].engine.metadata.sets[0].disk_states[0]),
+				    a);
+		assert_string_equal(mirror_disk_state_name(servers[i].engine.metadata.sets[0].disk_states[1]),
+				    b);
+	}
+}
+
+static void disks_are_equal(void)
+{
+	for (uint64_t i = 0; i < DISK_SIZE; i++)
+		if (servers[0].disk[i] != servers[1].disk[i])
+			fail_msg("byte %lu: %u and %u", i, servers[0].disk[i], servers[1].disk[i]);
+}
+
+/* a has run alone and written regions 0 and 3; b is back. */
+static void part_and_meet(void)
+{
+	go_alone(0, 2);
+	submit(0, MIRROR_WRITE, 5, 8, 1, 0x11);
+	submit(0, MIRROR_WRITE, 3 * MIRROR_REGION_SECTORS + 120, 4, 2, 0x22);
+	take(&servers[0]);
+	assert_non_null(strstr(servers[0].trail, "finished 2:0; "));
+	servers[0].trail[0] = '\0';
+	connect_servers(true);
+}
+
+static void changed_regions_are_copied(void **state)
+{
+	struct mirror_engine_status status;
+
+	(void)state;
+	part_and_meet();
+	settle();
+	disks_are_equal();
+	states_are("good", "good");
+	assert_int_equal(servers[0].sent[MIRROR_MESSAGE_COPY], 2);
+	assert_int_equal(servers[0].engine.sets[0].set.dirty.set_count, 0);
+	assert_non_null(strstr(servers[1].trail, "b remirroring; b good; "));
+	assert_true(mirror_engine_may_join(&servers[0].engine));
+	assert_true(mirror_engine_may_join(&servers[1].engine));
+	mirror_engine_status(&servers[0].engine, 0, &status);
+	assert_int_equal(status.bytes_copied, 2 * MIRROR_REGION_SIZE);
+	assert_int_equal(status.percent, 100);
+	assert_false(status.copying);
+}
+
+static void writes_go_to_both_and_reads_stay(void **state)
+{
+	uint64_t reads;
+
+	(void)state;
+	part_and_meet();
+	settle();
+	reads = servers[0].sent[MIRROR_MESSAGE_READ];
+	submit(0, MIRROR_WRITE, 900, 300, 3, 0x33); /* three parts */
+	submit(0, MIRROR_READ, 5, 8, 4, 0);
+	submit(0, MIRROR_FLUSH, 0, 0, 5, 0);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 3:0; "));
+	assert_non_null(strstr(servers[0].trail, "finished 4:0; "));
+	assert_non_null(strstr(servers[0].trail, "finished 5:0; "));
+	assert_int_equal(servers[0].sent[MIRROR_MESSAGE_WRITE], 3);
+	assert_int_equal(servers[0].sent[MIRROR_MESSAGE_READ], reads);
+	assert_int_equal(servers[0].requests[4][0], 0x11);
+	disks_are_equal();
+}
+
+/* The disk under the guest goes: it runs on from the other server's. */
+static void guest_runs_from_the_peers_disk(void **state)
+{
+	(void)state;
+	part_and_meet();
+	settle();
+	servers[0].disk_error = -EIO;
+	submit(0, MIRROR_WRITE, 700, 200, 3, 0x44);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "a failed; finished 3:0; "));
+	states_are("failed", "good");
+	submit(0, MIRROR_READ, 690, 200, 4, 0);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 4:0; "));
+	assert_int_equal(servers[0].requests[4][9 * 512], 0);
+	assert_int_equal(servers[0].requests[4][10 * 512], 0x44);
+	assert_int_equal(servers[0].requests[4][199 * 512], 0x44);
+	assert_false(mirror_engine_may_join(&servers[0].engine));
+	/* Enabled again, it is brought up to date from there. */
+	servers[0].disk_error = 0;
+	assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_ENABLE, 0));
+	submit(0, MIRROR_WRITE, 1250, 8, 5, 0x55);
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+}
+
+static void failing_target_is_dropped_and_nobody_waits(void **state)
+{
+	(void)state;
+	part_and_meet();
+	servers[1].disk_error = -EIO;
+	settle();
+	states_are("good", "failed");
+	submit(0, MIRROR_WRITE, 0, 8, 3, 0x66);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 3:0; "));
+	servers[1].disk_error = 0;
+	assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_ENABLE, 1));
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+}
+
+/* A write that comes while its region is on its way: what was read before it is not put over it. */
+static void later_write_is_behind_the_copy(void **state)
+{
+	(void)state;
+	part_and_meet();
+	for (uint32_t i = 0; i < 100 && servers[0].sent[MIRROR_MESSAGE_OFFER] < 2; i++) {
+		now_ns += MS;
+		take(&servers[0]);
+		receive(&servers[1]);
+		take(&servers[1]);
+		receive(&servers[0]);
+	}
+	take(&servers[1]);
+	receive(&servers[0]); /* stamps */
+	servers[0].disk_stands = true;
+	take(&servers[0]); /* reads under way */
+	assert_int_equal(servers[0].standing_count, 2);
+	submit(0, MIRROR_WRITE, 6, 8, 3, 0x77);
+	take(&servers[0]);
+	disk_goes_on(&servers[0]);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 3:0; "));
+	assert_int_equal(servers[1].disk[6 * 512], 0x77);
+	disks_are_equal();
+	states_are("good", "good");
+}
+
+static void broken_link_is_taken_up_where_it_was(void **state)
+{
+	(void)state;
+	part_and_meet();
+	for (uint32_t i = 0; i < 100 && servers[0].sent[MIRROR_MESSAGE_COPY] < 1; i++) {
+		now_ns += MS;
+		for (uint32_t s = 0; s < 2; s++) {
+			take(&servers[s]);
+			receive(&servers[1 - s]);
+		}
+	}
+	submit(0, MIRROR_WRITE, 400, 8, 3, 0x88);
+	take(&servers[0]);
+	connect_servers(false);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 3:0; ")); /* alone */
+	states_are("good", "outdated");
+	connect_servers(true);
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+}
+
+/* Power lost on either side after any number of messages: what is left is copied, from the right one. */
+static void power_may_go_at_any_message(void **state)
+{
+	uint32_t last = 1;
+
+	(void)state;
+	for (uint32_t count = 0; last; count++) {
+		uint32_t victim = count % 2;
+
+		begin(NULL);
+		part_and_meet();
+		last = 200 - count;
+		for (uint32_t i = 0; i < count; i++) {
+			now_ns += MS;
+			take(&servers[i % 2]);
+			if (i % 3)
+				receive(&servers[1 - i % 2]);
+			if (i == 4)
+				submit(0, MIRROR_WRITE, 5 + 130, 8, 3, 0x99);
+		}
+		connect_servers(false);
+		servers[1].trail[0] = '\0';
+		power_on(victim);
+		if (victim == 0)
+			go_alone(0, 3);
+		settle();
+		submit(0, MIRROR_WRITE, 20, 8, 6, (uint8_t)count);
+		settle();
+		connect_servers(true);
+		settle();
+		states_are("good", "good");
+		disks_are_equal();
+	}
+}
+
+/* What only an intent names is compared, and copied only where it differs. */
+static void intents_are_compared_first(void **state)
+{
+	struct mirror_engine_status status;
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++)
+		region_map_set_range(&servers[i].engine.sets[0].set.intent.map, 2 + 2 * i, 3);
+	settle();
+	servers[0].disk[4 * MIRROR_REGION_SIZE + 77] = 1;
+	go_alone(0, 2);
+	submit(0, MIRROR_WRITE, 9 * MIRROR_REGION_SECTORS, 8, 1, 0x11);
+	settle();
+	connect_servers(true);
+	settle();
+	mirror_engine_status(&servers[0].engine, 0, &status);
+	assert_int_equal(status.bytes_copied, 2 * MIRROR_REGION_SIZE - 3 * 512); /* the last one is short */
+	assert_int_equal(status.regions_compared, 5);
+	disks_are_equal();
+	states_are("good", "good");
+}
+
+static void new_disk_gets_all_after_a_word(void **state)
+{
+	(void)state;
+	memset(servers[1].partition, 0, PARTITION_SIZE);
+	memset(servers[0].disk, 0x5a, DISK_SIZE);
+	power_on(1);
+	servers[1].engine.metadata.sets[0].identity = 6;
+	go_alone(0, 2);
+	connect_servers(true);
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_FULL);
+	assert_int_equal(servers[0].sent[MIRROR_MESSAGE_OFFER], 0);
+	assert_non_null(strstr(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 0),
+			       "wrong direction"));
+	assert_null(mirror_engine_command(&servers[1].engine, 0, MIRROR_COMMAND_REMIRROR, 1));
+	for (uint32_t i = 0; i < 100 && servers[0].sent[MIRROR_MESSAGE_COPY] < 3; i++) {
+		now_ns += MS;
+		room = MIRROR_MESSAGE_MAX; /* one copy a turn */
+		for (uint32_t s = 0; s < 2; s++) {
+			take(&servers[s]);
+			receive(&servers[1 - s]);
+		}
+	}
+	room = MIB;
+	/* It goes on by itself, and without copying all again. */
+	connect_servers(false);
+	power_on(1);
+	settle();
+	connect_servers(true);
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+	assert_int_equal(servers[0].engine.metadata.sets[0].full_copy, 0);
+	assert_int_equal(servers[1].engine.metadata.sets[0].identity, 5);
+}
+
+static void join_begins_one_era_on_both(void **state)
+{
+	const struct metadata_pair pair = { .generation = 3 };
+
+	(void)state;
+	part_and_meet();
+	settle();
+	mirror_engine_era_begin(&servers[0].engine, &pair, 4711, false, false);
+	assert_false(mirror_engine_era_is_told(&servers[0].engine));
+	settle();
+	assert_true(mirror_engine_era_is_told(&servers[0].engine));
+	mirror_engine_era_begin(&servers[1].engine, &pair, 0, false, false);
+	settle();
+	assert_int_equal(metadata_era_now(&servers[1].engine.metadata)->token, 4711);
+	assert_int_equal(servers[0].engine.metadata.era_count, servers[1].engine.metadata.era_count);
+	for (uint32_t i = 0; i < 2; i++)
+		mirror_engine_mode(&servers[i].engine, MIRROR_DUPLEX);
+	/* Each makes the same request; a flush ends when both have. */
+	submit(0, MIRROR_WRITE, 50, 8, 1, 0xaa);
+	submit(0, MIRROR_FLUSH, 0, 0, 2, 0);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 1:0; "));
+	assert_null(strstr(servers[0].trail, "finished 2:0; "));
+	submit(1, MIRROR_WRITE, 50, 8, 1, 0xaa);
+	submit(1, MIRROR_FLUSH, 0, 0, 2, 0);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 2:0; "));
+	assert_non_null(strstr(servers[1].trail, "finished 2:0; "));
+	assert_int_equal(servers[0].sent[MIRROR_MESSAGE_WRITE], 0);
+	disks_are_equal();
+	/* Both lose power: nobody wrote alone since. */
+	connect_servers(false);
+	power_on(0);
+	power_on(1);
+	connect_servers(true);
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_NOTHING);
+}
+
 /* ---- what no sound peer says ---- */
 
 static void broken_words_end_the_link(void **state)
 {
 	struct server *a = &servers[0];
+	struct mirror_engine_data data;
 
 	(void)state;
 	connect_servers(true);
@@ -340,21 +704,21 @@ static void broken_words_end_the_link(void **state)
 	assert_true(a->inbox_size > METADATA_SIZE);
 	/* Cut anywhere it is waited for. */
 	for (uint64_t size = 0; size < a->inbox_size; size += 61)
-		assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, size), 0);
+		assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, size, &data), 0);
 	a->inbox[a->inbox_size - 1] ^= 1;
-	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size), -EINVAL);
+	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size, &data), -EINVAL);
 	a->inbox[a->inbox_size - 1] ^= 1;
-	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size), a->inbox_size);
+	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size, &data), a->inbox_size);
 	/* Of another pair, or from a server that is what we are. */
 	servers[1].engine.metadata.pair_identity++;
 	connect_servers(true);
 	take(&servers[1]);
-	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size), -EINVAL);
+	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size, &data), -EINVAL);
 	servers[1].engine.metadata.pair_identity--;
 	servers[1].engine.metadata.server = 0;
 	connect_servers(true);
 	take(&servers[1]);
-	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size), -EINVAL);
+	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size, &data), -EINVAL);
 }
 
 int main(void)
@@ -367,6 +731,16 @@ int main(void)
 		cmocka_unit_test_setup(guest_on_both_is_no_direction, begin),
 		cmocka_unit_test_setup(duplex_that_ends_on_a_live_stream_meets_again, begin),
 		cmocka_unit_test_setup(nothing_is_sent_without_room, begin),
+		cmocka_unit_test_setup(changed_regions_are_copied, begin),
+		cmocka_unit_test_setup(writes_go_to_both_and_reads_stay, begin),
+		cmocka_unit_test_setup(guest_runs_from_the_peers_disk, begin),
+		cmocka_unit_test_setup(failing_target_is_dropped_and_nobody_waits, begin),
+		cmocka_unit_test_setup(later_write_is_behind_the_copy, begin),
+		cmocka_unit_test_setup(broken_link_is_taken_up_where_it_was, begin),
+		cmocka_unit_test_setup(power_may_go_at_any_message, begin),
+		cmocka_unit_test_setup(intents_are_compared_first, begin),
+		cmocka_unit_test_setup(new_disk_gets_all_after_a_word, begin),
+		cmocka_unit_test_setup(join_begins_one_era_on_both, begin),
 		cmocka_unit_test_setup(broken_words_end_the_link, begin),
 	};
 
