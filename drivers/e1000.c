@@ -366,11 +366,10 @@ static void e1000_close_batch(struct e1000 *port)
 static int e1000_transmit_reserve(struct net_device *device, uint32_t size, uint8_t **room)
 {
 	struct e1000 *port = device->driver;
+	int status = net_check_transmit(device, size);
 
-	if (!device->opened || device->failed)
-		return -ENETDOWN;
-	if (size < NET_FRAME_SIZE_MIN || size > device->options.frame_size_max)
-		return -EMSGSIZE;
+	if (status)
+		return status;
 	/* One slot stays free: head = tail means empty (SDM 3.4). */
 	if (port->tx_producer - port->tx_consumer == TX_SLOTS - 1) {
 		device->statistics.tx_ring_full++;

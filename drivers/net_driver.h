@@ -3,6 +3,8 @@
 #ifndef DRIVERS_NET_DRIVER_H
 #define DRIVERS_NET_DRIVER_H
 
+#include <errno.h>
+
 #include "drivers/net.h"
 #include "include/assert.h"
 #include "kernel/time.h"
@@ -15,6 +17,16 @@ int net_device_fault(struct net_device *device, const char *what);
 
 /* Can the port be opened like this, given buffers for frames up to `buffer_max` (0: none yet)? */
 int net_check_options(const struct net_device *device, const struct net_open *options, uint32_t buffer_max);
+
+/* Can a frame of `size` bytes be put in? 0, or as transmit_reserve() says; not whether there is room. */
+static inline int net_check_transmit(const struct net_device *device, uint32_t size)
+{
+	if (!device->opened || device->failed)
+		return -ENETDOWN;
+	if (size < NET_FRAME_SIZE_MIN || size > device->options.frame_size_max)
+		return -EMSGSIZE;
+	return 0;
+}
 
 /* Resets the device and waits for it; for probe. Returns 0 or -ETIMEDOUT. */
 int net_await_reset(struct net_device *device);

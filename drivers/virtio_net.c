@@ -327,11 +327,10 @@ static int virtio_net_transmit_reserve(struct net_device *device, uint32_t size,
 {
 	struct virtio_net *port = device->driver;
 	const struct virtqueue *ring = &port->transmit.ring;
+	int status = net_check_transmit(device, size);
 
-	if (!device->opened || device->failed)
-		return -ENETDOWN;
-	if (size < NET_FRAME_SIZE_MIN || size > device->options.frame_size_max)
-		return -EMSGSIZE;
+	if (status)
+		return status;
 	if (ring->free_count == 0 || port->tx_bytes + size > TX_BYTES_MAX) {
 		device->statistics.tx_ring_full++;
 		return -EAGAIN;
