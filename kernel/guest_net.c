@@ -16,6 +16,7 @@
 #include "include/assert.h"
 #include "include/byte_order.h"
 #include "include/trace.h"
+#include "kernel/arp.h"
 #include "kernel/time.h"
 
 TRACE_FILE("guest", TRACE_INFO);
@@ -82,14 +83,9 @@ static void announce(uint32_t index)
 	uint8_t frame[60] = { 0 };
 	uint8_t *arp = frame + NET_FRAME_SIZE_MIN;
 
-	net_broadcast_header(frame, ports[index].mac, 0x8035);
-	store_be16(arp, 1);	     /* Ethernet */
-	store_be16(arp + 2, 0x0800); /* IPv4 */
-	arp[4] = MACHINE_MAC_SIZE;
-	arp[5] = 4;
-	store_be16(arp + 6, 3); /* request reverse */
-	memcpy(arp + 8, ports[index].mac, MACHINE_MAC_SIZE);
-	memcpy(arp + 18, ports[index].mac, MACHINE_MAC_SIZE);
+	net_broadcast_header(frame, ports[index].mac, ARP_ETHERTYPE_REVERSE);
+	arp_fill(arp, ARP_REQUEST_REVERSE, ports[index].mac);
+	memcpy(arp + ARP_TARGET_HARDWARE, ports[index].mac, ARP_HARDWARE_SIZE);
 	guest_net_take(index, frame, sizeof(frame));
 }
 

@@ -6,14 +6,13 @@
 
 #include "include/byte_order.h"
 #include "include/trace.h"
+#include "kernel/arp.h"
 #include "kernel/guest_net.h"
 #include "kernel/time.h"
 #include "lockstep/wire.h"
 
 TRACE_FILE("paths", TRACE_INFO);
 
-#define ETHERTYPE_ARP 0x0806
-#define ARP_SIZE 28
 #define FRAME_SIZE 64 /* of everything we send here */
 #define KEEP_INTERVAL_NS (100 * NS_PER_MS)
 #define FRAMES_A_POLL 32
@@ -89,14 +88,9 @@ static void ask_station(struct path *path)
 	uint8_t frame[FRAME_SIZE];
 	uint8_t *arp = frame + NET_FRAME_SIZE_MIN;
 
-	put_header(path->device, frame, ETHERTYPE_ARP);
-	store_be16(arp, 1);	     /* Ethernet */
-	store_be16(arp + 2, 0x0800); /* IPv4 */
-	arp[4] = NET_MAC_SIZE;
-	arp[5] = CONFIG_IPV4_SIZE;
-	store_be16(arp + 6, 1); /* request */
-	memcpy(arp + 8, path->device->mac, NET_MAC_SIZE);
-	memcpy(arp + 24, path->station, CONFIG_IPV4_SIZE);
+	put_header(path->device, frame, ARP_ETHERTYPE);
+	arp_fill(arp, ARP_REQUEST, path->device->mac);
+	memcpy(arp + ARP_TARGET_PROTOCOL, path->station, CONFIG_IPV4_SIZE);
 	if (path->asked_count == ASKED_MAX)
 		forget_question(path);
 	path->asked_ns[path->asked_count++] = time_now_ns();
@@ -158,8 +152,9 @@ static bool is_answer(const struct path *path, const struct net_frame *frame)
 	const uint8_t *arp = frame->data + NET_FRAME_SIZE_MIN;
 
 	return path->station && frame->size >= NET_FRAME_SIZE_MIN + ARP_SIZE &&
-	       memcmp(frame->data, path->device->mac, NET_MAC_SIZE) == 0 && load_be16(arp + 6) == 2 &&
-	       memcmp(arp + 14, path->station, CONFIG_IPV4_SIZE) == 0;
+	       memcmp(frame->data, path->device->mac, NET_MAC_SIZE) == 0 &&
+	       load_be16(arp + ARP_OPERATION) == ARP_REPLY &&
+	       memcmp(arp + ARP_SENDER_PROTOCOL, path->station, CONFIG_IPV4_SIZE) == 0;
 }
 
 static bool take(uint32_t index, const struct net_frame *frame)
@@ -170,7 +165,7 @@ static bool take(uint32_t index, const struct net_frame *frame)
 	if (!pair || frame->size <= NET_FRAME_SIZE_MIN)
 		return false;
 	type = load_be16(frame->data + 12);
-	if (type == ETHERTYPE_ARP && is_answer(&paths[index], frame)) {
+	if (type == ARP_ETHERTYPE && is_answer(&paths[index], frame)) {
 		take_answer(index);
 		return true;
 	}
