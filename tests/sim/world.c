@@ -15,10 +15,6 @@
 #define SLICE_STEPS 200 /* a step takes 1 us */
 #define STEP_NS US
 #define CHECK_SLICES 8
-#define LAG_MAX_NS (100 * MS)
-#define REJOIN_WAIT_MIN_NS (20 * MS)
-#define REJOIN_WAIT_MAX_NS (160 * MS)
-#define GOOD_STRETCH_NS (500 * MS)
 #define TAKE_OVER_NS (450 * MS) /* longest time-out, asking, replaying, writing */
 #define DUPLEX_NS (900 * MS)	/* from power-on, or a divergence, when nothing is in the way */
 #define TOLD_NS (100 * MS)	/* from a flipped bit */
@@ -107,35 +103,12 @@ static void server_start(struct world *world, uint32_t side)
 	struct pair_memory memory = { .follower = follower_memory[side], .follower_size = FOLLOWER_SIZE };
 	bool is_other = world->kind == WORLD_BUILDS && side == world->script_side && !world->is_mended &&
 			server->starts >= world->seed / 8 % 2 && random_below(world, 3) > 0;
-	struct pair_config config = {
-		.channel = { .pair = 77,
-			     .incarnation = (++server->starts * 2 + side) << 16,
-			     .link = { .heartbeat_ns = 5 * MS,
-				       .timeout_ns = 60 * MS,
-				       .ack_delay_ns = MS / 10,
-				       .test_count = 3 } },
-		.detector = { .timeout_min_ns = 50 * MS,
-			      .timeout_max_ns = 300 * MS,
-			      .carrier_timeout_ns = 10 * MS,
-			      .other_timeout_ns = 200 * MS,
-			      .ask_ns = 30 * MS,
-			      .proof_gap_ns = 25 * MS },
-		.paths = 7,
-		.self = side == 0 ? ARBITER_SERVER_A : ARBITER_SERVER_B,
-		.preferred = world->seed % 3 == 0   ? ARBITER_SERVER_NONE
-			     : world->seed % 3 == 1 ? ARBITER_SERVER_A
-						    : ARBITER_SERVER_B,
-		.wait_for_peer_ns = 400 * MS,
-		.beacon_ns = (const uint64_t[]){ 2 * MS, 5 * MS, 10 * MS }[world->seed / 8 % 3],
-		.ask_beacon_ns = 2 * MS,
-		.progress_ns = 5 * MS,
-		.lag_max_ns = LAG_MAX_NS,
-		.rejoin_wait_min_ns = REJOIN_WAIT_MIN_NS,
-		.rejoin_wait_max_ns = REJOIN_WAIT_MAX_NS,
-		.good_stretch_ns = GOOD_STRETCH_NS,
-		.identity = identity_of_build(is_other),
-	};
+	struct pair_config config = pair_fixture_config(77, side, ++server->starts);
 
+	if (world->seed % 3 != 1)
+		config.preferred = world->seed % 3 == 0 ? ARBITER_SERVER_NONE : ARBITER_SERVER_B;
+	config.beacon_ns = (const uint64_t[]){ 2 * MS, 5 * MS, 10 * MS }[world->seed / 8 % 3];
+	config.identity = identity_of_build(is_other);
 	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
 		memory.streams[i] = (struct channel_buffers){ stream_memory[side][i][0], STREAM_SIZE,
 							      stream_memory[side][i][1], STREAM_SIZE };

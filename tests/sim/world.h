@@ -9,8 +9,8 @@
 
 #include "lockstep/pair.h"
 #include "tests/sim/guest.h"
+#include "tests/sim/pair_fixture.h"
 
-#define MS UINT64_C(1000000)
 #define US UINT64_C(1000)
 #define WORLD_MANAGEMENT 2 /* path number of the management port */
 #define WORLD_FLYING_MAX 4096

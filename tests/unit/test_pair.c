@@ -12,9 +12,8 @@
 #include <string.h>
 
 #include "include/crc32c.h"
-#include "lockstep/pair.h"
+#include "tests/sim/pair_fixture.h"
 
-#define MS UINT64_C(1000000)
 #define STREAM_SIZE (1 * MIB)
 #define PAGE_SIZE 4096
 #define PAGE_COUNT 100
@@ -30,33 +29,9 @@ static void power_on_with(uint32_t side, uint64_t start, const char *build, uint
 {
 	const struct pair_durable durable = { .state = (uint8_t)state, .generation = 3 };
 	struct pair_memory memory = { .follower = followers[side], .follower_size = sizeof(followers[side]) };
-	struct pair_config config = {
-		.channel = { .pair = 5,
-			     .incarnation = (2 * start + side) << 16,
-			     .link = { .heartbeat_ns = 5 * MS,
-				       .timeout_ns = 60 * MS,
-				       .ack_delay_ns = MS / 10,
-				       .test_count = 3 } },
-		.detector = { .timeout_min_ns = 50 * MS,
-			      .timeout_max_ns = 300 * MS,
-			      .carrier_timeout_ns = 10 * MS,
-			      .other_timeout_ns = 200 * MS,
-			      .ask_ns = 30 * MS,
-			      .proof_gap_ns = 25 * MS },
-		.paths = 7,
-		.self = side == 0 ? ARBITER_SERVER_A : ARBITER_SERVER_B,
-		.preferred = ARBITER_SERVER_A,
-		.wait_for_peer_ns = 400 * MS,
-		.beacon_ns = 5 * MS,
-		.ask_beacon_ns = 2 * MS,
-		.progress_ns = 5 * MS,
-		.lag_max_ns = 100 * MS,
-		.rejoin_wait_min_ns = 20 * MS,
-		.rejoin_wait_max_ns = 160 * MS,
-		.good_stretch_ns = 500 * MS,
-		.identity = { .step_counter_exact = counter_exact[side] },
-	};
+	struct pair_config config = pair_fixture_config(5, side, start);
 
+	config.identity.step_counter_exact = counter_exact[side];
 	memcpy(config.identity.build, build, strlen(build));
 	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
 		memory.streams[i] = (struct channel_buffers){ streams[side][i][0], STREAM_SIZE,
