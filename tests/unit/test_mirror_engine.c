@@ -16,6 +16,7 @@
 
 #include "include/crc32c.h"
 #include "mirror/engine.h"
+#include "tests/unit/host/trail.h"
 
 #define SECTORS (40 * MIRROR_REGION_SECTORS)
 #define PARTITION_SIZE (256 * KIB)
@@ -31,19 +32,7 @@ static struct mirror_engine engine;
 static struct metadata_choice choice;
 static _Alignas(8) uint8_t memory[2][32768];
 static const struct mirror_engine_disk disk_a1 = { "A1", SECTORS };
-static char trail[2048];
 static uint64_t now_ns;
-
-static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void note(const char *format, ...)
-{
-	size_t at = strlen(trail);
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(trail + at, sizeof(trail) - at, format, list);
-	va_end(list);
-}
 
 static void note_event(const struct mirror_engine_action *action)
 {

@@ -12,13 +12,13 @@
 
 #include "mirror/remirror.h"
 #include "mirror/verify.h"
+#include "tests/unit/host/trail.h"
 
 #define SECTORS (40 * MIRROR_REGION_SECTORS)
 #define SECOND UINT64_C(1000000000)
 
 static struct mirror_set set;
 static _Alignas(8) uint8_t memory[3][32768];
-static char trail[2048]; /* what was taken, in words */
 
 static void begin(enum mirror_disk_state own, enum mirror_disk_state peer, enum mirror_mode mode)
 {
@@ -26,17 +26,6 @@ static void begin(enum mirror_disk_state own, enum mirror_disk_state peer, enum 
 
 	mirror_set_init(&set, 5, SECTORS, own, peer, &at);
 	set.mode = (uint8_t)mode;
-}
-
-static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static void note(const char *format, ...)
-{
-	size_t at = strlen(trail);
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(trail + at, sizeof(trail) - at, format, list);
-	va_end(list);
 }
 
 /* Takes all there is; map blocks are written when `maps`. */
