@@ -152,6 +152,14 @@ bool mirror_set_change(struct mirror_set *set, enum mirror_side side, enum mirro
 	return true;
 }
 
+/* The peer has ended its reads up to `number`. */
+static void watched_end(struct mirror_set *set, uint64_t number)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (set->slots[i].phase == MIRROR_WATCHED && set->slots[i].number <= number)
+			set->slots[i].phase = MIRROR_FREE;
+}
+
 /* All intents become dirty; which of them were written since is seen from what is touched. */
 static void alone_begin(struct mirror_set *set)
 {
@@ -167,6 +175,8 @@ void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
 {
 	bool had_peer = set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX;
 
+	if (mode != MIRROR_DUPLEX)
+		watched_end(set, UINT64_MAX);
 	if (mode == MIRROR_DUPLEX && set->mode != MIRROR_DUPLEX)
 		set->peer_done = set->last_number;
 	set->mode = (uint8_t)mode;
@@ -479,32 +489,43 @@ void mirror_set_persisted(struct mirror_set *set)
 	set->persisting = false;
 }
 
-void mirror_set_release(struct mirror_set *set, uint32_t slot)
+void mirror_set_release(struct mirror_set *set, uint32_t index)
 {
-	ASSERT(slot < MIRROR_SLOT_MAX);
-	ASSERT(set->slots[slot].phase == MIRROR_HELD);
-	set->slots[slot].phase = MIRROR_FREE;
+	struct mirror_slot *slot = &set->slots[index];
+
+	ASSERT(index < MIRROR_SLOT_MAX);
+	ASSERT(slot->phase == MIRROR_HELD);
+	slot->phase =
+		set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ && slot->number > set->peer_done
+			? MIRROR_WATCHED
+			: MIRROR_FREE;
+}
+
+/* Our own part of it is over: a failed disk has none. */
+static bool slot_has_ended(const struct mirror_set *set, const struct mirror_slot *slot)
+{
+	if (slot->phase == MIRROR_QUEUED)
+		return false;
+	if (slot->phase == MIRROR_FREE || slot->phase >= MIRROR_HELD)
+		return true;
+	return slot->operation != MIRROR_READ && (slot->done & SIDE_BIT(MIRROR_OWN)) &&
+	       takes_writes(set, MIRROR_OWN);
 }
 
 uint64_t mirror_set_progress(const struct mirror_set *set)
 {
 	uint64_t number = set->last_number;
 
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
-		const struct mirror_slot *slot = &set->slots[i];
-		bool open = slot->phase == MIRROR_QUEUED ||
-			    (slot->phase != MIRROR_FREE && slot->operation != MIRROR_READ &&
-			     !(slot->done & SIDE_BIT(MIRROR_OWN)));
-
-		if (open)
-			number = min_u64(number, slot->number - 1);
-	}
-	return takes_writes(set, MIRROR_OWN) ? number : 0;
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (!slot_has_ended(set, &set->slots[i]))
+			number = min_u64(number, set->slots[i].number - 1);
+	return number;
 }
 
 void mirror_set_peer_progress(struct mirror_set *set, uint64_t number)
 {
 	set->peer_done = max_u64(set->peer_done, number);
+	watched_end(set, set->peer_done);
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX && set->mode == MIRROR_DUPLEX; i++) {
 		struct mirror_slot *slot = &set->slots[i];
 

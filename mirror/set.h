@@ -15,8 +15,9 @@
  *
  * Requests are numbered in the order in which the guest made them, so both replicas
  * number alike. One that overlaps an earlier one waits for it, unless both read. A slot
- * is held until mirror_set_release(): in duplex the completion's place in the log, so
- * that the peer's copy of what was read is not written over before both have read it.
+ * is held until mirror_set_release(): in duplex the completion's place in the log. There
+ * a read is held on until the peer has ended it, too: if its disk fails to read, ours
+ * must not have been written over.
  *
  * A change of disk states is durable before any request that relied on it finishes.
  */
@@ -66,6 +67,7 @@ enum mirror_phase {
 	MIRROR_REPAIR_WRITE, /* and written over what is bad */
 	MIRROR_ENDING,	     /* its state change is not durable yet, or FINISHED is not taken */
 	MIRROR_HELD,	     /* FINISHED was taken */
+	MIRROR_WATCHED,	     /* DUPLEX: a read that is over, but for the peer, who may need our disk for it */
 };
 
 struct mirror_slot {
@@ -124,7 +126,7 @@ struct mirror_set {
 	bool persisting;		   /* a PERSIST was taken and not answered */
 	bool persist_wanted;		   /* states differ from those being made durable */
 	uint64_t last_number;
-	uint64_t peer_done; /* DUPLEX: every request up to here has ended on the peer's disk */
+	uint64_t peer_done; /* DUPLEX: every request up to here has ended on the peer */
 	struct region_map dirty;
 	struct intent intent;
 	struct mirror_slot slots[MIRROR_SLOT_MAX];
@@ -182,7 +184,7 @@ void mirror_set_persisted(struct mirror_set *set);
 /* The completion has its place in the guest's stream. */
 void mirror_set_release(struct mirror_set *set, uint32_t slot);
 
-/* DUPLEX: up to which number has all ended well on our disk? Told to the peer now and then. */
+/* DUPLEX: up to which number has all ended here, reads as well? Told to the peer now and then. */
 uint64_t mirror_set_progress(const struct mirror_set *set);
 void mirror_set_peer_progress(struct mirror_set *set, uint64_t number);
 

@@ -86,8 +86,8 @@ MUTATIONS = {
     ),
     "tell the peer of requests that have not ended": (
         "mirror/set.c",
-        "		bool open = slot->phase == MIRROR_QUEUED ||",
-        "		bool open = slot->phase == MIRROR_FREE && slot->phase == MIRROR_QUEUED &&",
+        "	if (slot->phase == MIRROR_QUEUED)\n		return false;",
+        "	if (slot->phase == MIRROR_QUEUED)\n		return true;",
     ),
     "hand an error to the guest though the peer has the data": (
         "mirror/set.c",

@@ -652,11 +652,10 @@ static void new_disk_gets_all_after_a_word(void **state)
 	assert_int_equal(servers[1].engine.metadata.sets[0].identity, 5);
 }
 
-static void join_begins_one_era_on_both(void **state)
+static void join(void)
 {
 	const struct metadata_pair pair = { .generation = 3 };
 
-	(void)state;
 	part_and_meet();
 	settle();
 	mirror_engine_era_begin(&servers[0].engine, &pair, 4711, false, false);
@@ -665,10 +664,19 @@ static void join_begins_one_era_on_both(void **state)
 	assert_true(mirror_engine_era_is_told(&servers[0].engine));
 	mirror_engine_era_begin(&servers[1].engine, &pair, 0, false, false);
 	settle();
+	for (uint32_t i = 0; i < 2; i++) {
+		mirror_engine_mode(&servers[i].engine, MIRROR_DUPLEX);
+		servers[i].trail[0] = '\0';
+		memset(servers[i].sent, 0, sizeof(servers[i].sent));
+	}
+}
+
+static void join_begins_one_era_on_both(void **state)
+{
+	(void)state;
+	join();
 	assert_int_equal(metadata_era_now(&servers[1].engine.metadata)->token, 4711);
 	assert_int_equal(servers[0].engine.metadata.era_count, servers[1].engine.metadata.era_count);
-	for (uint32_t i = 0; i < 2; i++)
-		mirror_engine_mode(&servers[i].engine, MIRROR_DUPLEX);
 	/* Each makes the same request; a flush ends when both have. */
 	submit(0, MIRROR_WRITE, 50, 8, 1, 0xaa);
 	submit(0, MIRROR_FLUSH, 0, 0, 2, 0);
@@ -689,6 +697,142 @@ static void join_begins_one_era_on_both(void **state)
 	connect_servers(true);
 	settle();
 	assert_int_equal(decision()->verdict, REMIRROR_NOTHING);
+}
+
+/* ---- duplex ---- */
+
+static bool has(uint32_t index, const char *what)
+{
+	return strstr(servers[index].trail, what) != NULL;
+}
+
+/* The leader's guest has read and written over it; the follower comes later, and its disk fails. */
+static void follower_reads_what_the_leader_read(void **state)
+{
+	(void)state;
+	join();
+	submit(0, MIRROR_READ, 5, 8, 1, 0);
+	settle();
+	assert_true(has(0, "finished 1:0; "));
+	submit(0, MIRROR_WRITE, 5, 8, 2, 0xbb);
+	settle();
+	assert_false(has(0, "finished 2"));
+	servers[1].disk_error = -EIO;
+	servers[1].disk_stands = true;
+	submit(1, MIRROR_READ, 5, 8, 1, 0);
+	take(&servers[1]);
+	servers[1].disk_stands = false;
+	disk_do(&servers[1], &servers[1].standing[0]);
+	servers[1].standing_count = 0;
+	servers[1].disk_error = 0;
+	settle();
+	assert_true(has(1, "finished 1:0; "));
+	assert_int_equal(servers[1].requests[1][0], 0x11);
+	assert_true(has(0, "finished 2:0; "));
+	submit(1, MIRROR_WRITE, 5, 8, 2, 0xbb);
+	settle();
+	assert_int_equal(servers[1].engine.sets[0].set.repaired, 1);
+	disks_are_equal();
+	states_are("good", "good");
+}
+
+static void leader_waits_for_the_follower_to_come_so_far(void **state)
+{
+	(void)state;
+	join();
+	submit(0, MIRROR_WRITE, 5, 8, 1, 0xcc);
+	settle();
+	servers[0].disk_stands = true;
+	submit(0, MIRROR_READ, 5, 8, 2, 0);
+	take(&servers[0]);
+	servers[0].disk_error = -EIO;
+	disk_goes_on(&servers[0]);
+	servers[0].disk_error = 0;
+	settle();
+	assert_false(has(0, "finished 2"));
+	submit(1, MIRROR_WRITE, 5, 8, 1, 0xcc);
+	settle();
+	assert_true(has(0, "finished 2:0; "));
+	assert_int_equal(servers[0].requests[2][0], 0xcc);
+	assert_int_equal(servers[0].engine.sets[0].set.repaired, 1);
+}
+
+/* Both know before the guest hears of anything; then it reads through the link, and is mirrored again. */
+static void disk_that_fails_in_duplex_is_dropped_in_step(void **state)
+{
+	(void)state;
+	for (uint32_t victim = 0; victim < 2; victim++) {
+		uint32_t other = 1 - victim;
+		uint64_t tag = 1;
+
+		begin(NULL);
+		join();
+		servers[victim].disk_error = -EIO;
+		for (uint32_t i = 0; i < 2; i++) {
+			submit(i, MIRROR_WRITE, 300, 8, tag, 0xdd);
+			submit(i, MIRROR_FLUSH, 0, 0, tag + 1, 0);
+			submit(i, MIRROR_READ, 300, 8, tag + 2, 0);
+		}
+		settle();
+		for (uint32_t i = 0; i < 2; i++) {
+			assert_true(has(i, "finished 1:0; "));
+			assert_true(has(i, "finished 2:0; "));
+			assert_true(has(i, "finished 3:0; "));
+			assert_int_equal(servers[i].requests[3][0], 0xdd);
+		}
+		states_are(victim ? "good" : "failed", victim ? "failed" : "good");
+		/* Not a slot is kept by what a failed disk has not done. */
+		for (tag = 4; tag < 60; tag++)
+			for (uint32_t i = 0; i < 2; i++) {
+				submit(i, tag % 3 ? MIRROR_READ : MIRROR_WRITE, tag * 10, 8, tag, 0xee);
+				submit(i, MIRROR_READ, 0, 8, 63, 0);
+				settle();
+			}
+		assert_true(mirror_set_progress(&servers[victim].engine.sets[0].set) == 115);
+		servers[victim].disk_error = 0;
+		assert_null(mirror_engine_command(&servers[other].engine, 0, MIRROR_COMMAND_ENABLE, victim));
+		take(&servers[other]);
+		for (uint32_t i = 0; i < 2; i++)
+			submit(i, MIRROR_WRITE, 1200, 8, 61, 0xff);
+		settle();
+		states_are("good", "good");
+		disks_are_equal();
+	}
+}
+
+/* The other one dies; who is left goes on, and the intents of both are what is compared later. */
+static void survivor_of_a_duplex_goes_on_and_copies(void **state)
+{
+	(void)state;
+	for (uint32_t victim = 0; victim < 2; victim++) {
+		uint32_t other = 1 - victim;
+
+		begin(NULL);
+		join();
+		for (uint32_t i = 0; i < 2; i++)
+			submit(i, MIRROR_WRITE, 300, 8, 1, 0xdd);
+		settle();
+		submit(victim, MIRROR_WRITE, 600, 8, 2, 0x12); /* nobody else hears of it */
+		submit(other, MIRROR_FLUSH, 0, 0, 3, 0);
+		take(&servers[victim]);
+		take(&servers[other]);
+		connect_servers(false);
+		assert_false(has(other, "finished 3"));
+		power_on(victim);
+		go_alone(other, 4);
+		settle();
+		assert_true(has(other, "finished 3:0; "));
+		submit(other, MIRROR_WRITE, 900, 8, 4, 0x34);
+		settle();
+		memset(servers[other].sent, 0, sizeof(servers[other].sent));
+		connect_servers(true);
+		settle();
+		states_are("good", "good");
+		disks_are_equal();
+		/* Copied: what was written alone, and what differs. The other intents are compared only. */
+		assert_int_equal(servers[other].sent[MIRROR_MESSAGE_COPY], 2);
+		assert_true(servers[other].sent[MIRROR_MESSAGE_LEAVE] > 0);
+	}
 }
 
 /* ---- what no sound peer says ---- */
@@ -741,6 +885,10 @@ int main(void)
 		cmocka_unit_test_setup(intents_are_compared_first, begin),
 		cmocka_unit_test_setup(new_disk_gets_all_after_a_word, begin),
 		cmocka_unit_test_setup(join_begins_one_era_on_both, begin),
+		cmocka_unit_test_setup(follower_reads_what_the_leader_read, begin),
+		cmocka_unit_test_setup(leader_waits_for_the_follower_to_come_so_far, begin),
+		cmocka_unit_test_setup(disk_that_fails_in_duplex_is_dropped_in_step, begin),
+		cmocka_unit_test_setup(survivor_of_a_duplex_goes_on_and_copies, begin),
 		cmocka_unit_test_setup(broken_words_end_the_link, begin),
 	};
 

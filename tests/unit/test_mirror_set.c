@@ -180,6 +180,40 @@ static void bad_sector_is_repaired_from_the_peer(void **state)
 	assert_string_equal(trail, "peer read 64; ");
 }
 
+/* What one server has read and its guest writes over, the other may still have to read there. */
+static void read_is_held_until_the_peer_has_read(void **state)
+{
+	uint32_t slot;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_GOOD, MIRROR_DUPLEX);
+	slot = submit(MIRROR_READ, 64, 8, 1);
+	take(true);
+	assert_int_equal(mirror_set_progress(&set), 0);
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	mirror_set_release(&set, slot);
+	assert_int_equal(mirror_set_progress(&set), 1);
+	submit(MIRROR_WRITE, 70, 8, 2);
+	take(true);
+	assert_string_equal(trail, "");
+	assert_int_equal(mirror_set_may_read(&set, 64, 8, 1), 0);
+	mirror_set_peer_progress(&set, 1);
+	take(true);
+	assert_string_equal(trail, "own write 70; ");
+	assert_int_equal(mirror_set_may_read(&set, 64, 8, 1), -ESTALE);
+	assert_int_equal(mirror_set_may_read(&set, 64, 6, 1), 0);
+	assert_int_equal(mirror_set_may_read(&set, 64, 8, 3), -EAGAIN);
+	/* Whoever goes on alone waits for nobody. */
+	slot = submit(MIRROR_READ, 0, 8, 3);
+	take(true);
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	mirror_set_release(&set, slot);
+	mirror_set_mode(&set, MIRROR_ALONE);
+	assert_int_equal(set.slots[slot].phase, MIRROR_FREE);
+}
+
 static void failing_disk_is_dropped_with_one_event(void **state)
 {
 	uint32_t slots[3];
@@ -480,6 +514,7 @@ int main(void)
 		cmocka_unit_test(overlaps_wait_for_each_other),
 		cmocka_unit_test(flush_needs_both_or_who_is_left),
 		cmocka_unit_test(bad_sector_is_repaired_from_the_peer),
+		cmocka_unit_test(read_is_held_until_the_peer_has_read),
 		cmocka_unit_test(failing_disk_is_dropped_with_one_event),
 		cmocka_unit_test(last_good_copy_stays),
 		cmocka_unit_test(peer_that_fails_leaves_its_regions_dirty),

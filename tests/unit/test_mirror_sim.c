@@ -385,8 +385,8 @@ static bool is_too_early(const struct server *server, const struct request *requ
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
 		const struct mirror_slot *slot = &server->set.slots[i];
 
-		if (slot->phase != MIRROR_FREE && requests[slot->tag].finished &&
-		    requests[slot->tag].finished_at < request->submitted_at)
+		if (slot->phase != MIRROR_FREE && slot->phase != MIRROR_WATCHED &&
+		    requests[slot->tag].finished && requests[slot->tag].finished_at < request->submitted_at)
 			return true;
 	}
 	return false;
