@@ -175,6 +175,16 @@ MUTATIONS = {
         "	if (to == PAIR_LEADER || to == PAIR_FOLLOWER)\n		pair->claim = ARBITER_CLAIM_NONE;\n",
         "",
     ),
+    "claim to go alone while ending a join": (
+        "lockstep/pair.c",
+        "return pair->durable.state == PAIR_DURABLE_DUPLEX ? ARBITER_CLAIM_NONE : ARBITER_CLAIM_ALONE;",
+        "return ARBITER_CLAIM_ALONE;",
+    ),
+    "stop with a guest that lacks the rest of the log": (
+        "lockstep/pair.c",
+        "	if (!pair->stopping || !log_is_drained(pair))",
+        "	if (!pair->stopping)",
+    ),
     "yield to a slow follower only at the greatest lag": (
         "lockstep/pair_guest.c",
         "pair->now_ns % YIELD_SPAN_NS < above_ns * YIELD_SPAN_NS / (max_ns - max_ns / 2);",

@@ -2,7 +2,7 @@
 # The pair simulator: two replicas of the very sources that go into the hypervisor,
 # optimised, since a thousand seeds are run; unit tests have the sanitizers.
 
-SIM_SOURCES := $(wildcard tests/sim/*.c lockstep/*.c include/*.c) tests/unit/host/trace.c tests/unit/host/assert.c
+SIM_SOURCES := $(wildcard tests/sim/*.c lockstep/*.c include/*.c) nic/held_output.c tests/unit/host/trace.c tests/unit/host/assert.c
 SIM_OBJECTS := $(SIM_SOURCES:%.c=$(B)/sim/%.o)
 SIM_SEEDS ?= 1000
 

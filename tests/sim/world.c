@@ -12,13 +12,14 @@
 
 #define SAFETY_NS (1500 * MS)
 #define LIVENESS_NS (6000 * MS)
-#define SLICE_STEPS 200 /* a step takes 1 us */
+#define SLICE_STEPS 200 /* on average, half as many to half as many again; a step takes 1 us */
 #define STEP_NS US
 #define CHECK_SLICES 8
 #define TAKE_OVER_NS (450 * MS) /* longest time-out, asking, replaying, writing */
 #define DUPLEX_NS (900 * MS)	/* from power-on, or a divergence, when nothing is in the way */
 #define TOLD_NS (100 * MS)	/* from a flipped bit */
 #define FRAMES_A_TURN 8
+#define PAGES_A_TURN 4 /* of a join: its end takes several turns, with words on all paths in between */
 #define STREAM_SIZE (1 * MIB)
 #define FOLLOWER_SIZE (2 * LEADER_RECORD_MAX)
 
@@ -124,8 +125,7 @@ static void server_start(struct world *world, uint32_t side)
 	server->rejoin_at_ns = 0;
 	server->hold_until_ns = 0;
 	server->persist_done_ns = 0;
-	server->held_first = 0;
-	server->held_count = 0;
+	held_output_init(&server->held, server->held_ring, sizeof(server->held_ring));
 	server->paused_until_ns = 0;
 	server->crash_at_ns = 0;
 	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
@@ -246,36 +246,18 @@ static void outside_sees(struct world *world, uint32_t side, const struct guest_
 static void release_outputs(struct world *world, uint32_t side)
 {
 	struct server *server = &world->servers[side];
-	uint64_t last = 0;
+	uint64_t left_before = held_output_left(&server->held);
+	struct held_frame held;
+	struct guest_frame frame;
 
-	while (server->held_count) {
-		const struct held_output *output = &server->held[server->held_first];
-
-		if (!pair_may_release(&server->pair, output->stamp))
-			break;
-		outside_sees(world, side, &output->frame);
-		last = output->frame.number;
-		server->held_first = (server->held_first + 1) % WORLD_HELD_MAX;
-		server->held_count--;
+	while (held_output_first(&server->held, &held) && pair_may_release(&server->pair, held.stamp)) {
+		memcpy(&frame, held.data, sizeof(frame));
+		ASSERT(frame.number == held_output_left(&server->held) + 1);
+		outside_sees(world, side, &frame);
+		held_output_drop(&server->held);
 	}
-	if (last)
-		pair_released(&server->pair, last);
-}
-
-static void forget_released(struct server *server, uint64_t number)
-{
-	while (server->held_count && server->held[server->held_first].frame.number <= number) {
-		server->held_first = (server->held_first + 1) % WORLD_HELD_MAX;
-		server->held_count--;
-	}
-}
-
-static void hold_output(struct world *world, struct server *server, const struct guest_frame *frame)
-{
-	(void)world;
-	ASSERT(server->held_count < WORLD_HELD_MAX);
-	server->held[(server->held_first + server->held_count++) % WORLD_HELD_MAX] =
-		(struct held_output){ .stamp = pair_stamp(&server->pair), .frame = *frame };
+	if (held_output_left(&server->held) != left_before)
+		pair_released(&server->pair, held_output_left(&server->held));
 }
 
 /* ---- the guest's run loop, as the hypervisor's ---- */
@@ -338,7 +320,7 @@ static bool finish_exit(struct world *world, struct server *server)
 		return true;
 	case GUEST_EXIT_SEND:
 		guest_finish_send(guest, &frame);
-		hold_output(world, server, &frame);
+		held_output_put(&server->held, 0, (const uint8_t *)&frame, sizeof(frame));
 		return true;
 	case GUEST_EXIT_DISK:
 		guest_finish_disk(guest, &slot, &key, &version);
@@ -383,11 +365,21 @@ static void deliver(struct world *world, struct server *server, uint32_t kind, u
 	guest_input(&server->guest, time_ns, kind, index, value);
 }
 
-/* Who decides delivers what has arrived, where the slice happened to end. */
+/* Of eight slices one begins with a digest of everything. */
+static void check_now_and_then(struct server *server)
+{
+	if (++server->slices % CHECK_SLICES || !pair_decides(&server->pair))
+		return;
+	put_trail(server);
+	pair_check(&server->pair, &server->guest.position, guest_digest(&server->guest));
+}
+
+/* Who decides delivers what has arrived, where the last slice happened to end. */
 static void deliver_inputs(struct world *world, struct server *server)
 {
-	if (server->guest.exit != GUEST_RUNNING)
-		return;
+	if (random_below(world, 20) == 0 && pair_decides(&server->pair))
+		deliver(world, server, GUEST_INPUT_TICK, 0, 0);
+	check_now_and_then(server);
 	for (uint32_t slot = 0; slot < GUEST_MAILBOX; slot++) {
 		if (!server->disk_done_ns[slot] || server->disk_done_ns[slot] > world->now_ns ||
 		    !pair_decides(&server->pair))
@@ -395,8 +387,6 @@ static void deliver_inputs(struct world *world, struct server *server)
 		server->disk_done_ns[slot] = 0;
 		deliver(world, server, GUEST_INPUT_DISK_DONE, slot, 0);
 	}
-	if (random_below(world, 20) == 0 && pair_decides(&server->pair))
-		deliver(world, server, GUEST_INPUT_TICK, 0, 0);
 	/* The client's request reaches whoever answers for the guest's address. */
 	if (world->pending_request && world->now_ns - world->pending_sent_ns >= 10 * MS &&
 	    pair_decides(&server->pair)) {
@@ -406,54 +396,88 @@ static void deliver_inputs(struct world *world, struct server *server)
 	}
 }
 
-/* With no room to hold another output the guest stands still, as with a full transmit ring. */
+/* With no room for what a slice may put out the guest stands still, as with a full transmit ring. */
 static bool can_run(const struct server *server)
 {
-	return server->guest_runs && server->pair.has_guest && server->held_count < WORLD_HELD_MAX;
+	return server->guest_runs && server->pair.has_guest &&
+	       held_output_room(&server->held) >= 2 * SLICE_STEPS * HELD_OUTPUT_ROOM(sizeof(struct guest_frame));
 }
 
-static void run_slice(struct world *world, struct server *server, uint64_t *left)
+/* At most `steps_max` steps or to a synchronous exit, which is acted upon; false: it waits for a value. */
+static bool run(struct world *world, struct server *server, uint64_t steps_max, uint64_t *left)
+{
+	uint64_t steps = min_u64(*left, steps_max);
+	uint64_t steps_left = steps;
+
+	guest_run(&server->guest, &steps_left);
+	*left -= steps - steps_left;
+	return finish_exit(world, server);
+}
+
+/* The log decides. */
+static void follow(struct world *world, struct server *server, uint64_t *left)
 {
 	while (*left > 0 && can_run(server)) {
 		struct follower_plan plan;
-		uint64_t steps;
-		uint64_t steps_left;
 
-		if (server->guest.exit != GUEST_RUNNING && !finish_exit(world, server))
-			return;
 		pair_plan(&server->pair, &server->guest.position, &plan);
 		if (plan.verdict == FOLLOWER_APPLY) {
 			apply_record(world, server, plan.record);
 			pair_applied(&server->pair);
-			continue;
-		}
-		if (plan.verdict != FOLLOWER_RUN)
+		} else if (plan.verdict != FOLLOWER_RUN || !run(world, server, plan.steps_max, left)) {
 			return;
-		steps = min_u64(*left, plan.steps_max);
-		steps_left = steps;
-		guest_run(&server->guest, &steps_left);
-		*left -= steps - steps_left;
+		}
 	}
-	if (!can_run(server) || server->guest.exit != GUEST_RUNNING)
-		return;
-	deliver_inputs(world, server);
-	pair_horizon(&server->pair, &server->guest.position);
-	if (++server->slices % CHECK_SLICES || !pair_decides(&server->pair))
-		return;
-	put_trail(server);
-	pair_check(&server->pair, &server->guest.position, guest_digest(&server->guest));
 }
 
+/* How far the follower may come, and so far what was put out has its stamp. */
+static void tell_horizon(struct server *server)
+{
+	const struct position *here = &server->guest.position;
+
+	if (position_compare(here, &server->horizon) == 0 || !pair_decides(&server->pair))
+		return;
+	server->horizon = *here;
+	pair_horizon(&server->pair, here);
+	held_output_stamp(&server->held, pair_stamp(&server->pair));
+}
+
+/* This server decides: inputs first, then a whole slice, then the follower hears of it. */
+static void lead(struct world *world, struct server *server, uint64_t *left)
+{
+	struct follower_plan plan;
+
+	pair_plan(&server->pair, &server->guest.position, &plan);
+	if (plan.verdict != FOLLOWER_RUN)
+		return;
+	deliver_inputs(world, server);
+	while (*left > 0 && can_run(server) && run(world, server, FOLLOWER_STEPS_UNLIMITED, left))
+		;
+	tell_horizon(server);
+}
+
+static void run_slice(struct world *world, struct server *server, uint64_t *left)
+{
+	if (!can_run(server) || !finish_exit(world, server))
+		return;
+	if (server->pair.role == PAIR_FOLLOWER)
+		follow(world, server, left);
+	else
+		lead(world, server, left);
+}
+
+/* Slices end anywhere, and on the other server elsewhere. */
 static void run_guest(struct world *world, struct server *server)
 {
-	uint64_t left = SLICE_STEPS;
+	uint64_t steps = SLICE_STEPS / 2 + random_below(world, SLICE_STEPS);
+	uint64_t left = steps;
 
 	if (world->now_ns < server->run_at_ns)
 		return;
 	run_slice(world, server, &left);
 	/* What a turn that came late could not do is caught up with, one slice at most. */
 	server->run_at_ns = max_u64(server->run_at_ns, world->now_ns - SLICE_STEPS * STEP_NS) +
-			    (SLICE_STEPS - left) * server->step_ns;
+			    (steps - left) * server->step_ns;
 }
 
 /* ---- joining ---- */
@@ -499,33 +523,41 @@ static bool put_pages(struct server *server)
 	return is_put;
 }
 
+/* The last pages have been put while the guest stood still. */
+static void end_copy(struct server *server)
+{
+	if (!pair_join_end(&server->pair, &server->guest.position, server->guest.time_ns,
+			   guest_digest(&server->guest)))
+		return;
+	server->copying = false;
+	server->guest_runs = true;
+}
+
+/* All pages have been put while the guest ran: once more, or from here on it stands still. */
+static void end_round(struct world *world, struct server *server)
+{
+	if (world->now_ns < server->copy_until_ns) {
+		server->copy_page = 0;
+	} else if (server->guest.exit == GUEST_RUNNING && pair_join_prepare(&server->pair)) {
+		server->guest_runs = false;
+		server->copy_page = DISK_PAGES;
+	}
+}
+
 /* Pages while the guest runs; then, the guest standing still, all of them once more and the end. */
 static void copy_step(struct world *world, struct server *server)
 {
-	while (server->copying) {
-		if (server->copy_page >= COPY_PAGES) {
-			if (world->now_ns < server->copy_until_ns) {
-				server->copy_page = 0; /* another round, the guest runs on */
+	for (uint32_t i = 0; i < PAGES_A_TURN; i++) {
+		if (server->copy_page < COPY_PAGES) {
+			if (!put_pages(server))
 				return;
-			}
-			if (server->guest.exit != GUEST_RUNNING)
-				return;
-			if (server->guest_runs && !pair_join_prepare(&server->pair))
-				return;
-			if (!server->guest_runs) { /* second pass, standing still */
-				if (pair_join_end(&server->pair, &server->guest.position,
-						  server->guest.time_ns, guest_digest(&server->guest))) {
-					server->copying = false;
-					server->guest_runs = true;
-				}
-				return;
-			}
-			server->guest_runs = false;
-			server->copy_page = DISK_PAGES;
 			continue;
 		}
-		if (!put_pages(server))
-			return;
+		if (server->guest_runs)
+			end_round(world, server);
+		else
+			end_copy(server);
+		return;
 	}
 }
 
@@ -573,7 +605,7 @@ static void load_guest(struct world *world, struct server *server, const struct 
 		if (server->guest.puts[slot].state == 2)
 			/* Complete from our own disk, should we lead. */
 			server->disk_done_ns[slot] = world->now_ns + MS;
-	server->held_count = 0;
+	held_output_restart(&server->held, server->guest.outputs);
 	server->guest_runs = true;
 	pair_join_loaded(&server->pair, right);
 }
@@ -587,7 +619,7 @@ static void boot_guest(struct world *world, uint32_t side)
 	guest_boot(&server->guest, ++world->boots, server->disk);
 	server->guest_runs = true;
 	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
-	server->held_count = 0;
+	held_output_restart(&server->held, 0);
 	for (uint32_t key = 0; key < GUEST_KEY_COUNT; key++)
 		if (server->disk[key] < world->acknowledged[key])
 			violate(world, "an acknowledged write is lost at a boot",
@@ -667,8 +699,6 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 	case PAIR_ACTION_GUEST_FREEZE:
 	case PAIR_ACTION_GUEST_DISCARD:
 		server->guest_runs = false;
-		if (action->kind == PAIR_ACTION_GUEST_DISCARD)
-			server->held_count = 0;
 		break;
 	case PAIR_ACTION_JOIN_COPY:
 		see_join(world, server);
@@ -693,7 +723,7 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 		server->told = *action;
 		break;
 	case PAIR_ACTION_RELEASED:
-		forget_released(server, action->number);
+		held_output_drop_to(&server->held, action->number);
 		break;
 	}
 }
@@ -916,6 +946,35 @@ static void see_flip_told(struct world *world)
 		violate(world, "another field is named than the one that differed", "field %u", a->field);
 }
 
+/* The slow follower is behind as far as it may be: much of the log is not replayed yet. */
+static void slow_down_follower(struct world *world)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		world->servers[i].step_ns =
+			world->servers[i].pair.role == PAIR_FOLLOWER ? 3 * STEP_NS : STEP_NS;
+}
+
+static void cut_links(struct world *world)
+{
+	memset(world->cut.cs, 1, sizeof(world->cut.cs));
+	world->expect_by_ns = world->now_ns + DUPLEX_NS;
+	say(world, 2, "both links cut");
+}
+
+/*
+ * One has stopped for the other to go on alone, and just before or just after that the
+ * other loses power. Whichever goes on: what was seen outside must not be contradicted.
+ */
+static void kill_who_goes_on(struct world *world)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		if (!world->cut.cs[0][0] || world->servers[i].pair.role != PAIR_STOPPED)
+			continue;
+		memset(&world->cut, 0, sizeof(world->cut));
+		world->servers[1 - i].crash_at_ns = world->now_ns + random_below(world, 3 * MS);
+	}
+}
+
 static void kill_one(struct world *world)
 {
 	world->script_side = (uint32_t)random_below(world, 2);
@@ -939,6 +998,8 @@ static uint64_t script_delay_ns(struct world *world)
 {
 	if (world->kind == WORLD_FLIPS)
 		return 10 * MS + random_below(world, random_below(world, 2) ? 60 * MS : 900 * MS);
+	if (world->kind == WORLD_CUT_OFF)
+		return 150 * MS + random_below(world, 200 * MS);
 	return random_below(world, random_below(world, 2) ? 10 * MS : 200 * MS);
 }
 
@@ -949,6 +1010,10 @@ static void script_step(struct world *world)
 
 	if (duplex && !world->was_duplex) {
 		world->script_at_ns = world->now_ns + script_delay_ns(world);
+		if (world->kind == WORLD_CUT_OFF) {
+			slow_down_follower(world);
+			world->expect_by_ns = 0;
+		}
 	}
 	if (!duplex && world->was_duplex && !world->expect_by_ns)
 		violate(world, "duplex ended for no reason", "%s", "nothing was done to the pair");
@@ -963,12 +1028,16 @@ static void script_step(struct world *world)
 		see_flip_told(world);
 	if (world->kind == WORLD_TAKE_OVER && world->expect_by_ns)
 		expect_take_over(world);
+	if (world->kind == WORLD_CUT_OFF && world->expect_by_ns)
+		kill_who_goes_on(world);
 	if (!duplex || world->expect_by_ns || world->now_ns < world->script_at_ns)
 		return;
 	if (world->kind == WORLD_FLIPS)
 		flip_bit(world);
 	if (world->kind == WORLD_TAKE_OVER)
 		kill_one(world);
+	if (world->kind == WORLD_CUT_OFF)
+		cut_links(world);
 }
 
 static void step(struct world *world)
@@ -1026,6 +1095,8 @@ static void check_end(struct world *world)
 static enum world_kind kind_of(uint64_t seed)
 {
 	switch (seed % 8) {
+	case 3:
+		return seed / 8 % 2 ? WORLD_CUT_OFF : WORLD_ROUGH;
 	case 4:
 		return WORLD_QUIET;
 	case 5:

@@ -8,13 +8,14 @@
 #define TESTS_SIM_WORLD_H
 
 #include "lockstep/pair.h"
+#include "nic/held_output.h"
 #include "tests/sim/guest.h"
 #include "tests/sim/pair_fixture.h"
 
 #define US UINT64_C(1000)
 #define WORLD_MANAGEMENT 2 /* path number of the management port */
 #define WORLD_FLYING_MAX 4096
-#define WORLD_HELD_MAX 4096
+#define WORLD_HELD_SIZE (256 * KIB)
 #define WORLD_OUTPUT_MAX 65536
 
 /* What is tried on the pair, by seed. */
@@ -24,11 +25,7 @@ enum world_kind {
 	WORLD_FLIPS,	 /* bits flip in one replica: found, named alike on both sides, healed */
 	WORLD_BUILDS,	 /* as rough, and one server now and then starts another build: refused */
 	WORLD_TAKE_OVER, /* one server at a time dies, with evidence: the other must go on */
-};
-
-struct held_output {
-	uint64_t stamp;
-	struct guest_frame frame;
+	WORLD_CUT_OFF,	 /* a follower far behind; links lost; one stops, and then the other dies */
 };
 
 /* One server. What a crash loses, and what it keeps. */
@@ -52,9 +49,9 @@ struct server {
 	uint64_t persist_done_ns; /* 0: nothing is being written */
 	struct pair_durable persisting;
 	uint64_t disk_done_ns[GUEST_MAILBOX]; /* 0: no write in this slot */
-	struct held_output held[WORLD_HELD_MAX];
-	uint32_t held_first;
-	uint32_t held_count;
+	struct held_output held;	      /* its ring is `held_ring` */
+	uint8_t held_ring[WORLD_HELD_SIZE] __attribute__((aligned(16)));
+	struct position horizon; /* last told */
 	uint64_t slices;
 	bool copying;
 	uint64_t copy_page;
