@@ -3,13 +3,19 @@
 recording of a run replays to the same position, step count and digest of everything, whatever the
 slices it runs in."""
 
+import math
+import random
 import re
 from pathlib import Path
 
 import pytest
 
 from tests.bench.linux_guest import COMMAND_LINE, build_initramfs, kernel_package
+from tests.pair import disks
+from tests.pair.qemu import Disk, Nic
 
+PORT_MAC = "52:54:00:12:34:01"
+HOST_ADDRESS, GUEST_ADDRESS = "10.77.0.1", "10.77.0.2"
 GUEST_END = r"^guest: (.+) at exit (\d+) \+ (\d+), rip (0x[0-9a-f]+), (\d+) steps, digest ([0-9a-f]+)"
 RECORDING = "record.log"
 
@@ -24,12 +30,28 @@ sleep 0.05
 date
 """
 
+# All of it at once with a disk and a network.
+DEVICES_LOAD = f"""
+ip address add {GUEST_ADDRESS}/24 dev eth0
+ip link set eth0 up
+dd if=/dev/urandom of=/tmp/data bs=64k count=8 2>/dev/null
+(for i in 1 2 3; do dd if=/tmp/data of=/dev/vda bs=4k conv=fsync seek=$((i * 128)) 2>/dev/null; done) &
+wget -q -O /tmp/fetched http://{HOST_ADDRESS}/file &
+(ping -c 4 -i 0.02 -W 10 {HOST_ADDRESS} > /tmp/ping) &
+{MIXED_LOAD}
+wait
+echo 3 > /proc/sys/vm/drop_caches
+dd if=/dev/vda bs=4k skip=384 count=128 2>/dev/null | cmp - /tmp/data && echo "to the disk and back"
+echo "fetched $(sha256sum < /tmp/fetched)"
+grep received /tmp/ping
+"""
+
 
 @pytest.fixture
 def guest(server, kernel, tmp_path):
     """guest(script, mode, ...) starts a server whose guest runs `script`; the recording goes to or
     comes from tmp_path."""
-    def start(script: str, mode: str = "off", options: str = "", memory: str = "128M", modules=()):
+    def start(script: str, mode: str = "off", options: str = "", memory: str = "128M", modules=(), **devices):
         image, folder_of_modules = kernel_package("cloud")
         folder = tmp_path / "files"
         folder.mkdir(exist_ok=True)
@@ -45,6 +67,9 @@ failure_policy = stop
 command_line = "{COMMAND_LINE}"
 [disk]
 boot = none
+mirror1 = {"serial:disk0" if "disks" in devices else "none"}
+[network]
+public1 = {PORT_MAC if "nics" in devices else "none"}
 [record]
 mode = {mode}
 port = 0x2f8
@@ -57,7 +82,8 @@ port = 0x2f8
         elif mode == "replay":
             (folder / RECORDING).write_bytes((tmp_path / RECORDING).read_bytes())
             files.append((folder / RECORDING, ""))
-        return server(kernel=kernel, append=f"debug_exit {options}".strip(), initrd=files, memory="384M", extra=extra)
+        return server(kernel=kernel, append=f"debug_exit {options}".strip(), initrd=files, memory="384M", extra=extra,
+                      **devices)
 
     return start
 
@@ -91,29 +117,52 @@ def test_guest_has_entropy(guest):
     assert end_of(machine)[0] == "off"
 
 
-def recorded(guest, options: str = "") -> tuple:
-    machine = guest(MIXED_LOAD, "record", options)
-    end = end_of(machine)
+def recorded(guest, script: str = MIXED_LOAD, options: str = "", **more) -> tuple:
+    machine = guest(script, "record", options, **more)
+    end = end_of(machine, 3600)
     assert end[0] == "off"
     machine.expect("^the recording is complete: [0-9]+ bytes", 60)
     machine.kill()
-    return end
+    return end, machine.output
 
 
-def test_recording_replays_to_the_same_end(guest):
-    end = recorded(guest)
-    assert end_of(guest(MIXED_LOAD, "replay")) == end
+@pytest.fixture
+def devices(network, tmp_path):
+    """devices() is a new disk and a port in a network with a web server, which serves `file`."""
+    (tmp_path / "served").mkdir()
+    disks.make_raw(tmp_path / "served/file", 300_000, seed=1)
+    tap = network.tap("tap0", address=f"{HOST_ADDRESS}/24")
+    host = network.popen("busybox", "httpd", "-f", "-p", f"{HOST_ADDRESS}:80", "-h", str(tmp_path / "served"))
+
+    def make() -> dict:
+        return {"disks": [Disk(disks.make_raw(tmp_path / "disk.img", 16 << 20))], "nics": [Nic(tap, mac=PORT_MAC)],
+                "modules": ["virtio_pci", "virtio_blk", "virtio_net"]}
+
+    yield make
+    host.kill()
+    host.wait()
 
 
-@pytest.mark.parametrize("record_mean, replay_mean", [(100000, 20000)])
-def test_recording_replays_in_other_slices(guest, record_mean, replay_mean):
-    end = recorded(guest, f"slice_mean={record_mean} slice_seed=7")
-    assert end_of(guest(MIXED_LOAD, "replay", f"slice_mean={replay_mean} slice_seed=8")) == end
+def test_recordings_replay(guest, devices, rounds, tmp_path):
+    """Recorded in slices as they come and in slices of random length, by turns; replayed in others."""
+    lengths = random.Random(1)
+    count = rounds(4, 40)
+    least = 10_000 if count == 4 else 100  # so short, a boot takes a quarter of an hour
+    for number in range(count):
+        means = [round(math.exp(lengths.uniform(math.log(least), math.log(100_000)))) for _ in range(2)]
+        record_options, replay_options = [f"slice_mean={mean} slice_seed={number + 1}" for mean in means]
+        end, output = recorded(guest, DEVICES_LOAD, record_options if number % 2 else "", **devices())
+        assert f"fetched {disks.sha256(tmp_path / 'served/file')}" in output
+        assert "to the disk and back" in output
+        assert " 0% packet loss" in output
+        machine = guest(DEVICES_LOAD, "replay", replay_options, **devices())
+        assert end_of(machine, 3600) == end, f"recorded with '{record_options}', replayed with '{replay_options}'"
+        machine.kill()
 
 
 def test_damaged_recording_is_told(guest, tmp_path):
     """One time in the recording changed: the run must end otherwise and say so, not go on as if nothing was."""
-    end = recorded(guest)
+    end, _ = recorded(guest)
     path = tmp_path / RECORDING
     log = bytearray(path.read_bytes())
     log[len(log) // 2] ^= 1
