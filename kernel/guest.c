@@ -357,6 +357,7 @@ static void decide_check(struct guest *guest, uint64_t check)
 
 	guest_digest_take(guest, check, &digest);
 	guest->last_digest = digest.whole;
+	guest->outside->checked(&here, &digest);
 	guest_door_put_check(&guest->door, &here, &digest);
 }
 
@@ -391,6 +392,7 @@ static void compare_check(struct guest *guest, const struct record *record, uint
 
 	guest_digest_take(guest, check, &digest);
 	guest->last_digest = digest.whole;
+	guest->outside->checked(&record->position, &digest);
 	if (guest_door_compare(&guest->door, record, &digest))
 		return;
 	trace(TRACE_ERROR, "digest %ld: here %016lx, in the log %016lx", (long)check, digest.whole,

@@ -57,6 +57,8 @@ struct guest_outside {
 	 * what the leader had.
 	 */
 	int (*replayed)(struct machine_input *input);
+	/* The guest was checked at `here`: for the log, or against it. */
+	void (*checked)(const struct position *here, const struct guest_digest *digest);
 };
 
 /* What the guest starts from: its firmware, or a kernel. The files must stay. */

@@ -18,6 +18,7 @@
 #include "kernel/guest_events.h"
 #include "kernel/guest_join.h"
 #include "kernel/guest_output.h"
+#include "kernel/guest_trail.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
@@ -139,6 +140,7 @@ static const struct guest_outside outside = {
 	.input = give_input,
 	.slice_end = guest_output_stamp,
 	.replayed = see_replayed,
+	.checked = guest_trail_put,
 };
 
 void guest_service_type(uint8_t byte)
@@ -158,12 +160,17 @@ void guest_service_set_serial(void (*output)(const char *bytes, uint64_t size))
 
 static const char *prepare_log(void)
 {
+	const char *wrong = NULL;
 	uint64_t physical;
 
 	if (config->record.mode == CONFIG_RECORD_OFF)
 		return NULL;
 	if (!counter.exact)
 		return "record: this server's step counter is not exact";
+	if (config->record.trail)
+		wrong = guest_trail_init(config->record.trail_port);
+	if (wrong)
+		return wrong;
 	physical = pages_allocate(LOG_SIZE / PAGE_SIZE, PAGE_SIZE);
 	if (!physical)
 		return "record: no memory for the log";
@@ -332,6 +339,7 @@ static const char *make_new(void)
 	held = false;
 	log_sent = 0;
 	log_sent_ns = time_now_ns();
+	guest_trail_restart();
 	told_state = GUEST_OFF;
 	told_resets = guest.machine.reset_count;
 	told_restarts = 0;
@@ -568,8 +576,8 @@ static void tell_state(void)
 
 bool guest_service_poll(void)
 {
-	bool still = held || log_is_full() || (pair && guest_join_stands()) || !guest_output_has_room() ||
-		     !guest_devices_have_room();
+	bool still = held || log_is_full() || !guest_trail_has_room() || (pair && guest_join_stands()) ||
+		     !guest_output_has_room() || !guest_devices_have_room();
 	bool decides = guest.state == GUEST_RUNNING && !still && !guest_door_follows(&guest.door);
 	bool worked = guest_devices_poll(decides);
 
@@ -579,6 +587,7 @@ bool guest_service_poll(void)
 		worked |= guest_poll(&guest);
 	tell_state();
 	guest_events_poll();
+	worked |= guest_trail_poll(guest.state != GUEST_RUNNING);
 	return send_log() || worked;
 }
 

@@ -100,6 +100,8 @@ static const struct config_key keys[] = {
 
 	{ "record", "mode", CONFIG_CHOICE, AT(record.mode), .default_text = "off", .choices = record_names },
 	{ "record", "port", CONFIG_IO_PORT, AT(record.port), .default_text = "com2" },
+	{ "record", "trail", CONFIG_CHOICE, AT(record.trail), .default_text = "no", .choices = no_yes },
+	{ "record", "trail_port", CONFIG_IO_PORT, AT(record.trail_port), .default_text = "com3" },
 
 	{ "trace", "level", CONFIG_CHOICE, AT(trace.level), .default_text = "info", .choices = config_trace_level_names },
 	{ "trace", "categories", CONFIG_LEVELS, AT(trace.categories), .default_text = NULL },
@@ -636,6 +638,17 @@ void config_error_add(struct config_errors *errors, const struct config *config,
 	text_add(&text, "%s: %s", place, message);
 }
 
+static void check_trail(const struct config *config, struct config_errors *errors)
+{
+	if (config->record.mode == CONFIG_RECORD_OFF)
+		config_error_add(errors, config, &config->record.trail,
+				 "found \"yes\" without a recording; allowed: with mode = record or replay");
+	if (config->record.trail_port == config->console.port ||
+	    config->record.trail_port == config->record.port)
+		config_error_add(errors, config, &config->record.trail_port,
+				 "the console or the log has this port; allowed: one of its own");
+}
+
 /* What no single line can tell: values that do not go together. */
 static void config_check(const struct config *config, struct config_errors *errors)
 {
@@ -646,6 +659,8 @@ static void config_check(const struct config *config, struct config_errors *erro
 	if (config->record.mode != CONFIG_RECORD_OFF && config->record.port == config->console.port)
 		config_error_add(errors, config, &config->record.port,
 				 "the console has this port; allowed: another one than [console] port");
+	if (config->record.trail)
+		check_trail(config, errors);
 }
 
 static void config_defaults(struct config *config)

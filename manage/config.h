@@ -148,8 +148,10 @@ struct config {
 		uint32_t when_unsure; /* enum config_when_unsure */
 	} pair;
 	struct {
-		uint32_t mode; /* enum config_record_mode */
-		uint16_t port; /* first I/O port of the UART that carries the log */
+		uint32_t mode;	     /* enum config_record_mode */
+		uint16_t port;	     /* first I/O port of the UART that carries the log */
+		uint32_t trail;	     /* 1: a digest trail goes out as well */
+		uint16_t trail_port; /* of the UART that carries it */
 	} record;
 	struct {
 		uint32_t level; /* enum trace_level, of everything not in `categories` */

@@ -63,6 +63,12 @@ static int no_log(struct machine_input *input)
 	return 0;
 }
 
+static void no_trail(const struct position *here, const struct guest_digest *digest)
+{
+	(void)here;
+	(void)digest;
+}
+
 static int check_phase(const struct phase *phase)
 {
 	const struct guest_exit_count *count = &guest.exits[phase->kind];
@@ -88,6 +94,7 @@ SELF_TEST(guest_exits)
 		.input = no_input,
 		.slice_end = no_slice_end,
 		.replayed = no_log,
+		.checked = no_trail,
 	};
 	static struct machine_config config;
 	const struct guest_boot boot = {

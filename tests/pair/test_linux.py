@@ -6,13 +6,15 @@ slices it runs in."""
 import math
 import random
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.bench.linux_guest import COMMAND_LINE, build_initramfs, kernel_package
 from tests.pair import disks
-from tests.pair.qemu import Disk, Nic
+from tests.pair.qemu import ROOT, Disk, Nic
 
 PORT_MAC = "52:54:00:12:34:01"
 HOST_ADDRESS, GUEST_ADDRESS = "10.77.0.1", "10.77.0.2"
@@ -47,11 +49,17 @@ grep received /tmp/ping
 """
 
 
+def serial_to(path, index: int) -> list[str]:
+    """QEMU's words for the serial port `index`, whose output goes to a file."""
+    return ["-chardev", f"file,id=serial{index},path={path}", "-device", f"isa-serial,chardev=serial{index},index={index}"]
+
+
 @pytest.fixture
 def guest(server, kernel, tmp_path):
     """guest(script, mode, ...) starts a server whose guest runs `script`; the recording goes to or
     comes from tmp_path."""
-    def start(script: str, mode: str = "off", options: str = "", memory: str = "128M", modules=(), **devices):
+    def start(script: str, mode: str = "off", options: str = "", memory: str = "128M", modules=(), trail: str = "",
+              **devices):
         image, folder_of_modules = kernel_package("cloud")
         folder = tmp_path / "files"
         folder.mkdir(exist_ok=True)
@@ -73,15 +81,18 @@ public1 = {PORT_MAC if "nics" in devices else "none"}
 [record]
 mode = {mode}
 port = 0x2f8
+trail = {"yes" if trail else "no"}
+trail_port = 0x3e8
 """)
         files = [(folder / name, "") for name in ("yoke.conf", "vmlinuz", "initrd")]
         extra = []
         if mode == "record":
-            extra = ["-chardev", f"file,id=recording,path={tmp_path / RECORDING}",
-                     "-device", "isa-serial,chardev=recording,index=1"]
+            extra = serial_to(tmp_path / RECORDING, 1)
         elif mode == "replay":
             (folder / RECORDING).write_bytes((tmp_path / RECORDING).read_bytes())
             files.append((folder / RECORDING, ""))
+        if trail:
+            extra += serial_to(tmp_path / trail, 2)
         return server(kernel=kernel, append=f"debug_exit {options}".strip(), initrd=files, memory="384M", extra=extra,
                       **devices)
 
@@ -121,7 +132,9 @@ def recorded(guest, script: str = MIXED_LOAD, options: str = "", **more) -> tupl
     machine = guest(script, "record", options, **more)
     end = end_of(machine, 3600)
     assert end[0] == "off"
-    machine.expect("^the recording is complete: [0-9]+ bytes", 60)
+    machine.wait_for("^the recording is complete: [0-9]+ bytes")
+    if "trail" in more:
+        machine.wait_for("^the digest trail is complete")
     machine.kill()
     return end, machine.output
 
@@ -160,13 +173,45 @@ def test_recordings_replay(guest, devices, rounds, tmp_path):
         machine.kill()
 
 
-def test_damaged_recording_is_told(guest, tmp_path):
-    """One time in the recording changed: the run must end otherwise and say so, not go on as if nothing was."""
-    end, _ = recorded(guest)
-    path = tmp_path / RECORDING
-    log = bytearray(path.read_bytes())
+def compare_trails(first, second) -> tuple[int, str]:
+    """tools/replay.py's status, and what it says."""
+    result = subprocess.run([sys.executable, "tools/replay.py", first, second], cwd=ROOT, capture_output=True, text=True)
+    return result.returncode, result.stdout + result.stderr
+
+
+def doctored(path, number: int, field: str):
+    """A copy of the trail with another digest in one field of one check."""
+    lines = path.read_text().splitlines(keepends=True)
+    lines[number], count = re.subn(rf"\t{re.escape(field)}=[0-9a-f]+", f"\t{field}={0:016x}", lines[number])
+    assert count == 1
+    copy = path.with_suffix(".doctored")
+    copy.write_text("".join(lines))
+    return copy
+
+
+def test_difference_is_told_and_named(guest, tmp_path):
+    """Trails of a recording and its replay are equal. One time in the recording changed: the run must end otherwise
+    and say so, not go on as if nothing was; the trails say where and in what."""
+    end, _ = recorded(guest, trail="recorded.trail")
+    machine = guest(MIXED_LOAD, "replay", trail="replayed.trail")
+    assert end_of(machine) == end
+    checks = machine.expect(r"^the digest trail is complete: (\d+) checks", 60)[1]
+    machine.kill()
+    trails = [tmp_path / f"{name}.trail" for name in ("recorded", "replayed", "damaged")]
+    status, words = compare_trails(*trails[:2])
+    assert (status, words.split(",")[0]) == (0, f"equal: {checks} checks")
+    status, words = compare_trails(trails[0], doctored(trails[1], 7, "lapic.request"))
+    assert status == 1
+    assert re.match(r"check 7 differs, at \d+ \+ \d+, rip 0x[0-9a-f]+: first in lapic.request\n", words), words
+
+    log = bytearray((tmp_path / RECORDING).read_bytes())
     log[len(log) // 2] ^= 1
-    path.write_bytes(log)
-    machine = guest(MIXED_LOAD, "replay")
+    (tmp_path / RECORDING).write_bytes(log)
+    machine = guest(MIXED_LOAD, "replay", trail="damaged.trail")
     assert end_of(machine) != end
     assert not re.search(r"^guest: off at", machine.output, re.M)
+    machine.expect("^the digest trail is complete", 60)
+    machine.kill()
+    status, words = compare_trails(trails[0], trails[2])
+    assert status == 1, words
+    assert re.match(r"check \d+ (differs, at|is at) |the first goes on", words), words

@@ -57,6 +57,8 @@ static void empty_file_gives_the_defaults(void **state)
 	assert_int_equal(config.pair.when_unsure, CONFIG_UNSURE_STOP);
 	assert_int_equal(config.record.mode, CONFIG_RECORD_OFF);
 	assert_int_equal(config.record.port, 0x2f8);
+	assert_int_equal(config.record.trail, 0);
+	assert_int_equal(config.record.trail_port, 0x3e8);
 	assert_int_equal(config.trace.level, TRACE_INFO);
 	assert_int_equal(config.trace.categories.count, 0);
 }
@@ -101,6 +103,8 @@ static const char every_key[] = "\xef\xbb\xbf# Server b\r\n"
 				"[record]\n"
 				"mode = replay\n"
 				"port = com3\n"
+				"trail = yes\n"
+				"trail_port = com2\n"
 				"[trace]\n"
 				"level = warning\n"
 				"categories = net:debug  disk:error # Gr\xc3\xbc\xc3\x9f";
@@ -148,6 +152,8 @@ static void check_every_key(void)
 	assert_int_equal(config.pair.when_unsure, CONFIG_UNSURE_CONTINUE);
 	assert_int_equal(config.record.mode, CONFIG_RECORD_REPLAY);
 	assert_int_equal(config.record.port, 0x3e8);
+	assert_int_equal(config.record.trail, 1);
+	assert_int_equal(config.record.trail_port, 0x2f8);
 	assert_int_equal(config.trace.level, TRACE_WARNING);
 	assert_int_equal(config.trace.categories.count, 2);
 	assert_string_equal(config.trace.categories.list[0].category, "net");
@@ -340,6 +346,10 @@ static const struct bad_file bad_files[] = {
 	  "yoke.conf:2: start: found \"direct\" without a kernel; allowed: with kernel = FILE in [guest]" },
 	{ "[console]\nport = com2\n[record]\nmode = record",
 	  "default: record.port: the console has this port; allowed: another one than [console] port" },
+	{ "[record]\ntrail = yes",
+	  "yoke.conf:2: trail: found \"yes\" without a recording; allowed: with mode = record or replay" },
+	{ "[record]\nmode = replay\ntrail = yes\ntrail_port = com2",
+	  "yoke.conf:4: trail_port: the console or the log has this port; allowed: one of its own" },
 };
 
 static void bad_lines_are_refused_in_these_words(void **state)
