@@ -3,9 +3,7 @@
 sequential 64 KiB and random 4 KiB, one at a time and 32. Ours is tests/guest/disk_bench.c, Linux's is
 fio on the raw device. Without icount: the device works in host threads, so only wall time tells.
 The images lie in memory, for the host's own disk would decide the writes. The two take turns, and of
-each the best round counts, because a busy machine only ever slows down. On a busy machine it slows
-ours down more: who polls never sleeps, so the scheduler takes it for a hog. So both run at a high
-priority where we may give it (root).
+each the best round counts, because a busy machine only ever slows down; both at a high priority.
 
 What our processor does for a request is counted as well, under icount: instructions, without the
 looks that found nothing.
@@ -15,15 +13,14 @@ time-outs are, not how fast it is: that round is told, does not count for this c
 run in its place, RETAKES of them at most. The table says how many rounds a case lost that way; one that
 lost them all has no ratio, and shows our rate alone."""
 
-import contextlib
 import dataclasses
 import json
-import os
 import re
 import tempfile
 from pathlib import Path
 
 from tests.bench.linux_guest import START_MARK, linux_server, script_output
+from tests.bench.priority import priority
 from tests.bench.report import Result
 from tests.pair import disks
 from tests.pair.qemu import Disk, Server, ServerError
@@ -132,16 +129,6 @@ def measure_linux(directory, images) -> dict:
 def case_name(key: tuple) -> str:
     kind, operation, order, size, depth = key
     return f"{kind}: {order} {size >> 10} KiB {operation}, depth {depth}"
-
-
-@contextlib.contextmanager
-def priority(nice: int):
-    """What is started inside gets this nice value, if we may give it."""
-    before = os.getpriority(os.PRIO_PROCESS, 0)
-    with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-    yield
-    os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def compare(key: tuple, ours: list, linux: list, instructions: float) -> Result:

@@ -10,9 +10,10 @@ copied in). Its receiver hands frames to a stack that wants none of them. Debian
 Twice: under icount, where the time that the processor is busy is the count of its instructions, and
 plain, where it is time by the wall clock and the rate is what the emulated device lets through.
 The first is exact. The second depends on who else is on the machine: each figure is the best of
-several rounds, so run it on a quiet one."""
+several rounds, both sides in turn at a high priority, and still a quiet machine tells more."""
 
 from tests.bench.linux_guest import compile_static, linux_server, script_output
+from tests.bench.priority import priority
 from tests.bench.report import Result
 from tests.pair.network import Network
 from tests.pair.qemu import ROOT, Nic, Server
@@ -157,6 +158,7 @@ def measure(directory):
                         measure_linux(directory, network, tap, sender, meter, model, icount))
 
             exact = both("on")
-            attempts = [both(None) for _ in range(ATTEMPTS)]
+            with priority(-20):
+                attempts = [both(None) for _ in range(ATTEMPTS)]
         plain = tuple({key: best([figures[key] for figures in one]) for key in one[0]} for one in zip(*attempts))
         yield from compare(model, exact, plain)
