@@ -286,6 +286,16 @@ static void duplex_begin(struct mirror_engine *engine)
 			mirror_set_peer_progress(&engine->sets[i].set, engine->sets[i].peer_progress);
 }
 
+void engine_era_is_written_in(struct mirror_engine *engine)
+{
+	struct metadata_era *era = metadata_era_now(&engine->metadata);
+
+	if (!era || !era->alone || era->changed)
+		return;
+	era->changed = 1;
+	engine->changed_ticket = engine_record_changed(engine);
+}
+
 void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode)
 {
 	bool is_new = engine->mode != mode;
@@ -293,6 +303,9 @@ void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode)
 	ASSERT(mode == MIRROR_IDLE || mode == MIRROR_ALONE || mode == MIRROR_DUPLEX);
 	if (mode == MIRROR_IDLE && engine->mode == MIRROR_TARGET)
 		return; /* there was no guest here */
+	/* What was under way on two disks ends on one: a flush, too, makes this the disk that is right. */
+	if (mode == MIRROR_ALONE && is_new && engine->mode != MIRROR_IDLE)
+		engine_era_is_written_in(engine);
 	if (mode == MIRROR_DUPLEX)
 		duplex_begin(engine);
 	else
@@ -308,16 +321,6 @@ void mirror_engine_rate(struct mirror_engine *engine, uint64_t bytes)
 }
 
 /* ---- requests ---- */
-
-void engine_era_is_written_in(struct mirror_engine *engine)
-{
-	struct metadata_era *era = metadata_era_now(&engine->metadata);
-
-	if (!era || !era->alone || era->changed)
-		return;
-	era->changed = 1;
-	engine->changed_ticket = engine_record_changed(engine);
-}
 
 int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirror_operation operation,
 			 uint64_t sector, uint32_t sector_count, uint64_t tag)
@@ -454,6 +457,8 @@ void mirror_engine_state_written(struct mirror_engine *engine, int status)
 					 engine->write_block, engine->bytes, status == 0);
 	else if (status == 0)
 		engine->change_durable = engine->change_written;
+	else
+		engine->metadata.sequence--; /* again in that place: the other one is all that is whole */
 	engine->write = MIRROR_ENGINE_WRITE_NONE;
 	engine->write_after_ns = status ? engine->now_ns + RETRY_NS : 0;
 	if (engine->write_failed != (status != 0))

@@ -53,7 +53,7 @@ struct mirror_engine_asked {
 	int32_t status;	     /* the first part's that failed */
 };
 
-/* A round of either map: a flush of both disks, or of the target's, since which nothing was touched. */
+/* A round of either map: a flush of both disks, since which nothing was touched. */
 struct mirror_engine_round {
 	uint8_t phase; /* engine_copy.c */
 	uint8_t waits; /* bit of each side whose flush has not ended */
@@ -92,7 +92,8 @@ struct mirror_engine_set {
 	struct mirror_engine_asked asked[MIRROR_SLOT_MAX];
 	struct mirror_engine_round round;
 	struct remirror remirror;
-	void *memory;		/* the owner's */
+	void *memory;	      /* the owner's */
+	uint64_t copy_number; /* requests up to here may have begun without the target, and are in the copy */
 	uint64_t copy_after_ns; /* a region could not be read: not before */
 	struct mirror_set set;
 };

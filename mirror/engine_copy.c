@@ -32,7 +32,7 @@ enum copy_phase {
 
 enum round_phase {
 	ROUND_NONE,
-	ROUND_COPY, /* the target flushes what was copied */
+	ROUND_COPY,
 	ROUND_PEER, /* DUPLEX: the peer is to have ended what we had begun */
 	ROUND_INTENTS,
 };
@@ -61,7 +61,9 @@ void engine_copy_forget(struct mirror_engine *engine)
 		if (at->set.intent.in_round)
 			intent_round_abort(&at->set.intent, engine->now_ns);
 		/* Our flush may be under way still. */
-		at->round = (struct mirror_engine_round){ .waits = at->round.waits & BIT(MIRROR_OWN) };
+		at->round = (struct mirror_engine_round){
+			.waits = at->round.own_owed ? 0 : at->round.waits & BIT(MIRROR_OWN)
+		};
 	}
 }
 
@@ -94,6 +96,8 @@ static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 	    at->set.states[MIRROR_PEER] != MIRROR_OUTDATED || is_being_copied(engine, index))
 		return;
 	mirror_set_change(&at->set, MIRROR_PEER, MIRROR_COPY_BEGIN);
+	/* In duplex the target makes them all itself, and its stamp says up to which. */
+	at->copy_number = at->set.mode == MIRROR_SOURCE ? at->set.last_number : 0;
 	remirror_add_own(&at->remirror, &at->set);
 	remirror_begin(&at->remirror, &at->set, full, engine->now_ns);
 	at->decision.verdict = full ? REMIRROR_RAPID : at->decision.verdict; /* what is left is in the map */
@@ -101,12 +105,13 @@ static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 
 /* ---- rounds ---- */
 
-static void round_flush(struct mirror_engine_round *round, enum round_phase phase, bool own)
+/* Both: what was copied may be a write that our own disk can still lose. */
+static void round_flush(struct mirror_engine_round *round, enum round_phase phase)
 {
 	round->phase = (uint8_t)phase;
 	round->peer_owed = true;
-	round->own_owed = own;
-	round->waits = (uint8_t)(BIT(MIRROR_PEER) | (own ? BIT(MIRROR_OWN) : 0));
+	round->own_owed = true;
+	round->waits = (uint8_t)(BIT(MIRROR_PEER) | BIT(MIRROR_OWN));
 	round->failed = false;
 }
 
@@ -119,13 +124,13 @@ static void round_step(struct mirror_engine *engine, struct mirror_engine_set *a
 		if (!set->intent.in_round)
 			at->round.phase = ROUND_NONE;
 		else if (set->peer_done >= at->round.number)
-			round_flush(&at->round, ROUND_INTENTS, true);
+			round_flush(&at->round, ROUND_INTENTS);
 	}
 	if (at->round.phase != ROUND_NONE || at->round.waits != 0)
 		return;
 	if (remirror_round_is_due(&at->remirror, set)) {
 		remirror_round_begin(&at->remirror, set, engine->now_ns);
-		round_flush(&at->round, ROUND_COPY, false);
+		round_flush(&at->round, ROUND_COPY);
 	} else if (set->mode == MIRROR_DUPLEX && both && at->remirror.phase == REMIRROR_IDLE &&
 		   intent_round_is_due(&set->intent, engine->now_ns)) {
 		mirror_set_round_begin(set, engine->now_ns);
@@ -141,7 +146,7 @@ static void round_end(struct mirror_engine *engine, struct mirror_engine_set *at
 	at->round.phase = ROUND_NONE;
 	if (!at->set.intent.in_round)
 		return; /* given up: the peer went */
-	if (at->round.failed)
+	if (at->round.failed || (phase == ROUND_COPY && at->remirror.phase != REMIRROR_COPYING))
 		intent_round_abort(&at->set.intent, engine->now_ns);
 	else if (phase == ROUND_COPY)
 		remirror_round_end(&at->remirror, &at->set, engine->now_ns);
@@ -213,7 +218,7 @@ static bool read_begin(struct mirror_engine *engine, uint32_t i, struct mirror_e
 		copy->phase = COPY_LEAVE;
 		return false;
 	}
-	if (!mirror_set_has_all(&at->set, copy->stamp.number))
+	if (!mirror_set_has_all(&at->set, max_u64(copy->stamp.number, at->copy_number)))
 		return false;
 	copy->phase = COPY_READING;
 	action->kind = MIRROR_ENGINE_OWN;

@@ -39,6 +39,9 @@ static void part(struct mirror_engine *engine)
 		engine_mode_set(engine, MIRROR_IDLE);
 	} else if (engine->mode == MIRROR_SOURCE && metadata_era_now(&engine->metadata)->alone) {
 		engine_mode_set(engine, MIRROR_ALONE);
+	} else {
+		for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+			mirror_set_peer_lost(&engine->sets[i].set);
 	}
 }
 
@@ -474,6 +477,9 @@ int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes
 /* What was asked of us before may still be at work, on buffers and regions that are asked for anew. */
 static bool is_quiet(const struct mirror_engine *engine)
 {
+	for (uint32_t i = 0; i < MIRROR_SET_MAX && engine->mode == MIRROR_IDLE; i++)
+		if (engine->sets[i].used && !mirror_set_is_quiet(&engine->sets[i].set))
+			return false; /* a guest's that was here */
 	return engine_serve_is_quiet(engine) && engine_copy_is_quiet(engine);
 }
 

@@ -9,8 +9,9 @@
  * What: the union of both servers' dirty maps and both write-intent maps, merged into
  * the source's dirty map and durable there before anything else happens. Regions that
  * only an intent names are compared first. The dirty map is the progress: a bit goes
- * when its region was copied, and a flush of the target that began afterwards has
- * ended, and no write touched the region since. So whoever crashes, whenever: what is
+ * when its region was copied, and a flush of both disks that began afterwards has
+ * ended (what was copied may be a write that the source's disk can still lose), and no
+ * write touched the region since. So whoever crashes, whenever: what is
  * left to do is what the map says.
  *
  *     source                                     target
@@ -18,7 +19,7 @@
  *     mirror_set_has_all(stamp)  <-- stamp ----
  *     reads r                    --- data --->   writes r, unlocks
  *     remirror_copied(r)         <-- done -----
- *     round begins               --- flush --->  flushes
+ *     round begins, flushes      --- flush --->  flushes
  *     remirror_round_end         <-- done -----
  *
  * Writes up to the stamp are in the data, later ones come after it on the target itself.

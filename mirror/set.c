@@ -72,7 +72,8 @@ static bool is_readable(const struct mirror_set *set, enum mirror_side side)
 
 bool mirror_set_is_last(const struct mirror_set *set, enum mirror_side side)
 {
-	return set->states[side] == MIRROR_GOOD && !is_readable(set, 1 - side);
+	return set->states[side] == MIRROR_GOOD &&
+	       (!is_readable(set, 1 - side) || (side == MIRROR_OWN && set->peer_lost));
 }
 
 static void event_put(struct mirror_set *set, const struct mirror_action *action)
@@ -171,6 +172,27 @@ static void alone_begin(struct mirror_set *set)
 		mirror_set_change(set, MIRROR_PEER, MIRROR_BEHIND);
 }
 
+/* Nobody waits for what has not begun; and begun later it would write over what others have written. */
+static void queued_end(struct mirror_set *set)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (set->slots[i].phase == MIRROR_QUEUED)
+			slot_end(&set->slots[i], -EIO);
+}
+
+bool mirror_set_is_quiet(const struct mirror_set *set)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (set->slots[i].phase != MIRROR_FREE && set->slots[i].phase < MIRROR_ENDING)
+			return false;
+	return true;
+}
+
+void mirror_set_peer_lost(struct mirror_set *set)
+{
+	set->peer_lost = true;
+}
+
 void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
 {
 	bool had_peer = set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX;
@@ -180,9 +202,12 @@ void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
 	if (mode == MIRROR_DUPLEX && set->mode != MIRROR_DUPLEX)
 		set->peer_done = set->last_number;
 	set->mode = (uint8_t)mode;
+	set->peer_lost = false;
 	if (mode != MIRROR_ALONE && mode != MIRROR_IDLE)
 		return;
 	memset(set->locks, 0, sizeof(set->locks));
+	if (mode == MIRROR_IDLE)
+		queued_end(set);
 	if (mode == MIRROR_ALONE)
 		alone_begin(set);
 	if (had_peer)
@@ -417,7 +442,10 @@ void mirror_set_fault(struct mirror_set *set, enum mirror_side side, enum mirror
 	if (!takes_writes(set, side))
 		return;
 	mirror_set_tell_fault(set, side, operation, sector, sector_count, status);
-	mirror_set_change(set, side, status == -ENODEV ? MIRROR_GONE : MIRROR_FAULT);
+	if (mirror_set_change(set, side, status == -ENODEV ? MIRROR_GONE : MIRROR_FAULT))
+		return;
+	/* The last good copy stays without it. One that is being made of it may have it: that is no copy. */
+	mirror_set_change(set, 1 - side, MIRROR_COPY_BROKEN);
 }
 
 static void side_fault(struct mirror_set *set, const struct mirror_slot *slot, enum mirror_side side,
@@ -477,9 +505,10 @@ void mirror_set_done(struct mirror_set *set, uint32_t index, enum mirror_side si
 		slot->done |= SIDE_BIT(side);
 	} else {
 		side_fault(set, slot, side, status);
-		if (side == MIRROR_OWN)
-			slot_lean_on_peer(set, slot);
 	}
+	/* Its own failure, or another request's meanwhile: what our disk has of it does not count. */
+	if (side == MIRROR_OWN && set->states[MIRROR_OWN] != MIRROR_GOOD)
+		slot_lean_on_peer(set, slot);
 	slot_settle(set, slot);
 }
 
@@ -582,7 +611,7 @@ bool mirror_set_has_all(const struct mirror_set *set, uint64_t number)
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
 		if (set->slots[i].operation == MIRROR_WRITE && set->slots[i].number <= number &&
 		    ((set->slots[i].phase == MIRROR_QUEUED && set->mode != MIRROR_SOURCE) ||
-		     (set->slots[i].phase == MIRROR_RUNNING && !(set->slots[i].done & SIDE_BIT(MIRROR_OWN)))))
+		     (set->slots[i].phase == MIRROR_RUNNING && (set->slots[i].waits & SIDE_BIT(MIRROR_OWN)))))
 			return false;
 	return true;
 }

@@ -123,6 +123,7 @@ struct mirror_set {
 	uint64_t sector_count;
 	uint8_t mode;			   /* enum mirror_mode */
 	uint8_t states[MIRROR_SIDE_COUNT]; /* enum mirror_disk_state */
+	bool peer_lost;			   /* the link is gone, and nobody knows yet who goes on */
 	bool persisting;		   /* a PERSIST was taken and not answered */
 	bool persist_wanted;		   /* states differ from those being made durable */
 	uint64_t last_number;
@@ -152,9 +153,18 @@ void mirror_set_init(struct mirror_set *set, uint64_t identity, uint64_t sector_
 /*
  * The mode changes. To ALONE: the peer went (the pair has made that durable): whatever
  * waits for it ends without it, its disk is behind, and all intents become dirty. To
- * IDLE: nobody waits for it, either.
+ * IDLE: nobody waits for it, either, and what has not begun does not begin.
  */
 void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode);
+
+/*
+ * The link is gone. Until the mode changes, whoever waits for the peer goes on waiting; but
+ * our own disk is not given up for one that may be lost.
+ */
+void mirror_set_peer_lost(struct mirror_set *set);
+
+/* Is no disk at work for any request? */
+bool mirror_set_is_quiet(const struct mirror_set *set);
 
 /*
  * The servers have met, and agreed whose disk is right: ours is the source, or the other

@@ -256,6 +256,29 @@ static void partition_that_fails_is_told_once_and_tried_again(void **state)
 	assert_string_equal(trail, "record; partition back; map; own 0; finished 1:0; ");
 }
 
+/* A record that failed half-way leaves one copy; the next try must not go over that one. */
+static void record_that_failed_is_written_in_the_same_place(void **state)
+{
+	struct mirror_engine_action action;
+	uint64_t offset;
+
+	(void)state;
+	submit(MIRROR_WRITE, 0, 1);
+	mirror_engine_tick(&engine, now_ns += SECOND, 77);
+	assert_true(mirror_engine_take(&engine, &action));
+	assert_int_equal(action.kind, MIRROR_ENGINE_STATE);
+	offset = action.offset;
+	memcpy(partition + offset, action.bytes, 1536);
+	mirror_engine_state_written(&engine, -EIO);
+	mirror_engine_tick(&engine, now_ns += 2 * SECOND, 77);
+	do
+		assert_true(mirror_engine_take(&engine, &action));
+	while (action.kind != MIRROR_ENGINE_STATE);
+	assert_int_equal(action.offset, offset);
+	memcpy(partition + action.offset, action.bytes, 512);
+	assert_true(power_on_with(&disk_a1));
+}
+
 static void steady_load_costs_no_metadata_writes(void **state)
 {
 	uint64_t before;
@@ -512,6 +535,7 @@ int main(void)
 		cmocka_unit_test_setup(reads_do_not_make_an_era_a_written_one, begin),
 		cmocka_unit_test_setup(power_may_go_at_any_write, begin),
 		cmocka_unit_test_setup(partition_that_fails_is_told_once_and_tried_again, begin),
+		cmocka_unit_test_setup(record_that_failed_is_written_in_the_same_place, begin),
 		cmocka_unit_test_setup(steady_load_costs_no_metadata_writes, begin),
 		cmocka_unit_test_setup(fault_is_one_event_and_stays_shown, begin),
 		cmocka_unit_test_setup(pulled_disk_that_comes_back_is_the_last_good_copy, begin),
