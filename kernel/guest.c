@@ -7,6 +7,7 @@
 
 #include "include/assert.h"
 #include "include/memory_layout.h"
+#include "include/random.h"
 #include "include/trace.h"
 #include "kernel/guest_digest.h"
 #include "kernel/page_map.h"
@@ -531,14 +532,6 @@ static ALWAYS_INLINE bool run(struct guest *guest, uint64_t steps_max)
 	return !guest->exit_open;
 }
 
-static uint64_t random_steps(struct guest *guest)
-{
-	guest->slice_seed ^= guest->slice_seed << 13;
-	guest->slice_seed ^= guest->slice_seed >> 7;
-	guest->slice_seed ^= guest->slice_seed << 17;
-	return 1 + guest->slice_seed % (2 * guest->slice_mean - 1);
-}
-
 /* How far to run if nothing else ends the slice: to the next timer, within bounds. */
 static uint64_t slice_steps(struct guest *guest)
 {
@@ -547,7 +540,7 @@ static uint64_t slice_steps(struct guest *guest)
 	uint64_t now_ns;
 
 	if (guest->slice_mean)
-		return random_steps(guest);
+		return random_around(&guest->slice_seed, guest->slice_mean);
 	if (guest_door_follows(&guest->door) || deadline_ns == MACHINE_NO_DEADLINE)
 		return steps_max;
 	now_ns = guest_door_now_ns(&guest->door);

@@ -16,6 +16,7 @@
 
 #include "include/assert.h"
 #include "include/crc32c.h"
+#include "include/random.h"
 #include "include/trace.h"
 #include "kernel/icount_guest.h"
 #include "kernel/page_map.h"
@@ -152,14 +153,6 @@ static const char *measure_entry_cost(struct step_counter *counter, struct vcpu 
 	return NULL;
 }
 
-static uint64_t next_random(uint64_t *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed;
-}
-
 /* mean 0: whole. Every slice must end exactly where it was told to, or one step behind (a shadow). */
 static const char *run_test_guest(struct vcpu *vcpu, uint64_t memory, uint64_t slice_mean, uint64_t *seed,
 				  struct test_outcome *outcome)
@@ -170,7 +163,7 @@ static const char *run_test_guest(struct vcpu *vcpu, uint64_t memory, uint64_t s
 	if (start_guest(vcpu, memory, guest_address(icount_guest_test)))
 		return "no memory for the self-test";
 	do {
-		uint64_t wanted = slice_mean ? 1 + next_random(seed) % (2 * slice_mean - 1) : UINT32_MAX / 2;
+		uint64_t wanted = slice_mean ? random_around(seed, slice_mean) : UINT32_MAX / 2;
 
 		vcpu_run(vcpu, wanted, &exit);
 		outcome->steps += exit.steps;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "drivers/disk.h"
+#include "include/random.h"
 #include "kernel/console.h"
 #include "kernel/dma.h"
 #include "kernel/self_test.h"
@@ -47,10 +48,7 @@ static uint64_t bench_next; /* place of the next sequential request, in requests
 
 static uint64_t bench_random(void)
 {
-	bench_random_state ^= bench_random_state << 13;
-	bench_random_state ^= bench_random_state >> 7;
-	bench_random_state ^= bench_random_state << 17;
-	return bench_random_state;
+	return random_next(&bench_random_state);
 }
 
 /* False: the driver takes no more just now (a queue of fewer than 32). */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "include/crc32c.h"
+#include "include/random.h"
 #include "include/trace.h"
 #include "kernel/apic.h"
 #include "kernel/page_map.h"
@@ -62,10 +63,7 @@ struct outcome {
 
 static uint64_t next_random(void)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
+	return random_next(&seed);
 }
 
 static uint64_t option(const char *name, uint64_t otherwise)
@@ -297,7 +295,7 @@ static const char *run_guest(uint64_t rounds, uint64_t slice_mean, struct outcom
 	if (start_guest(rounds))
 		return "no guest";
 	for (;;) {
-		uint64_t steps_max = slice_mean ? 1 + next_random() % (2 * slice_mean - 1) : SLICE_UNLIMITED;
+		uint64_t steps_max = slice_mean ? random_around(&seed, slice_mean) : SLICE_UNLIMITED;
 
 		if (log_mode == LOG_REPLAY && !replay_due(&steps_max))
 			return replay_error;

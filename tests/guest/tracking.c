@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "include/random.h"
 #include "include/trace.h"
 #include "kernel/apic.h"
 #include "kernel/page_map.h"
@@ -36,10 +37,7 @@ static uint64_t pages_equal; /* named, and nothing had changed */
 
 static uint64_t next_random(void)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
+	return random_next(&seed);
 }
 
 static uint64_t option(const char *name, uint64_t otherwise)
