@@ -18,6 +18,7 @@
 #include "kernel/guest_events.h"
 #include "kernel/guest_join.h"
 #include "kernel/guest_output.h"
+#include "kernel/guest_snapshot.h"
 #include "kernel/guest_trail.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
@@ -202,16 +203,26 @@ static uint64_t decimal(const char *text)
 	return value;
 }
 
-/* Options of the boot command line for the determinism tests: slice_mean=STEPS slice_seed=N. */
-static void read_slice_options(void)
+static uint64_t number_option(const char *name)
 {
 	char value[BOOT_OPTION_SIZE];
 
-	if (boot_option(boot->command_line, "slice_mean", value))
-		guest.slice_mean = decimal(value);
-	guest.slice_seed = 1;
-	if (boot_option(boot->command_line, "slice_seed", value))
-		guest.slice_seed = decimal(value) * 2 + 1;
+	return boot_option(boot->command_line, name, value) ? decimal(value) : 0;
+}
+
+/*
+ * Options of the boot command line for the determinism tests: slice_mean=STEPS slice_seed=N,
+ * snapshot_mean=STEPS snapshot_seed=N.
+ */
+static const char *read_test_options(void)
+{
+	uint64_t snapshot_mean = number_option("snapshot_mean");
+
+	guest.slice_mean = number_option("slice_mean");
+	guest.slice_seed = number_option("slice_seed") * 2 + 1;
+	if (!snapshot_mean)
+		return NULL;
+	return guest_snapshot_init(&guest, snapshot_mean, number_option("snapshot_seed") * 2 + 1);
 }
 
 /* Memory is taken once, so there is room for a firmware that is there, however the guest starts at first. */
@@ -237,11 +248,12 @@ const char *guest_service_init(const struct boot_info *boot_info, const struct c
 	if (vcpu_init(&guest.vcpu, apic_timer_register()))
 		return "no guest can run on this server's processor";
 	step_counter_init(&counter, &guest.vcpu);
-	read_slice_options();
 	make_machine_config(&machine);
 	wrong = guest_devices_open(devices, config, &machine);
 	if (!wrong)
 		wrong = guest_init(&guest, &machine, firmware_size(), &counter, &outside);
+	if (!wrong)
+		wrong = read_test_options();
 	guest.restarts_on_failure = config->guest.failure_policy == CONFIG_FAILURE_RESTART;
 	if (!wrong && guest_output_init(pair))
 		wrong = "no memory for the guest's outputs";
@@ -585,6 +597,8 @@ bool guest_service_poll(void)
 	guest.waits = worked;
 	if (!still)
 		worked |= guest_poll(&guest);
+	if (!pair)
+		guest_snapshot_poll();
 	tell_state();
 	guest_events_poll();
 	worked |= guest_trail_poll(guest.state != GUEST_RUNNING);

@@ -173,6 +173,21 @@ def test_recordings_replay(guest, devices, rounds, tmp_path):
         machine.kill()
 
 
+def test_snapshots_go_on_equal(guest, devices, rounds):
+    """At random positions of a replay all of the guest is copied out, made as good as new and copied in again."""
+    end, _ = recorded(guest, DEVICES_LOAD, memory="96M", **devices())
+    steps, left = int(end[4]), rounds(10, 100)
+    for seed in range(left):
+        machine = guest(DEVICES_LOAD, "replay", f"slice_mean=20000 snapshot_mean={steps // 15} snapshot_seed={seed}",
+                        memory="96M", **devices())
+        assert end_of(machine, 900) == end
+        left -= len(re.findall("through a snapshot at exit", machine.output))
+        machine.kill()
+        if left <= 0:
+            return
+    raise AssertionError(f"{left} snapshots too few")
+
+
 def compare_trails(first, second) -> tuple[int, str]:
     """tools/replay.py's status, and what it says."""
     result = subprocess.run([sys.executable, "tools/replay.py", first, second], cwd=ROOT, capture_output=True, text=True)
