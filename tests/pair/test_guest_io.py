@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest's disks, network and entropy: Debian's own kernel on one server, and on the far side
+"""The guest's disks, network, entropy, power and failures: Debian's own kernel on one server, and on the far side
 tools that are not ours: sha256sum on the disk's image, Linux's own network stack on the cable."""
 
 import hashlib
@@ -24,10 +24,12 @@ OFF = r"^guest: off at exit"
 
 @pytest.fixture
 def guest(server, kernel, tmp_path):
-    """guest(script, modules, conf="", **server options) starts a server whose guest runs `script`."""
+    """guest(script, modules, conf="", **server options) starts a server whose guest runs `script`; `in_guest`: more
+    of the section [guest]; `parameters`: of the kernel's command line."""
 
-    def start(script: str, modules, conf: str = "", binaries=(), **options):
-        image, folder = kernel_package("cloud")
+    def start(script: str, modules, conf: str = "", binaries=(), flavour: str = "cloud",
+              in_guest: str = "failure_policy = stop", parameters: str = "", **options):
+        image, folder = kernel_package(flavour)
         build_initramfs(tmp_path / "initrd", script, folder, modules, binaries)
         (tmp_path / "yoke.conf").write_text(f"""
 [guest]
@@ -35,8 +37,8 @@ memory = 128M
 start = direct
 kernel = vmlinuz
 initrd = initrd
-failure_policy = stop
-command_line = "{COMMAND_LINE}"
+{in_guest}
+command_line = "{COMMAND_LINE} {parameters}"
 {conf}
 """)
         (tmp_path / "vmlinuz").write_bytes(image.read_bytes())
@@ -266,6 +268,43 @@ fi
     machine.expect("^second life$", 300)
     machine.expect(OFF)
     assert len(re.findall("^first life$", machine.output, re.M)) == 1
+
+
+# ---- failures
+
+FAILURES = {
+    "triple fault": {"crash": "reboot -f", "modules": [], "parameters": "reboot=triple,force"},
+    "its watchdog ran out": {"crash": "watchdog -F -T 2 -t 1000 /dev/watchdog", "modules": ["i6300esb"],
+                             "flavour": "generic"},  # the cloud kernel has not got its driver
+}
+
+
+def failing_guest(guest, failure: str, policy: str):
+    """A guest that has just failed. It lives until a line is typed."""
+    row = dict(FAILURES[failure])
+    script = f"echo '@@ alive'\nread word\n{row.pop('crash')}\nsleep 1000\n"
+    machine = guest(script, row.pop("modules"), in_guest=f"failure_policy = {policy}\nwatchdog = 2s", **row)
+    machine.expect("^@@ alive$", 300)
+    machine.send("\r")
+    return machine
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failure_restarts(guest, failure):
+    machine = failing_guest(guest, failure, "restart")
+    machine.expect(f"guest: running -> running: {failure}$", 300)
+    machine.expect("^@@ alive$", 300)
+    machine.never("guest: running -> stopped")
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_failure_stops(guest, failure):
+    """It stays where it failed, and the server at its console, where a person can start it anew."""
+    machine = failing_guest(guest, failure, "stop")
+    machine.expect(f"^guest: {failure} at exit", 300)
+    machine.expect(f"guest: running -> stopped: {failure}$")
+    command(machine, "start")
+    machine.expect("^@@ alive$", 300)
 
 
 # ---- the console's buttons
