@@ -252,6 +252,9 @@ uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct meta
 		own->era_count = engine->meeting.peer.era_count;
 		return mirror_engine_remember(engine, pair);
 	}
+	/* Whoever goes alone does so now, though the mode changes when it is durable. */
+	for (uint32_t i = 0; i < MIRROR_SET_MAX && alone; i++)
+		mirror_set_peer_lost(&engine->sets[i].set);
 	metadata_era_begin(own, &(struct metadata_era){ .generation = pair->generation,
 							.token = token,
 							.alone = alone,
