@@ -170,14 +170,6 @@ static void region_add(struct remirror *remirror, struct mirror_set *set, uint64
 		remirror->compare[region / 64] &= ~BIT(region % 64);
 }
 
-void remirror_add(struct remirror *remirror, struct mirror_set *set, const struct region_map *from,
-		  bool is_intent)
-{
-	for (uint64_t region = region_map_next(from, 0); region < from->region_count;
-	     region = region_map_next(from, region + 1))
-		region_add(remirror, set, region, is_intent);
-}
-
 static void sector_add(struct remirror *remirror, struct mirror_set *set, uint64_t index,
 		       const uint8_t *sector, bool is_intent)
 {

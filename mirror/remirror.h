@@ -92,13 +92,13 @@ struct remirror {
 uint64_t remirror_memory_size(uint64_t sector_count);
 void remirror_init(struct remirror *remirror, uint64_t sector_count, void *memory);
 
-/* Before begin: regions of the peer's dirty map or of either intent map; `is_intent`: compare them first. */
-void remirror_add(struct remirror *remirror, struct mirror_set *set, const struct region_map *from,
-		  bool is_intent);
-/* The same with one block of such a map, as region_map_get_block() makes it. */
+/*
+ * Before begin: what one block of the peer's dirty map or of its intents names, as
+ * region_map_get_block() makes it. `is_intent`: compare those first.
+ */
 void remirror_add_block(struct remirror *remirror, struct mirror_set *set, uint64_t block,
 			const uint8_t *bytes, bool is_intent);
-/* The same with our own intents: compared first, unless written since the set is alone. */
+/* What our own intents name: compared first, unless written since the set is alone. */
 void remirror_add_own(struct remirror *remirror, struct mirror_set *set);
 /* On the source; the peer's disk is REMIRRORING. `full`: an administrator said so. */
 void remirror_begin(struct remirror *remirror, struct mirror_set *set, bool full, uint64_t now_ns);

@@ -28,10 +28,10 @@ MUTATIONS = {
         "	for (uint64_t r = 0; r < set->dirty.region_count; r++)\n		region_map_clear(&set->dirty, r);\n"
         "	remirror->phase = REMIRROR_COPYING;\n	remirror->total",
     ),
-    "leave out what either was writing in its last moments": (
+    "leave out what the target was writing in its last moments": (
         "mirror/remirror.c",
-        "	for (uint64_t region = region_map_next(from, 0); region < from->region_count;",
-        "	for (uint64_t region = region_map_next(from, 0); !is_intent && region < from->region_count;",
+        "	for (uint64_t i = 0; i < REGION_MAP_SECTOR_REGIONS && first + i < map->region_count; i++)",
+        "	for (uint64_t i = 0; !is_intent && i < REGION_MAP_SECTOR_REGIONS && first + i < map->region_count; i++)",
     ),
     "clear a region that was written since it was copied": (
         "mirror/remirror.c",
@@ -62,6 +62,46 @@ MUTATIONS = {
         "mirror/set.c",
         "		intent_touch(&set->intent, first,\n			     (slot->sector +",
         "		if (set->mode == MIRROR_IDLE)\n			intent_touch(&set->intent, first,\n			     (slot->sector +",
+    ),
+    "flush the target only before a dirty bit goes": (
+        "mirror/engine_copy.c",
+        "	round->own_owed = true;\n	round->waits = (uint8_t)(BIT(MIRROR_PEER) | BIT(MIRROR_OWN));",
+        "	round->own_owed = false;\n	round->waits = BIT(MIRROR_PEER);",
+    ),
+    "copy before what began without the target has ended": (
+        "mirror/engine_copy.c",
+        "max_u64(copy->stamp.number, at->copy_number)",
+        "copy->stamp.number",
+    ),
+    "try a record that failed again in the other place": (
+        "mirror/engine.c",
+        "		engine->metadata.sequence--;",
+        "		engine->metadata.sequence -= 0;",
+    ),
+    "forget that a duplex ended in this era": (
+        "mirror/engine.c",
+        "	if (mode == MIRROR_ALONE && is_new && engine->mode != MIRROR_IDLE)",
+        "	if (mode == MIRROR_ALONE && is_new && engine->mode == MIRROR_IDLE)",
+    ),
+    "free a read that the other server may still need": (
+        "mirror/set.c",
+        "set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ && slot->number > set->peer_done",
+        "set->mode == MIRROR_IDLE",
+    ),
+    "unlock a region before it is copied": (
+        "mirror/engine_serve.c",
+        "	served->type = MIRROR_MESSAGE_COPY;\n",
+        "	served->type = MIRROR_MESSAGE_COPY;\n	unlock(engine, served);\n",
+    ),
+    "let the target keep its own past": (
+        "mirror/engine_link.c",
+        "	own->era_count = peer->era_count - 1;",
+        "	own->era_count = peer->era_count;",
+    ),
+    "finish before the other server knows that a disk is dropped": (
+        "mirror/engine_link.c",
+        "	return memcmp(at->told, at->set.states, sizeof(at->told)) == 0 && at->kept_number == at->told_number;",
+        "	return true;",
     ),
     "call the target good before the last intents are durable": (
         "mirror/remirror.c",

@@ -39,7 +39,7 @@ $(B)/mirror-sim/mirror-sim: $(MIRROR_SIM_OBJECTS)
 	$(CC) -o $@ $^ -lcmocka
 
 mirror-sim-seeds: $(B)/mirror-sim/mirror-sim ## many seeds of the mirror simulator: SIM_SEEDS=n
-	$(B)/mirror-sim/mirror-sim 1 $(SIM_SEEDS)
+	$(B)/mirror-sim/mirror-sim 1 $(SIM_SEEDS) 500
 
 mirror-sim-mutations: $(B)/mirror-sim/mirror-sim ## plant known bugs: the mirror simulator must find each
 	$(PYTHON) tests/sim/mirror_mutations.py $(B)/mirror-sim

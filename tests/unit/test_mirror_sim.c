@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The mirror by itself under faults that one seed decides: two servers with a disk
- * that has a volatile cache, a state partition whose writes tear, requests of one
- * guest, crashes of one or both at any step, I/O errors, sectors that cannot be read.
+ * Two mirror engines under faults that one seed decides: servers with a disk that has a
+ * volatile cache, a state partition whose writes tear, a link with little room, requests
+ * of one guest that runs on one server or on both; crashes of one or both at any step, a
+ * link that is cut, replicas that diverge, I/O errors, sectors that cannot be read, disks
+ * that die for good and are enabled again.
+ *
+ * What decides who runs the guest is lockstep's, and is played here by hand: nobody lets
+ * anything out alone before that is durable, and who was in duplex never starts alone.
  *
  * Checked from outside: after healing both raw disks are equal; every sector holds at
  * least the newest version that a flush, acknowledged to the guest, covered; a survivor
- * lacks nothing of what its guest was told; the direction of a copy is never wrong.
+ * lacks nothing of what its guest was told; both replicas read the same; the direction of
+ * a copy is never wrong; no copy is a full one.
  *
- *     test_mirror_sim [SEED [COUNT]]
+ *     test_mirror_sim [SEED [COUNT [ERRORS]]]     ERRORS: the Nth I/O fails, or its server dies at it,
+ *                                                 for N up to that
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,70 +23,73 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mirror/remirror.h"
+#include "mirror/engine.h"
 
 #define REGIONS 12
 #define SECTORS (REGIONS * MIRROR_REGION_SECTORS - 3)
+#define PARTITION_SIZE (METADATA_MAPS_OFFSET + 4 * REGION_MAP_BLOCK_SIZE)
 #define STEPS 1500
 #define HEAL_STEPS 30000
 #define REQUEST_MAX 4096
-#define IO_MAX 160
+#define REQUEST_SECTORS_MAX 200
+#define IO_MAX 256
+#define INBOX_SIZE (256 * KIB)
 #define MS UINT64_C(1000000)
 #define STEP_NS (200 * MS)
 #define DELICATE_NS (5 * STEP_NS)
-
-struct io {
-	bool used;
-	bool link; /* over the link: for the peer's disk */
-	uint32_t slot;
-	uint8_t operation;
-	uint64_t sector;
-	uint32_t count;
-	uint64_t request;
-};
+#define PAIR 77
 
 struct request {
 	uint8_t operation;
+	bool finished; /* on who leads */
 	uint64_t sector;
 	uint32_t count;
 	uint64_t version;
-	bool finished;	       /* on who leads */
 	uint64_t submitted_at; /* on who leads, in events */
 	uint64_t finished_at;
-};
-
-struct offer {
-	bool used;
-	uint64_t region;
-	int64_t stamp; /* -1: not locked yet */
-	int lock;
+	int status;
 };
 
 struct server {
 	/* kept */
 	uint64_t stable[SECTORS];
 	bool unreadable[SECTORS];
-	uint8_t maps[2][REGION_MAP_BLOCK_SIZE];
-	uint8_t state[METADATA_COPY_COUNT][METADATA_SIZE];
+	bool dead_disk;
+	uint8_t partition[PARTITION_SIZE];
 	/* lost with the power */
 	bool runs;
 	uint64_t now[SECTORS]; /* what reads see */
-	bool dead_disk;
-	struct metadata metadata;
-	struct mirror_set set;
-	struct remirror remirror;
-	uint64_t submitted; /* DUPLEX: requests taken from the stream */
-	struct io ios[IO_MAX];
-	bool map_busy[2];
-	uint8_t map_bytes[2][REGION_MAP_BLOCK_SIZE];
-	bool persisting;
-	bool in_round;
-	struct offer offers[4];
-	_Alignas(8) uint8_t memory[3][32768];
+	bool flush_fails;      /* the next one */
+	struct mirror_engine engine;
+	bool going_alone; /* the era is on its way to the partition */
+	uint64_t alone_ticket;
+	uint64_t submitted; /* requests taken from the stream */
+	uint32_t io_count;
+	struct mirror_engine_action ios[IO_MAX]; /* with the disk */
+	bool writes_state;
+	struct mirror_engine_action state; /* with the partition */
+	uint8_t inbox[INBOX_SIZE];
+	uint64_t inbox_size;
+	uint64_t sent; /* bytes, since the link is up */
+	uint64_t received;
+	uint32_t held_count; /* follower: finished here, not yet in the log */
+	uint32_t held[MIRROR_SLOT_MAX];
+	bool hurt[REQUEST_MAX]; /* our disk failed it */
+	uint64_t reads[REQUEST_MAX][REQUEST_SECTORS_MAX];
+	_Alignas(8) uint8_t memory[65536];
+	_Alignas(8) uint8_t buffers[MIRROR_ENGINE_BUFFER_COUNT * MIRROR_ENGINE_BUFFER_SIZE];
+};
+
+enum join_phase {
+	JOIN_NONE,
+	JOIN_SOURCE, /* the source's era is on its way, to its partition and to the target */
+	JOIN_TOLD,
+	JOIN_TARGET, /* the target's, to its partition */
 };
 
 static struct server servers[2];
@@ -91,17 +101,25 @@ static uint64_t events;
 static uint64_t safe[SECTORS]; /* flushed, and the guest was told */
 static uint64_t told[SECTORS]; /* the guest was told */
 static int leader;	       /* -1: nobody runs the guest */
+static bool link_is_up;
+static uint64_t link_cut_until_ns;
+static enum join_phase join_phase;
+static uint64_t join_ticket;
+static uint64_t join_sent;
+static uint64_t generation; /* the highest that was begun */
 static uint64_t now_ns;
 static uint64_t delicate_until_ns;
 static uint64_t random_state;
 static uint64_t seed;
 static bool healing;
 static bool slow_disks;
-static uint64_t crashes;
-static uint64_t remirrors;
-static uint64_t remirror_regions;
-static uint64_t takeovers;
-static uint64_t repairs;
+static uint64_t io_done;    /* of disks and partitions, in this seed */
+static uint64_t io_to_fail; /* 0: none */
+static uint64_t io_to_crash;
+
+static struct {
+	uint64_t crashes, remirrors, copied, compared, takeovers, repairs, cuts, divergences, deaths, joins;
+} total;
 
 static uint64_t random_below(uint64_t limit)
 {
@@ -111,171 +129,245 @@ static uint64_t random_below(uint64_t limit)
 	return (random_state >> 11) % limit;
 }
 
+static void world_print(void);
+
 static void violation(const char *what, uint64_t where)
 {
-	fail_msg("seed %lu: %s (%lu); alone: build/host/test_mirror_sim %lu", seed, what, where, seed);
+	world_print();
+	fail_msg("seed %lu (fail %lu, crash %lu): %s (%lu); alone: build/host/test_mirror_sim %lu", seed,
+		 io_to_fail, io_to_crash, what, where, seed);
+}
+
+static struct mirror_set *set_of(struct server *server)
+{
+	return &server->engine.sets[0].set;
+}
+
+static enum mirror_disk_state own_state(struct server *server)
+{
+	return (enum mirror_disk_state)set_of(server)->states[MIRROR_OWN];
+}
+
+static bool is_duplex(const struct server *server)
+{
+	return server->engine.mode == MIRROR_DUPLEX;
+}
+
+static struct server *peer_of(struct server *server)
+{
+	return &servers[server == servers];
+}
+
+/* ---- the guest's data: the version of each sector stands for it ---- */
+
+static uint64_t data_get(const struct server *server, const struct mirror_engine_action *action, uint64_t i)
+{
+	uint64_t value;
+
+	if (action->buffer >= 0) {
+		memcpy(&value,
+		       server->buffers + (uint64_t)action->buffer * MIRROR_ENGINE_BUFFER_SIZE +
+			       i * MIRROR_SECTOR_SIZE,
+		       sizeof(value));
+		return value;
+	}
+	/* What a repair writes is what was read over the link. */
+	return requests[action->tag].operation == MIRROR_WRITE ? requests[action->tag].version
+							       : server->reads[action->tag][i];
+}
+
+static void data_put(struct server *server, const struct mirror_engine_action *action, uint64_t i,
+		     uint64_t value)
+{
+	if (action->buffer < 0)
+		server->reads[action->tag][i] = value;
+	else
+		memcpy(server->buffers + (uint64_t)action->buffer * MIRROR_ENGINE_BUFFER_SIZE +
+			       i * MIRROR_SECTOR_SIZE,
+		       &value, sizeof(value));
 }
 
 /* ---- the state partition ---- */
 
-static void state_write(struct server *server, bool torn)
+/* Any of its sectors, or all. */
+static void state_put(struct server *server, bool torn)
 {
-	uint64_t copy;
-	uint64_t size = torn ? random_below(METADATA_SIZE / 512) * 512 : METADATA_SIZE;
+	const struct mirror_engine_action *state = &server->state;
 
-	server->metadata.sets[0].disk_states[server->metadata.server] = server->set.states[MIRROR_OWN];
-	server->metadata.sets[0].disk_states[1 - server->metadata.server] = server->set.states[MIRROR_PEER];
-	copy = metadata_seal(&server->metadata) / METADATA_COPY_DISTANCE;
-	memcpy(server->state[copy], &server->metadata, size);
+	for (uint64_t at = 0; at < state->size; at += MIRROR_SECTOR_SIZE)
+		if (!torn || random_below(2))
+			memcpy(server->partition + state->offset + at, state->bytes + at, MIRROR_SECTOR_SIZE);
 }
 
-static void state_read(struct server *server, uint32_t index)
-{
-	const uint8_t *copies[2] = { server->state[0], server->state[1] };
-	struct metadata_choice choice;
+static void power_off(struct server *server);
 
-	metadata_choose(copies, 77, index, &server->metadata, &choice);
-	if (choice.verdict != METADATA_GOOD)
-		violation(choice.reason, index);
+/* Is it this one that fails? */
+static bool io_fails(void)
+{
+	return ++io_done == io_to_fail;
 }
 
-static void era_begin(struct server *server, uint64_t generation, uint64_t token, bool alone)
+static void state_step(struct server *server)
 {
-	metadata_era_begin(&server->metadata, &(struct metadata_era){ .generation = generation,
-								      .token = token,
-								      .alone = alone,
-								      .changed = alone,
-								      .server = server->metadata.server });
-	server->metadata.pair.generation = generation;
+	bool fails;
+
+	if (!server->writes_state || random_below(2))
+		return;
+	fails = io_fails() || (!healing && io_to_fail == 0 && random_below(20) == 0);
+	state_put(server, fails);
+	server->writes_state = false;
+	mirror_engine_state_written(&server->engine, fails ? -EIO : 0);
 }
 
-/* ---- power ---- */
+/* ---- power, and who runs the guest ---- */
 
-static void power_off(int index)
+static void link_set(bool up)
 {
-	struct server *server = &servers[index];
+	link_is_up = up;
+	for (int i = 0; i < 2; i++) {
+		servers[i].inbox_size = 0;
+		servers[i].sent = servers[i].received = 0;
+		if (servers[i].runs)
+			mirror_engine_link(&servers[i].engine, up);
+	}
+	join_phase = JOIN_NONE;
+}
 
+static void disk_write(struct server *server, const struct mirror_engine_action *io, bool torn)
+{
+	for (uint64_t i = 0; i < io->sector_count; i++)
+		if (!torn || random_below(2)) {
+			server->now[io->sector + i] = data_get(server, io, i);
+			server->unreadable[io->sector + i] = false;
+		}
+}
+
+static void power_off(struct server *server)
+{
 	if (!server->runs)
 		return;
-	crashes++;
-	for (uint32_t i = 0; i < IO_MAX; i++) {
-		const struct io *io = &server->ios[i];
-
-		if (!io->used || io->link || io->operation != MIRROR_WRITE ||
-		    server->set.slots[io->slot].phase == MIRROR_REPAIR_WRITE)
-			continue;
-		/* Under way: each sector the old one or the new one. */
-		for (uint64_t s = io->sector; s < io->sector + io->count; s++)
-			if (random_below(2))
-				server->now[s] = requests[io->request].version;
-	}
+	total.crashes++;
+	for (uint32_t i = 0; i < server->io_count; i++)
+		if (server->ios[i].operation == MIRROR_WRITE && !server->dead_disk)
+			disk_write(server, &server->ios[i], true);
 	for (uint64_t s = 0; s < SECTORS; s++)
 		if (random_below(2))
 			server->stable[s] = server->now[s];
-	for (uint32_t m = 0; m < 2; m++)
-		for (uint64_t i = 0; server->map_busy[m] && i < 8; i++)
-			if (random_below(2))
-				memcpy(server->maps[m] + i * 512, server->map_bytes[m] + i * 512, 512);
-	if (server->persisting || random_below(4) == 0)
-		state_write(server, true);
+	if (server->writes_state)
+		state_put(server, true);
 	server->runs = false;
 }
 
-static void round_give_up(struct server *server)
+static void era_begin(struct server *server, uint64_t token, bool alone, bool leads, uint64_t *ticket)
 {
-	if (server->set.intent.in_round)
-		intent_round_abort(&server->set.intent, now_ns);
-	server->in_round = false;
+	const struct metadata_pair pair = { .generation = generation, .was_leader = leads };
+
+	*ticket = mirror_engine_era_begin(&server->engine, &pair, token, alone, false);
 }
 
-/* The peer of `index` has gone; if `index` has the guest, or had it in duplex, it goes on alone. */
-static void peer_gone(int index)
+static void go_alone(struct server *server)
 {
-	struct server *server = &servers[index];
-	bool was_follower = server->set.mode == MIRROR_DUPLEX && leader != index;
+	generation++;
+	server->going_alone = true;
+	era_begin(server, random_below(UINT64_MAX), true, true, &server->alone_ticket);
+}
 
-	round_give_up(server);
-	remirror_stop(&server->remirror);
-	memset(server->offers, 0, sizeof(server->offers));
-	if (server->set.mode == MIRROR_TARGET ||
-	    (was_follower && server->set.states[MIRROR_OWN] != MIRROR_GOOD)) {
+static void release_all(struct server *server)
+{
+	for (uint32_t i = 0; i < server->held_count; i++)
+		mirror_engine_release(&server->engine, 0, server->held[i]);
+	server->held_count = 0;
+}
+
+static void guest_is_gone(struct server *server)
+{
+	release_all(server);
+	mirror_engine_mode(&server->engine, MIRROR_IDLE);
+}
+
+/* The rest of its log, and then other requests than the leader's. */
+static void take_over(struct server *server)
+{
+	if (leader == server - servers)
+		return;
+	total.takeovers++;
+	delicate_until_ns = now_ns + DELICATE_NS;
+	leader = (int)(server - servers);
+	request_count = logged;
+	for (uint64_t i = 0; i < request_count; i++)
+		requests[i].finished = requests[i].finished && i < server->submitted;
+	release_all(server);
+}
+
+/* The peer is not to be reached any more, by whatever; `server` had the guest, alone or as one of two. */
+static void peer_gone(struct server *server)
+{
+	bool runs_guest = leader == server - servers || is_duplex(server);
+
+	if (!runs_guest)
+		return;
+	if (own_state(server) != MIRROR_GOOD || server->dead_disk) {
 		/* It has no whole disk: nobody goes on. */
-		server->runs = false;
-		memcpy(server->stable, server->now, sizeof(server->stable));
+		power_off(server);
 		leader = -1;
 		return;
 	}
-	if (server->set.states[MIRROR_OWN] != MIRROR_GOOD) {
-		power_off(index);
-		leader = -1;
-		return;
+	if (is_duplex(server)) {
+		take_over(server);
+		go_alone(server);
+	} else if (server->engine.mode == MIRROR_SOURCE) {
+		go_alone(server); /* a join had begun */
 	}
-	if (was_follower) {
-		/* To the end of its log, and then other requests than the leader's. */
-		takeovers++;
-		delicate_until_ns = now_ns + DELICATE_NS;
-		leader = index;
-		request_count = logged;
-		for (uint64_t i = 0; i < request_count; i++)
-			requests[i].finished = requests[i].finished && i < server->submitted;
-	}
-	for (uint32_t i = 0; i < IO_MAX; i++)
-		if (server->ios[i].link)
-			server->ios[i].used = false;
-	/* Durable before anything is let out. */
-	era_begin(server, server->metadata.pair.generation + 1, random_below(UINT64_MAX), true);
-	server->metadata.pair.was_leader = 1;
-	mirror_set_mode(&server->set, MIRROR_ALONE);
-	state_write(server, false);
 }
 
-static void crash(int index)
+static void crash(struct server *server)
 {
-	if (!servers[index].runs)
+	struct server *peer = peer_of(server);
+	bool peer_has_it = link_is_up && is_duplex(server) && is_duplex(peer) && !server->going_alone;
+
+	if (!server->runs)
 		return;
-	power_off(index);
-	if (leader == index)
-		leader = servers[1 - index].runs ? index : -1;
-	if (servers[1 - index].runs)
-		peer_gone(1 - index);
-	else
+	power_off(server);
+	if (link_is_up)
+		link_set(false);
+	if (!peer->runs || (leader == server - servers && !peer_has_it))
 		leader = -1;
+	if (peer->runs)
+		peer_gone(peer);
 }
 
-static void power_on(int index)
+static void power_on(struct server *server)
 {
-	struct server *server = &servers[index];
-	struct mirror_set_memory memory = { server->memory[0], server->memory[1] };
-	const struct metadata_set *set;
+	const uint8_t *copies[METADATA_COPY_COUNT] = { server->partition,
+						       server->partition + METADATA_COPY_DISTANCE };
+	const struct mirror_engine_disk disk = { server == servers ? "A" : "B", SECTORS };
+	struct metadata_choice choice;
+	uint64_t offset;
 
-	state_read(server, (uint32_t)index);
-	set = &server->metadata.sets[0];
 	memcpy(server->now, server->stable, sizeof(server->now));
-	memset(server->ios, 0, sizeof(server->ios));
-	memset(server->map_busy, 0, sizeof(server->map_busy));
-	memset(server->offers, 0, sizeof(server->offers));
-	server->persisting = false;
-	server->in_round = false;
+	server->io_count = 0;
+	server->writes_state = false;
+	server->inbox_size = 0;
+	server->held_count = 0;
+	server->going_alone = false;
+	server->flush_fails = false;
 	server->runs = true;
-	mirror_set_init(&server->set, set->identity, SECTORS, set->disk_states[index],
-			set->disk_states[1 - index], &memory);
-	if (server->set.states[MIRROR_OWN] == MIRROR_REMIRRORING)
-		server->set.states[MIRROR_OWN] = MIRROR_OUTDATED;
-	if (server->set.states[MIRROR_PEER] == MIRROR_REMIRRORING)
-		server->set.states[MIRROR_PEER] = MIRROR_OUTDATED;
-	region_map_load_block(&server->set.dirty, 0, server->maps[0]);
-	region_map_load_block(&server->set.intent.map, 0, server->maps[1]);
-	remirror_init(&server->remirror, SECTORS, server->memory[2]);
+	mirror_engine_init(&server->engine, (uint32_t)(server - servers), PARTITION_SIZE);
+	mirror_engine_buffers(&server->engine, server->buffers);
+	if (!mirror_engine_load(&server->engine, copies, &choice))
+		violation(choice.reason, (uint64_t)(server - servers));
+	mirror_engine_open(&server->engine, 0, &disk, 5, server->memory);
+	for (uint64_t block = 0; mirror_engine_map_place(&server->engine, 0, block, &offset); block++)
+		mirror_engine_map_load(&server->engine, 0, block, server->partition + offset);
+	mirror_engine_tick(&server->engine, now_ns, 0);
 	/* So much that no bit is set ahead and every round clears: a bit too few shows. */
-	server->set.intent.budget = INT64_MAX / 2;
+	set_of(server)->intent.budget = INT64_MAX / 2;
 }
 
-/* Nobody has the guest: it boots from the disk of `index`. What is there is what there is. */
-static void guest_boot(int index)
+/* Nobody has the guest: it boots from this disk. What is there is what there is. */
+static void guest_boot(struct server *server)
 {
-	struct server *server = &servers[index];
-
-	leader = index;
+	leader = (int)(server - servers);
 	request_count = 0;
 	logged = 0;
 	server->submitted = 0;
@@ -286,460 +378,390 @@ static void guest_boot(int index)
 		safe[s] = server->now[s];
 	}
 	memcpy(server->stable, server->now, sizeof(server->now));
+	go_alone(server);
 }
 
-/* ---- meeting ---- */
-
-static void meet(void)
+/* Alone means that it is durable. */
+static void alone_step(struct server *server)
 {
-	struct remirror_side sides[2] = { { &servers[0].metadata, 0, !servers[0].dead_disk },
-					  { &servers[1].metadata, 0, !servers[1].dead_disk } };
-	struct remirror_decision decision;
-	struct server *source;
-	struct server *target;
-
-	for (int i = 0; i < 2; i++)
-		for (int side = 0; side < 2; side++)
-			servers[i].metadata.sets[0].disk_states[i ^ side] = servers[i].set.states[side];
-	remirror_decide(sides, -1, &decision);
-	if (decision.verdict == REMIRROR_SPLIT)
-		violation("taken for a split", 0);
-	if (decision.verdict == REMIRROR_NO_SOURCE)
-		violation(decision.reason, decision.source);
-	if (decision.verdict == REMIRROR_FULL)
-		violation("a full copy where a rapid one is possible", 0);
-	if (leader >= 0 && decision.source != (uint32_t)leader)
-		violation("copy onto the disk of the running guest", decision.source);
-	source = &servers[decision.source];
-	target = &servers[1 - decision.source];
-	source->set.states[MIRROR_PEER] = MIRROR_OUTDATED;
-	target->set.states[MIRROR_PEER] = MIRROR_GOOD;
-	target->set.states[MIRROR_OWN] = MIRROR_OUTDATED;
-	if (leader < 0)
-		guest_boot((int)decision.source);
-	mirror_set_mode(&source->set, MIRROR_SOURCE);
-	mirror_set_mode(&target->set, MIRROR_TARGET);
-	mirror_set_change(&source->set, MIRROR_PEER, MIRROR_COPY_BEGIN);
-	mirror_set_change(&target->set, MIRROR_OWN, MIRROR_COPY_BEGIN);
-	state_write(target, false);
-	remirror_add(&source->remirror, &source->set, &source->set.intent.map, true);
-	remirror_add(&source->remirror, &source->set, &target->set.intent.map, true);
-	remirror_add(&source->remirror, &source->set, &target->set.dirty, false);
-	remirror_begin(&source->remirror, &source->set, false, now_ns);
-	remirrors++;
-	remirror_regions += source->set.dirty.set_count;
+	if (!server->going_alone || !mirror_engine_is_durable(&server->engine, server->alone_ticket))
+		return;
+	server->going_alone = false;
+	mirror_engine_mode(&server->engine, MIRROR_ALONE);
 }
 
-static bool is_quiet(const struct server *server)
+/* ---- joining ---- */
+
+static bool is_quiet(struct server *server)
 {
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
-		if (server->set.slots[i].phase != MIRROR_FREE)
+		if (set_of(server)->slots[i].phase != MIRROR_FREE)
 			return false;
 	return true;
 }
 
-/* Both disks are good, no request is under way: the peer's replica starts. */
-static void join(void)
+static void decision_check(void)
 {
-	struct server *source = &servers[leader];
-	struct server *target = &servers[1 - leader];
-	uint64_t token = random_below(UINT64_MAX);
-
-	if (source->set.states[MIRROR_PEER] != MIRROR_GOOD || target->set.states[MIRROR_OWN] != MIRROR_GOOD ||
-	    source->remirror.phase != REMIRROR_IDLE || !is_quiet(source) || !is_quiet(target) ||
-	    source->in_round || source->submitted < request_count)
-		return;
-	/* What the target no longer lacks by itself. */
-	for (uint64_t r = 0; r < REGIONS; r++)
-		region_map_clear(&target->set.dirty, r);
 	for (int i = 0; i < 2; i++) {
-		uint32_t count = source->metadata.era_count;
-		struct server *server = &servers[i];
+		const struct remirror_decision *decision = mirror_engine_decision(&servers[i].engine, 0);
 
-		if (server == target) {
-			memcpy(server->metadata.history, source->metadata.history,
-			       sizeof(source->metadata.history));
-			server->metadata.era_count = count;
-			server->metadata.pair.generation = source->metadata.pair.generation;
-		}
+		if (!decision)
+			continue;
+		if (decision->verdict == REMIRROR_SPLIT)
+			violation("taken for a split", 0);
+		if (decision->verdict == REMIRROR_FULL)
+			violation("a full copy where a rapid one is possible", 0);
+		if (decision->verdict == REMIRROR_NO_SOURCE && total.deaths == 0)
+			violation(decision->reason, decision->source);
+		if (leader >= 0 && !is_duplex(&servers[leader]) && decision->source != (uint32_t)leader &&
+		    decision->verdict != REMIRROR_NO_SOURCE && servers[leader].engine.mode == MIRROR_SOURCE)
+			violation("copy onto the disk of the running guest", decision->source);
 	}
-	for (int i = 0; i < 2; i++) {
-		era_begin(&servers[i], servers[i].metadata.pair.generation, token, false);
-		servers[i].metadata.pair.was_leader = i == leader;
-		state_write(&servers[i], false);
-	}
-	mirror_set_join(&target->set, source->set.last_number);
+}
+
+/* Both are there, and nobody runs the guest: the one whose disk is right starts it. */
+static void starts_together(void)
+{
+	const struct remirror_decision *decision = mirror_engine_decision(&servers[0].engine, 0);
+
+	if (leader < 0 && link_is_up && decision && mirror_engine_decision(&servers[1].engine, 0) &&
+	    decision->verdict != REMIRROR_NO_SOURCE)
+		guest_boot(&servers[decision->source]);
+}
+
+static void duplex_begin(struct server *source, struct server *target)
+{
+	join_phase = JOIN_NONE;
 	request_count = 0;
 	logged = 0;
 	source->submitted = 0;
 	target->submitted = 0;
-	mirror_set_mode(&source->set, MIRROR_DUPLEX);
-	mirror_set_mode(&target->set, MIRROR_DUPLEX);
+	memset(source->hurt, 0, sizeof(source->hurt));
+	memset(target->hurt, 0, sizeof(target->hurt));
+	mirror_engine_mode(&source->engine, MIRROR_DUPLEX);
+	mirror_engine_mode(&target->engine, MIRROR_DUPLEX);
+	total.joins++;
+}
+
+static void join_step(void)
+{
+	struct server *source = &servers[leader];
+	struct server *target = peer_of(source);
+
+	if (!link_is_up || source->engine.mode != MIRROR_SOURCE || target->engine.mode != MIRROR_TARGET ||
+	    source->going_alone)
+		return;
+	if (join_phase == JOIN_NONE && mirror_engine_may_join(&source->engine)) {
+		generation++;
+		era_begin(source, random_below(UINT64_MAX), false, true, &join_ticket);
+		join_phase = JOIN_SOURCE;
+	} else if (join_phase == JOIN_SOURCE && mirror_engine_is_durable(&source->engine, join_ticket) &&
+		   mirror_engine_era_is_told(&source->engine)) {
+		join_sent = source->sent;
+		join_phase = JOIN_TOLD;
+	} else if (join_phase == JOIN_TOLD && target->received >= join_sent) {
+		era_begin(target, 0, false, false, &join_ticket);
+		join_phase = JOIN_TARGET;
+	} else if (join_phase == JOIN_TARGET && mirror_engine_is_durable(&target->engine, join_ticket) &&
+		   mirror_engine_may_join(&source->engine) && mirror_engine_may_join(&target->engine) &&
+		   is_quiet(source) && is_quiet(target) && source->submitted == request_count) {
+		duplex_begin(source, target);
+	}
 }
 
 /* ---- requests ---- */
 
 /* A replica makes a request when those that the leader's guest had heard of before have ended on it, too. */
-static bool is_too_early(const struct server *server, const struct request *request)
+static bool is_too_early(struct server *server, const struct request *request)
 {
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
-		const struct mirror_slot *slot = &server->set.slots[i];
+		const struct mirror_slot *slot = &set_of(server)->slots[i];
 
-		if (slot->phase != MIRROR_FREE && slot->phase != MIRROR_WATCHED &&
+		if (slot->phase != MIRROR_FREE && slot->phase != MIRROR_WATCHED && slot->tag < REQUEST_MAX &&
 		    requests[slot->tag].finished && requests[slot->tag].finished_at < request->submitted_at)
 			return true;
 	}
 	return false;
 }
 
-static void submit(int index)
+static void request_draw(struct request *request)
 {
-	struct server *server = &servers[index];
+	uint64_t kind = random_below(10);
+
+	request->operation = kind < 7 ? MIRROR_WRITE : kind < 9 ? MIRROR_READ : MIRROR_FLUSH;
+	request->count = 1 + (uint32_t)random_below(random_below(30) ? 20 : REQUEST_SECTORS_MAX - 1);
+	/* Mostly in one place that moves on: else every region is always dirty. */
+	request->sector = random_below(SECTORS - request->count);
+	if (random_below(20))
+		request->sector = (version / 40 * 150 + random_below(100)) % (SECTORS - request->count);
+	request->version = ++version;
+	request->finished = false;
+}
+
+static void submit(struct server *server)
+{
 	struct request *request = &requests[server->submitted];
+	bool is_new = server->submitted == request_count;
 
-	if (server->submitted == request_count) {
-		uint64_t kind = random_below(10);
-
+	if (is_new) {
+		if (request_count == REQUEST_MAX - 1)
+			return;
 		request->submitted_at = ++events;
 		/* After a take-over the guest's past has not yet ended on this disk. */
 		if (is_too_early(server, request))
 			return;
-		if (request_count == REQUEST_MAX - 1)
-			return;
-		request->operation = kind < 7 ? MIRROR_WRITE : kind < 8 ? MIRROR_READ : MIRROR_FLUSH;
-		request->count = 1 + (uint32_t)random_below(20);
-		/* Mostly in one place that moves on: else every region is always dirty. */
-		request->sector = random_below(SECTORS - request->count);
-		if (random_below(20))
-			request->sector =
-				(version / 40 * 150 + random_below(100)) % (SECTORS - request->count);
-		request->version = ++version;
-		request->finished = false;
+		request_draw(request);
 	} else if (is_too_early(server, request)) {
 		return;
 	}
-	if (mirror_set_submit(&server->set, request->operation, request->sector, request->count,
-			      server->submitted, now_ns) < 0)
+	server->hurt[server->submitted] = false;
+	if (mirror_engine_submit(&server->engine, 0, (enum mirror_operation)request->operation,
+				 request->sector, request->operation == MIRROR_FLUSH ? 0 : request->count,
+				 server->submitted) < 0)
 		return;
-	if (server->submitted++ == request_count)
-		request_count++;
+	server->submitted++;
+	request_count += is_new;
 }
 
-static bool is_unreadable(const struct server *server, const struct request *request)
+/* An error where no other copy is left is the guest's to know. */
+static bool may_fail(struct server *server, uint64_t tag)
 {
+	struct server *peer = peer_of(server);
+	const struct request *request = &requests[tag];
+	bool own_is_good = own_state(server) == MIRROR_GOOD && !server->hurt[tag];
+
+	if (own_is_good)
+		return false;
+	if (server->engine.mode == MIRROR_ALONE || !peer->runs || !link_is_up ||
+	    set_of(server)->states[MIRROR_PEER] != MIRROR_GOOD || peer->dead_disk ||
+	    own_state(peer) != MIRROR_GOOD)
+		return true;
 	for (uint64_t s = request->sector; s < request->sector + request->count; s++)
-		if (server->unreadable[s])
+		if (peer->unreadable[s])
 			return true;
-	return false;
+	return io_to_fail != 0 || peer->hurt[tag];
 }
 
-/* A read error where no other copy is left is the guest's to know. */
-static bool is_lost_everywhere(int index, const struct request *request)
+/* What the guest is given must be no older than what it wrote before and was told of. */
+static void check_read(const struct server *server, uint64_t tag)
 {
-	return request->operation == MIRROR_READ && is_unreadable(&servers[index], request) &&
-	       (servers[index].set.mode == MIRROR_ALONE ||
-		servers[index].set.states[MIRROR_PEER] != MIRROR_GOOD ||
-		is_unreadable(&servers[1 - index], request));
+	const struct request *read = &requests[tag];
+
+	for (uint64_t i = 0; i < tag; i++) {
+		const struct request *write = &requests[i];
+		uint64_t first = max_u64(read->sector, write->sector);
+		uint64_t end = min_u64(read->sector + read->count, write->sector + write->count);
+
+		if (!write->finished || write->status != 0 || write->operation != MIRROR_WRITE)
+			continue;
+		for (uint64_t s = first; s < end; s++)
+			if (server->reads[tag][s - read->sector] < write->version)
+				violation("the guest reads what was written over", s);
+	}
 }
 
-/* The guest is told. A flush makes safe what it was told before. */
-static void finished(int index, const struct mirror_action *action)
+/* A flush makes safe what the guest was told before it. */
+static void flush_finished(uint64_t tag)
 {
-	struct server *server = &servers[index];
-	struct request *request = &requests[action->tag];
+	for (uint64_t i = 0; i < tag; i++) {
+		const struct request *write = &requests[i];
 
-	if (action->status != 0 && !is_lost_everywhere(index, request))
-		violation("the guest gets an error though a good copy is there", action->tag);
-	if (index != leader || server->set.mode == MIRROR_TARGET || request->finished)
-		return;
+		if (!write->finished || write->status != 0 || write->operation != MIRROR_WRITE ||
+		    write->finished_at >= requests[tag].submitted_at)
+			continue;
+		for (uint64_t s = write->sector; s < write->sector + write->count; s++)
+			safe[s] = max_u64(safe[s], write->version);
+	}
+}
+
+/* On who leads: the guest is told. */
+static void finished_first(struct server *server, uint64_t tag, int status)
+{
+	struct request *request = &requests[tag];
+
 	request->finished = true;
 	request->finished_at = ++events;
+	request->status = status;
 	/* Output commit: nobody hears of it before the follower has the log so far. */
-	if (server->set.mode == MIRROR_DUPLEX)
-		logged = max_u64(logged, action->tag + 1);
-	if (request->operation == MIRROR_WRITE)
-		for (uint64_t s = request->sector; s < request->sector + request->count; s++)
-			told[s] = max_u64(told[s], request->version);
+	if (is_duplex(server))
+		logged = max_u64(logged, tag + 1);
+	if (status != 0)
+		return;
+	if (request->operation == MIRROR_READ)
+		check_read(server, tag);
 	else if (request->operation == MIRROR_FLUSH)
-		for (uint64_t i = 0; i < action->tag; i++)
-			for (uint64_t s = requests[i].sector;
-			     requests[i].finished && requests[i].operation == MIRROR_WRITE &&
-			     requests[i].finished_at < request->submitted_at &&
-			     s < requests[i].sector + requests[i].count;
-			     s++)
-				safe[s] = max_u64(safe[s], requests[i].version);
+		flush_finished(tag);
+	for (uint64_t s = request->sector;
+	     request->operation == MIRROR_WRITE && s < request->sector + request->count; s++)
+		told[s] = max_u64(told[s], request->version);
 }
 
-static void io_put(struct server *server, const struct mirror_action *action)
+static void finished(struct server *server, const struct mirror_engine_action *action)
 {
-	for (uint32_t i = 0; i < IO_MAX; i++)
-		if (!server->ios[i].used) {
-			server->ios[i] = (struct io){ .used = true,
-						      .link = action->kind == MIRROR_ACTION_PEER,
-						      .slot = action->slot,
-						      .operation = action->operation,
-						      .sector = action->sector,
-						      .count = action->sector_count,
-						      .request = action->tag };
-			return;
-		}
-	violation("too much under way", 0);
+	struct server *peer = peer_of(server);
+	const struct request *request = &requests[action->tag];
+	bool leads = leader == server - servers;
+
+	if (server->engine.mode == MIRROR_IDLE ||
+	    server->engine.mode == MIRROR_TARGET) { /* nobody waits for it */
+		mirror_engine_release(&server->engine, 0, action->slot);
+		return;
+	}
+	if (action->status != 0 && !may_fail(server, action->tag))
+		violation("the guest gets an error though a good copy is there", action->tag);
+	if (leads && !request->finished)
+		finished_first(server, action->tag, action->status);
+	else if (!leads && request->finished && request->operation == MIRROR_READ && action->status == 0 &&
+		 request->status == 0 && is_duplex(server) && peer->runs &&
+		 memcmp(server->reads[action->tag], peer->reads[action->tag],
+			request->count * sizeof(uint64_t)) != 0)
+		violation("the replicas read different data", action->tag);
+	if (leads)
+		mirror_engine_release(&server->engine, 0, action->slot);
+	else
+		server->held[server->held_count++] = action->slot;
 }
 
-static const enum mirror_change change_of[MIRROR_DISK_STATE_COUNT] = {
-	[MIRROR_MISSING] = MIRROR_GONE,		  [MIRROR_GOOD] = MIRROR_COPY_END,
-	[MIRROR_FAILED] = MIRROR_FAULT,		  [MIRROR_OUTDATED] = MIRROR_COPY_BROKEN,
-	[MIRROR_REMIRRORING] = MIRROR_COPY_BEGIN,
-};
-
-static void pump(int index)
+/* The follower's completions have their place when the leader's log says so. */
+static void release_step(struct server *server)
 {
-	struct server *server = &servers[index];
-	struct server *peer = &servers[1 - index];
-	struct mirror_action action;
+	uint32_t left = 0;
 
-	while (mirror_set_take(&server->set, &action, now_ns)) {
+	for (uint32_t i = 0; i < server->held_count; i++) {
+		uint32_t slot = server->held[i];
+
+		if (leader == server - servers || requests[set_of(server)->slots[slot].tag].finished)
+			mirror_engine_release(&server->engine, 0, slot);
+		else
+			server->held[left++] = slot;
+	}
+	server->held_count = left;
+}
+
+/* ---- actions ---- */
+
+static void send_message(struct server *server, const struct mirror_engine_action *action)
+{
+	struct server *peer = peer_of(server);
+	uint8_t *at = peer->inbox + peer->inbox_size;
+
+	if (!link_is_up || peer->inbox_size + action->size + action->data_size > INBOX_SIZE)
+		violation("more is sent than there is room for", action->size);
+	memcpy(at, action->bytes, action->size);
+	memset(at + action->size, 0, action->data_size);
+	for (uint64_t i = 0; i < action->data_size / MIRROR_SECTOR_SIZE; i++) {
+		uint64_t value = data_get(server, action, i + action->data_offset / MIRROR_SECTOR_SIZE);
+
+		memcpy(at + action->size + i * MIRROR_SECTOR_SIZE, &value, sizeof(value));
+	}
+	peer->inbox_size += action->size + action->data_size;
+	server->sent += action->size + action->data_size;
+}
+
+static void note_event(struct server *server, const struct mirror_engine_action *action)
+{
+	total.repairs += action->event == MIRROR_EVENT_REPAIRED;
+	total.remirrors += action->event == MIRROR_EVENT_DISK_STATE && action->to == MIRROR_REMIRRORING &&
+			   action->server != server->engine.server;
+	if (action->event == MIRROR_EVENT_DISK_STATE && action->to == MIRROR_GOOD)
+		delicate_until_ns = now_ns + DELICATE_NS;
+	if (action->event == MIRROR_EVENT_DECISION)
+		decision_check();
+}
+
+static void pump(struct server *server)
+{
+	struct mirror_engine_action action;
+
+	mirror_engine_room(&server->engine,
+			   link_is_up ? random_below(INBOX_SIZE - peer_of(server)->inbox_size + 1) : 0);
+	while (server->runs && mirror_engine_take(&server->engine, &action)) {
 		switch (action.kind) {
-		case MIRROR_ACTION_OWN:
-		case MIRROR_ACTION_PEER:
-			io_put(server, &action);
+		case MIRROR_ENGINE_OWN:
+			if (server->io_count == IO_MAX)
+				violation("too much under way", 0);
+			server->ios[server->io_count++] = action;
 			break;
-		case MIRROR_ACTION_PERSIST:
-			server->persisting = true;
+		case MIRROR_ENGINE_FINISHED:
+			finished(server, &action);
 			break;
-		case MIRROR_ACTION_FINISHED:
-			finished(index, &action);
-			mirror_set_release(&server->set, action.slot);
+		case MIRROR_ENGINE_STATE:
+			server->state = action;
+			server->writes_state = true;
 			break;
-		case MIRROR_ACTION_STATE:
-			if (peer->runs && server->set.mode != MIRROR_ALONE)
-				/* What it is by now: of two messages that cross, neither is to undo the
-				 * other. */
-				mirror_set_change(&peer->set, 1 - action.side,
-						  change_of[server->set.states[action.side]]);
-			break;
-		case MIRROR_ACTION_REPAIRED:
-			repairs++;
+		case MIRROR_ENGINE_EVENT:
+			note_event(server, &action);
 			break;
 		default:
-			break;
+			send_message(server, &action);
 		}
 	}
 }
 
-/* What a read finds must be no older than what the guest wrote before it and was told of. */
-static void check_read(const struct server *server, const struct io *io, uint64_t sector)
+static void receive(struct server *server)
 {
-	for (uint64_t i = 0; i < io->request; i++) {
-		const struct request *request = &requests[i];
+	struct mirror_engine_data data;
+	uint64_t count = random_below(12);
 
-		if (request->finished && request->operation == MIRROR_WRITE && sector >= request->sector &&
-		    sector < request->sector + request->count && server->now[sector] < request->version)
-			violation("the guest reads what was written over", sector);
+	for (uint64_t i = 0; i < count && link_is_up; i++) {
+		int64_t size =
+			mirror_engine_receive(&server->engine, server->inbox, server->inbox_size, &data);
+
+		if (size < 0)
+			violation("a message is refused", server->inbox[0]);
+		if (size == 0)
+			return;
+		for (uint64_t s = 0; s < data.size / MIRROR_SECTOR_SIZE; s++)
+			memcpy(&server->reads[data.tag][data.offset / MIRROR_SECTOR_SIZE + s],
+			       data.bytes + s * MIRROR_SECTOR_SIZE, sizeof(uint64_t));
+		server->inbox_size -= (uint64_t)size;
+		server->received += (uint64_t)size;
+		memmove(server->inbox, server->inbox + size, server->inbox_size);
 	}
 }
 
-static int disk_do(struct server *server, const struct io *io)
+static int disk_do(struct server *server, const struct mirror_engine_action *io)
 {
 	if (server->dead_disk)
-		return -5;
-	for (uint64_t s = io->sector; s < io->sector + io->count; s++) {
-		if (io->operation == MIRROR_READ && server->unreadable[s])
-			return -5;
-		if (io->operation == MIRROR_READ)
-			check_read(server, io, s);
-		if (io->operation != MIRROR_WRITE)
-			continue;
-		server->unreadable[s] = false;
-		server->now[s] = requests[io->request].version;
+		return -EIO;
+	if (io->operation == MIRROR_FLUSH) {
+		bool fails = server->flush_fails;
+
+		server->flush_fails = false;
+		if (!fails)
+			memcpy(server->stable, server->now, sizeof(server->now));
+		return fails ? -EIO : 0;
 	}
-	if (io->operation == MIRROR_FLUSH)
-		memcpy(server->stable, server->now, sizeof(server->now));
+	if (io->operation == MIRROR_WRITE) {
+		disk_write(server, io, false);
+		return 0;
+	}
+	for (uint64_t i = 0; i < io->sector_count; i++) {
+		if (server->unreadable[io->sector + i])
+			return -EIO;
+		data_put(server, io, i, server->now[io->sector + i]);
+	}
 	return 0;
 }
 
-/* A repair writes what the peer has. */
-static int repair_do(struct server *server, const struct server *peer, const struct io *io)
+static void io_end(struct server *server)
 {
-	if (server->dead_disk)
-		return -5;
-	for (uint64_t s = io->sector; s < io->sector + io->count; s++) {
-		server->unreadable[s] = false;
-		if (peer->runs && server->set.states[MIRROR_PEER] == MIRROR_GOOD)
-			server->now[s] = max_u64(peer->now[s], server->now[s]);
-	}
-	return 0;
+	struct mirror_engine_action io;
+	uint32_t which;
+	int status;
+
+	if (!server->runs || server->io_count == 0)
+		return;
+	which = (uint32_t)random_below(server->io_count);
+	io = server->ios[which];
+	server->ios[which] = server->ios[--server->io_count];
+	status = io_fails() ? -EIO : disk_do(server, &io);
+	if (status && io.slot < MIRROR_SLOT_MAX && io.buffer < 0)
+		server->hurt[io.tag] = true;
+	mirror_engine_done(&server->engine, 0, io.slot, status);
 }
 
-static void map_step(struct server *server);
-
-static void io_end(int index)
-{
-	struct server *server = &servers[index];
-	struct server *peer = &servers[1 - index];
-	struct io *io = &server->ios[random_below(IO_MAX)];
-	struct io done;
-	int slot;
-
-	for (uint32_t i = 0; i < IO_MAX && !io->used; i++)
-		io = io == &server->ios[IO_MAX - 1] ? server->ios : io + 1;
-	if (!io->used)
-		return;
-	if (!io->link) {
-		bool repair = server->set.slots[io->slot].phase == MIRROR_REPAIR_WRITE;
-
-		done = *io;
-		io->used = false;
-		mirror_set_done(&server->set, done.slot, MIRROR_OWN,
-				repair ? repair_do(server, peer, &done) : disk_do(server, &done));
-		return;
-	}
-	/* The link is in order: the oldest first. */
-	for (uint32_t i = 0; i < IO_MAX; i++)
-		if (server->ios[i].used && server->ios[i].link &&
-		    server->set.slots[server->ios[i].slot].number < server->set.slots[io->slot].number)
-			io = &server->ios[i];
-	done = *io;
-	if (done.operation == MIRROR_READ) {
-		/* As of this request: a follower reads when it has come so far. */
-		if (server->set.mode == MIRROR_DUPLEX && index == leader &&
-		    !mirror_set_has_all(&peer->set, server->set.slots[done.slot].number - 1))
-			return;
-		io->used = false;
-		mirror_set_done(&server->set, done.slot, MIRROR_PEER, disk_do(peer, &done));
-		return;
-	}
-	if (peer->set.mode != MIRROR_TARGET)
-		return;
-	slot = mirror_set_submit(&peer->set, done.operation, done.sector,
-				 done.operation == MIRROR_FLUSH ? 1 : done.count, done.request, now_ns);
-	if (slot < 0)
-		return;
-	/* The target's disk does it, in its turn; here it is waited for. */
-	io->used = false;
-	for (uint32_t i = 0; i < 200 && peer->set.slots[slot].phase != MIRROR_FREE; i++) {
-		if (peer->set.slots[slot].phase == MIRROR_QUEUED) {
-			for (uint32_t o = 0; o < ARRAY_SIZE(peer->offers); o++)
-				if (peer->offers[o].used && peer->offers[o].lock >= 0) {
-					mirror_set_unlock(&peer->set, peer->offers[o].lock);
-					peer->offers[o].lock = -1;
-					peer->offers[o].stamp = -1;
-				}
-		}
-		pump(1 - index);
-		io_end(1 - index);
-		map_step(peer); /* a whole disk's server remembers what it writes */
-		if (peer->persisting) {
-			state_write(peer, false);
-			peer->persisting = false;
-			mirror_set_persisted(&peer->set);
-		}
-	}
-	if (server->set.states[MIRROR_PEER] == MIRROR_REMIRRORING ||
-	    server->set.states[MIRROR_PEER] == MIRROR_GOOD)
-		mirror_set_done(&server->set, done.slot, MIRROR_PEER, peer->dead_disk ? -5 : 0);
-}
-
-/* ---- copying ---- */
-
-static void copy_step(int index)
-{
-	struct server *source = &servers[index];
-	struct server *target = &servers[1 - index];
-	struct offer *offer = &target->offers[random_below(ARRAY_SIZE(target->offers))];
-	uint64_t first;
-	uint64_t count;
-	bool compare;
-
-	if (!target->runs || source->set.mode != MIRROR_SOURCE)
-		return;
-	remirror_step(&source->remirror, &source->set);
-	if (source->remirror.phase >= REMIRROR_TURNING)
-		delicate_until_ns = now_ns + DELICATE_NS;
-	if (source->remirror.phase != REMIRROR_COPYING)
-		return;
-	if (!offer->used) {
-		int64_t region = remirror_take(&source->remirror, &source->set, now_ns, &compare);
-
-		if (region >= 0)
-			*offer = (struct offer){
-				.used = true, .region = (uint64_t)region, .stamp = -1, .lock = -1
-			};
-		return;
-	}
-	first = offer->region * MIRROR_REGION_SECTORS;
-	count = min_u64(MIRROR_REGION_SECTORS, SECTORS - first);
-	if (offer->stamp < 0) {
-		offer->lock = mirror_set_lock(&target->set, first, count, target->set.last_number);
-		/* The target numbers what was forwarded; all of that is on the source or under way there. */
-		offer->stamp = offer->lock >= 0 ? (int64_t)source->set.last_number : -1;
-		return;
-	}
-	if (!mirror_set_has_all(&source->set, (uint64_t)offer->stamp))
-		return;
-	for (uint64_t s = first; s < first + count && !target->dead_disk; s++) {
-		target->now[s] = source->now[s];
-		target->unreadable[s] = false;
-	}
-	mirror_set_unlock(&target->set, offer->lock);
-	remirror_copied(&source->remirror, offer->region, count * 512);
-	offer->used = false;
-}
-
-static void rounds(int index)
-{
-	struct server *server = &servers[index];
-	struct server *peer = &servers[1 - index];
-
-	if (server->set.mode != MIRROR_SOURCE && server->set.mode != MIRROR_DUPLEX)
-		return;
-	if (!server->in_round) {
-		if (server->set.mode == MIRROR_SOURCE &&
-		    remirror_round_is_due(&server->remirror, &server->set))
-			remirror_round_begin(&server->remirror, &server->set, now_ns);
-		else if (server->set.mode == MIRROR_DUPLEX &&
-			 intent_round_is_due(&server->set.intent, now_ns) &&
-			 server->set.peer_done == server->set.last_number &&
-			 mirror_set_progress(&peer->set) == server->set.last_number)
-			mirror_set_round_begin(&server->set, now_ns);
-		else
-			return;
-		server->in_round = true;
-		return;
-	}
-	if (!server->set.intent.in_round || random_below(3))
-		return;
-	server->in_round = false;
-	memcpy(server->stable, server->now, sizeof(server->now));
-	memcpy(peer->stable, peer->now, sizeof(peer->now));
-	if (server->set.mode == MIRROR_SOURCE)
-		remirror_round_end(&server->remirror, &server->set, now_ns);
-	else
-		intent_round_end(&server->set.intent, now_ns);
-}
-
-static void map_step(struct server *server)
-{
-	uint32_t m = (uint32_t)random_below(2);
-	struct region_map *map = m ? &server->set.intent.map : &server->set.dirty;
-
-	if (!server->map_busy[m]) {
-		server->map_busy[m] = region_map_take_block(map, server->map_bytes[m]) == 0;
-		return;
-	}
-	server->map_busy[m] = false;
-	if (!healing && random_below(10) == 0) {
-		for (uint64_t i = 0; i < 8; i++)
-			if (random_below(2))
-				memcpy(server->maps[m] + i * 512, server->map_bytes[m] + i * 512, 512);
-		region_map_block_written(map, 0, server->map_bytes[m], false);
-		return;
-	}
-	memcpy(server->maps[m], server->map_bytes[m], REGION_MAP_BLOCK_SIZE);
-	region_map_block_written(map, 0, server->map_bytes[m], true);
-}
-
-/* ---- one seed ---- */
+/* ---- faults ---- */
 
 /* The moments in which mirrors have been lost: just after a take-over, and at the end of a copy. */
 static bool is_delicate(void)
@@ -747,47 +769,155 @@ static bool is_delicate(void)
 	return now_ns < delicate_until_ns;
 }
 
+/* All paths between the servers: one of them goes on, the other stops its guest. */
+static void cut(void)
+{
+	uint64_t who = random_below(2);
+
+	if (!link_is_up)
+		return;
+	total.cuts++;
+	if (leader >= 0 && is_duplex(&servers[leader])) {
+		struct server *on = own_state(&servers[who]) == MIRROR_GOOD && !servers[who].dead_disk
+					    ? &servers[who]
+					    : peer_of(&servers[who]);
+
+		link_set(false);
+		guest_is_gone(peer_of(on));
+		peer_gone(on);
+	} else {
+		link_set(false);
+		if (leader >= 0)
+			peer_gone(&servers[leader]);
+	}
+	link_cut_until_ns = now_ns + random_below(100) * STEP_NS;
+}
+
+/* The follower stops on a stream that goes on. */
+static void diverge(void)
+{
+	struct server *server = leader >= 0 ? &servers[leader] : NULL;
+
+	if (!server || !is_duplex(server) || own_state(server) != MIRROR_GOOD || server->dead_disk ||
+	    !link_is_up)
+		return;
+	total.divergences++;
+	guest_is_gone(peer_of(server));
+	go_alone(server);
+}
+
+/* Only while the other disk is sound: with none left, all is lost by right. */
+static bool may_be_hurt(struct server *server)
+{
+	struct server *peer = peer_of(server);
+
+	return server->runs && peer->runs && link_is_up && is_duplex(server) && is_duplex(peer) &&
+	       !peer->dead_disk && !peer->flush_fails && own_state(server) == MIRROR_GOOD &&
+	       own_state(peer) == MIRROR_GOOD;
+}
+
+static void disk_dies(struct server *server)
+{
+	if (!may_be_hurt(server))
+		return;
+	total.deaths++;
+	server->dead_disk = true;
+}
+
+/* It is repaired, and the administrator says so. */
+static void disk_enable(struct server *server)
+{
+	server->dead_disk = false;
+	if (server->runs && own_state(server) == MIRROR_FAILED)
+		mirror_engine_command(&server->engine, 0, MIRROR_COMMAND_ENABLE, server->engine.server);
+}
+
 static void faults(void)
 {
 	struct server *server = &servers[random_below(2)];
 	uint64_t what = random_below(is_delicate() ? 60 : 800);
 
+	if (io_to_fail != 0)
+		return;
 	if (what < 3)
-		crash((int)(server - servers));
+		crash(server);
 	else if (what == 3) {
-		crash(0);
-		crash(1);
-	} else if (what < 9 && server->runs && server->set.mode == MIRROR_DUPLEX)
+		crash(&servers[0]);
+		crash(&servers[1]);
+	} else if (what < 9 && server->runs && own_state(server) == MIRROR_GOOD &&
+		   set_of(server)->states[MIRROR_PEER] == MIRROR_GOOD)
 		server->unreadable[random_below(SECTORS)] = true;
+	else if (what == 9)
+		cut();
+	else if (what == 10)
+		diverge();
+	else if (what == 11)
+		server->flush_fails = may_be_hurt(server);
+	else if (what == 12)
+		disk_dies(server);
+	else if (what < 20)
+		disk_enable(server);
 }
 
 /* Who may start without the other: the one whose state says that it ran alone. */
+static bool may_start_alone(struct server *server)
+{
+	const struct metadata_era *era = metadata_era_now(&server->engine.metadata);
+
+	return era->alone && era->server == server->engine.server && own_state(server) == MIRROR_GOOD &&
+	       !server->dead_disk;
+}
+
 static void starts(void)
 {
 	for (int i = 0; i < 2; i++) {
 		struct server *server = &servers[i];
 
-		if (server->runs || random_below(healing ? 5 : 100))
-			continue;
-		power_on(i);
-		if (servers[1 - i].runs) {
-			meet();
-		} else if (metadata_era_now(&server->metadata)->alone &&
-			   server->set.states[MIRROR_OWN] == MIRROR_GOOD) {
-			guest_boot(i);
-			era_begin(server, server->metadata.pair.generation + 1, random_below(UINT64_MAX),
-				  true);
-			mirror_set_mode(&server->set, MIRROR_ALONE);
-			state_write(server, false);
-		} else {
-			/* Waits for the peer: comes when that one does. */
-			server->runs = false;
-			if (!servers[1 - i].runs && random_below(2)) {
-				power_on(0);
-				power_on(1);
-				meet();
-			}
-		}
+		if (!server->runs && random_below(healing ? 5 : 100) == 0)
+			power_on(server);
+		if (server->runs && !link_is_up && leader < 0 && !peer_of(server)->runs &&
+		    random_below(20) == 0 && may_start_alone(server))
+			guest_boot(server);
+	}
+	if (servers[0].runs && servers[1].runs && !link_is_up && (healing || now_ns >= link_cut_until_ns))
+		link_set(true);
+	starts_together();
+}
+
+/* ---- one seed ---- */
+
+static void server_step(struct server *server, bool submitting)
+{
+	bool leads = leader == server - servers;
+
+	if (!server->runs)
+		return;
+	if (leads && !server->going_alone && server->submitted < request_count && !is_duplex(server))
+		submit(server); /* after a take-over: the rest of its log */
+	else if (leads && submitting && !server->going_alone && random_below(3) == 0 &&
+		 join_phase != JOIN_TARGET && server->engine.mode != MIRROR_IDLE)
+		submit(server);
+	if (!leads && is_duplex(server)) {
+		if (logged < request_count && random_below(3) == 0)
+			logged++;
+		if (server->submitted < logged && random_below(2))
+			submit(server);
+	}
+	mirror_engine_tick(&server->engine, now_ns, 0);
+	pump(server);
+	/* Slow disks do hardly more than is asked for: much is under way when a server dies. */
+	if (!slow_disks || random_below(2))
+		io_end(server);
+	for (uint32_t i = 0; i < 4 && !slow_disks; i++)
+		io_end(server);
+	state_step(server);
+	release_step(server);
+	alone_step(server);
+	pump(server);
+	receive(server);
+	if (io_to_crash != 0 && io_done >= io_to_crash) {
+		io_to_crash = UINT64_MAX;
+		crash(server);
 	}
 }
 
@@ -795,142 +925,158 @@ static void step(bool submitting)
 {
 	now_ns += STEP_NS;
 	starts();
-	for (int i = 0; i < 2; i++) {
-		struct server *server = &servers[i];
-
-		if (!server->runs)
-			continue;
-		if (submitting && i == leader && random_below(3) == 0)
-			submit(i);
-		if (i == leader && server->submitted < request_count && server->set.mode != MIRROR_DUPLEX)
-			submit(i); /* after a take-over: the rest of its log */
-		if (server->set.mode == MIRROR_DUPLEX && i != leader) {
-			if (logged < request_count && random_below(3) == 0)
-				logged++;
-			if (server->submitted < logged && random_below(2))
-				submit(i);
-		}
-		pump(i);
-		/* Slow disks do hardly more than is asked for: much is under way when a server dies. */
-		if (!slow_disks || random_below(2))
-			io_end(i);
-		if (!slow_disks)
-			io_end(i);
-		if (!server->runs)
-			continue;
-		map_step(server);
-		if (server->persisting && random_below(2)) {
-			state_write(server, false);
-			server->persisting = false;
-			mirror_set_persisted(&server->set);
-		}
-		if (server->set.mode == MIRROR_DUPLEX)
-			mirror_set_peer_progress(&server->set, mirror_set_progress(&servers[1 - i].set));
-		pump(i);
-		if (i == leader) {
-			copy_step(i);
-			copy_step(i);
-			if (server->set.mode == MIRROR_SOURCE)
-				join();
-		}
-		rounds(i);
-	}
+	server_step(&servers[0], submitting);
+	server_step(&servers[1], submitting);
+	if (leader >= 0)
+		join_step();
 }
 
 static void check_survivor(void)
 {
-	const struct server *server = &servers[leader];
+	struct server *server = &servers[leader];
 
+	if (!server->runs || own_state(server) != MIRROR_GOOD || server->submitted < request_count ||
+	    !is_quiet(server))
+		return;
 	for (uint64_t s = 0; s < SECTORS; s++)
-		if (server->now[s] < told[s] && server->set.states[MIRROR_OWN] == MIRROR_GOOD &&
-		    server->submitted >= request_count && is_quiet(server))
+		if (server->now[s] < told[s])
 			violation("the guest was told of a write that is not there", s);
+}
+
+/* As a pair that has been one, and knows both disks. */
+static void partition_make(struct server *server, uint32_t index)
+{
+	struct metadata metadata;
+
+	metadata_init(&metadata, PAIR, index);
+	assert_int_equal(metadata_set_add(&metadata, 5, SECTORS, PARTITION_SIZE), 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		metadata.sets[0].disk_states[i] = MIRROR_GOOD;
+		metadata.sets[0].disk_sector_counts[i] = SECTORS;
+		strcpy(metadata.sets[0].serials[i], i ? "B" : "A");
+	}
+	metadata.pair.was_leader = index == 0;
+	metadata_era_begin(&metadata, &(struct metadata_era){ .generation = 1, .token = 1 });
+	for (uint32_t i = 0; i < METADATA_COPY_COUNT; i++) {
+		uint64_t offset = metadata_seal(&metadata);
+
+		memcpy(server->partition + offset, &metadata, sizeof(metadata));
+	}
+	for (uint32_t map = 0; map < 2; map++) {
+		struct region_map empty;
+
+		region_map_init(&empty, 2 * 5 + map, SECTORS, server->memory);
+		region_map_format(&empty);
+		region_map_take_block(&empty, server->partition + (map ? metadata.sets[0].intent_map_offset
+								       : metadata.sets[0].dirty_map_offset));
+	}
 }
 
 static void seed_begin(uint64_t number)
 {
-	memset(servers, 0, sizeof(servers));
+	for (uint32_t i = 0; i < 2; i++) {
+		struct server *server = &servers[i];
+
+		memset(server->stable, 0, sizeof(server->stable));
+		memset(server->unreadable, 0, sizeof(server->unreadable));
+		memset(server->hurt, 0, sizeof(server->hurt));
+		server->dead_disk = false;
+		server->runs = false;
+		memset(server->partition, 0, sizeof(server->partition));
+		partition_make(server, i);
+	}
 	memset(safe, 0, sizeof(safe));
 	memset(told, 0, sizeof(told));
 	seed = number;
 	random_state = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
 	version = 0;
+	generation = 1;
 	now_ns = 0;
 	delicate_until_ns = 0;
+	link_cut_until_ns = 0;
 	leader = -1;
+	link_is_up = false;
+	join_phase = JOIN_NONE;
 	request_count = 0;
 	healing = false;
+	io_done = 0;
 	slow_disks = random_below(2);
-	for (uint32_t i = 0; i < 2; i++) {
-		struct server *server = &servers[i];
-		struct mirror_set_memory memory = { server->memory[0], server->memory[1] };
-
-		metadata_init(&server->metadata, 77, i);
-		assert_int_equal(metadata_set_add(&server->metadata, 5, SECTORS, 64 * MIB), 0);
-		mirror_set_init(&server->set, 5, SECTORS, MIRROR_GOOD, MIRROR_GOOD, &memory);
-		era_begin(server, 1, 1, false);
-		server->metadata.pair.was_leader = i == 0;
-		state_write(server, false);
-		state_write(server, false);
-		region_map_format(&server->set.dirty);
-		region_map_format(&server->set.intent.map);
-		region_map_take_block(&server->set.dirty, server->maps[0]);
-		region_map_take_block(&server->set.intent.map, server->maps[1]);
-	}
-	power_on(0);
-	power_on(1);
-	meet();
+	power_on(&servers[0]);
+	power_on(&servers[1]);
 }
 
 static bool is_healed(void)
 {
-	return leader >= 0 && servers[0].runs && servers[1].runs && servers[0].set.mode == MIRROR_DUPLEX &&
-	       is_quiet(&servers[0]) && is_quiet(&servers[1]) && servers[0].submitted == request_count &&
-	       servers[1].submitted == request_count;
+	return leader >= 0 && servers[0].runs && servers[1].runs && is_duplex(&servers[0]) &&
+	       is_duplex(&servers[1]) && is_quiet(&servers[0]) && is_quiet(&servers[1]) &&
+	       servers[0].submitted == request_count && servers[1].submitted == request_count &&
+	       mirror_engine_may_join(&servers[0].engine) && mirror_engine_may_join(&servers[1].engine);
 }
 
 /* What a person wants to see of a seed that hangs. */
 static void world_print(void)
 {
 	for (int i = 0; i < 2; i++) {
-		const struct server *server = &servers[i];
+		struct server *server = &servers[i];
+		const struct mirror_engine_set *at = &server->engine.sets[0];
 
 		print_message(
 			"%c%s: runs %d, mode %d, own %s, peer %s, submitted %lu of %lu, logged %lu, dirty %lu, "
-			"intents %lu, remirror phase %d, copied %lu, offered %lu, round %d/%d, persist %d/%d\n",
-			'a' + i, i == leader ? " leads" : "", server->runs, server->set.mode,
-			mirror_disk_state_name(server->set.states[0]),
-			mirror_disk_state_name(server->set.states[1]), server->submitted, request_count,
-			logged, server->set.dirty.set_count, server->set.intent.map.set_count,
-			server->remirror.phase, server->remirror.copied_count, server->remirror.in_flight,
-			server->in_round, server->set.intent.in_round, server->persisting,
-			server->set.persist_wanted);
+			"intents %lu, remirror phase %d, copied %lu, offered %lu, round %d, persist %d/%d, "
+			"joined %d, meeting %u/%u, held %u, join %d, alone %d\n",
+			'a' + i, i == leader ? " leads" : "", server->runs, server->engine.mode,
+			mirror_disk_state_name(at->set.states[0]), mirror_disk_state_name(at->set.states[1]),
+			server->submitted, request_count, logged, at->set.dirty.set_count,
+			at->set.intent.map.set_count, at->remirror.phase, at->remirror.copied_count,
+			at->remirror.in_flight, at->round.phase, at->set.persisting, at->set.persist_wanted,
+			at->joined, server->engine.meeting.number, server->engine.meeting.peer_number,
+			server->held_count, join_phase, server->going_alone);
+		for (uint32_t c = 0; c < MIRROR_ENGINE_COPY_MAX; c++)
+			if (server->engine.copies[c].phase != 0)
+				print_message("  copy %u: region %lu, phase %u, stamp %lu\n", c,
+					      server->engine.copies[c].region, server->engine.copies[c].phase,
+					      server->engine.copies[c].stamp.number);
+		for (uint32_t id = 0; id < MIRROR_MESSAGE_ASKED_MAX; id++)
+			if (server->engine.served[id].type != 0)
+				print_message("  served %u: type %u, phase %u, sector %lu\n", id,
+					      server->engine.served[id].type, server->engine.served[id].phase,
+					      server->engine.served[id].sector);
 		for (uint32_t s = 0; s < MIRROR_SLOT_MAX; s++)
-			if (server->set.slots[s].phase != MIRROR_FREE)
+			if (at->set.slots[s].phase != MIRROR_FREE)
 				print_message(
 					"  slot %u: number %lu, operation %u, phase %u, waits %u, issued %u\n",
-					s, server->set.slots[s].number, server->set.slots[s].operation,
-					server->set.slots[s].phase, server->set.slots[s].waits,
-					server->set.slots[s].issued);
+					s, at->set.slots[s].number, at->set.slots[s].operation,
+					at->set.slots[s].phase, at->set.slots[s].waits,
+					at->set.slots[s].issued);
 	}
 }
 
-static void run(uint64_t number)
+static void heal(void)
+{
+	healing = true;
+	for (uint32_t i = 0; i < HEAL_STEPS && !is_healed(); i++) {
+		for (uint32_t s = 0; s < 2; s++) {
+			memset(servers[s].unreadable, 0, sizeof(servers[s].unreadable));
+			servers[s].flush_fails = false;
+			disk_enable(&servers[s]);
+		}
+		step(false);
+	}
+	if (is_healed())
+		return;
+	violation("does not heal", 0);
+}
+
+static void run(uint64_t number, uint32_t steps)
 {
 	seed_begin(number);
-	for (uint32_t i = 0; i < STEPS; i++) {
+	for (uint32_t i = 0; i < steps; i++) {
 		faults();
 		step(true);
 		if (leader >= 0 && i % 50 == 0)
 			check_survivor();
 	}
-	healing = true;
-	for (uint32_t i = 0; i < HEAL_STEPS && !is_healed(); i++)
-		step(false);
-	if (!is_healed())
-		world_print();
-	if (!is_healed())
-		violation("does not heal", 0);
+	heal();
 	for (uint64_t s = 0; s < SECTORS; s++) {
 		if (servers[0].now[s] != servers[1].now[s])
 			violation("both disks are good, and differ", s);
@@ -941,30 +1087,54 @@ static void run(uint64_t number)
 
 static uint64_t first_seed = 1;
 static uint64_t seed_count = 300;
+static uint64_t error_count = 500;
 
 static void nothing_is_lost_and_both_disks_end_equal(void **state)
 {
 	(void)state;
+	io_to_fail = 0;
 	for (uint64_t i = 0; i < seed_count; i++)
-		run(first_seed + i);
-	print_message("%lu seeds: %lu crashes, %lu remirrors of %lu regions, %lu take-overs, %lu repairs\n",
-		      seed_count, crashes, remirrors, remirror_regions, takeovers, repairs);
+		run(first_seed + i, STEPS);
+	print_message("%lu seeds: %lu crashes, %lu cuts, %lu divergences, %lu disks died, %lu remirrors, "
+		      "%lu joins, %lu take-overs, %lu repairs\n",
+		      seed_count, total.crashes, total.cuts, total.divergences, total.deaths, total.remirrors,
+		      total.joins, total.takeovers, total.repairs);
 	if (seed_count >= 100) {
-		assert_true(crashes > seed_count);
-		assert_true(takeovers > seed_count / 4);
-		assert_true(repairs > 0);
+		assert_true(total.crashes > seed_count);
+		assert_true(total.takeovers > seed_count / 4);
+		assert_true(total.joins > seed_count);
+		assert_true(total.repairs > 0);
+		assert_true(total.deaths > 0);
 	}
+}
+
+/* One I/O, of a disk or a partition, fails and nothing else; or its server dies at it. */
+static void any_single_io_may_fail(void **state)
+{
+	(void)state;
+	for (uint64_t i = 1; i <= error_count; i++) {
+		io_to_fail = i;
+		io_to_crash = 0;
+		run(first_seed + i, STEPS / 2);
+		assert_true(io_done >= i);
+		io_to_fail = UINT64_MAX;
+		io_to_crash = i;
+		run(first_seed + i, STEPS / 2);
+	}
+	io_to_crash = 0;
 }
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_lost_and_both_disks_end_equal),
+		cmocka_unit_test(any_single_io_may_fail),
 	};
 
 	if (argc > 1) {
 		first_seed = strtoull(argv[1], NULL, 0);
 		seed_count = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+		error_count = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
 	}
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
