@@ -21,7 +21,7 @@
 TRACE_FILE("guest", TRACE_INFO);
 
 #define CHECK_INTERVAL_NS (100 * NS_PER_MS)
-#define CHECK_INTERVAL_PAIR_NS (10 * NS_PER_MS)
+#define CHECK_INTERVAL_PAIR_NS (9 * NS_PER_MS) /* with the slice that it may have to wait for: below 10 ms */
 /* A slice that would end sooner for a timer is not worth its way in and out. */
 #define SLICE_STEPS_MIN 10000
 
