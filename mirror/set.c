@@ -478,6 +478,8 @@ static void read_done(struct mirror_set *set, struct mirror_slot *slot, enum mir
 		} else {
 			slot_end(slot, 0);
 		}
+	} else if (status != 0 && side == MIRROR_PEER && is_readable(set, MIRROR_OWN)) {
+		slot->phase = MIRROR_QUEUED; /* ours has become good since the peer's was asked */
 	} else if (status == 0 || side == MIRROR_PEER) {
 		slot_end(slot, status ? -EIO : 0);
 	} else {

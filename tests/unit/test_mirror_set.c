@@ -180,6 +180,27 @@ static void bad_sector_is_repaired_from_the_peer(void **state)
 	assert_string_equal(trail, "peer read 64; ");
 }
 
+/* Asked of the peer's disk while ours was none, and answered with an error when ours is one again. */
+static void read_that_fails_over_there_is_tried_here(void **state)
+{
+	uint32_t slot;
+
+	(void)state;
+	begin(MIRROR_REMIRRORING, MIRROR_GOOD, MIRROR_DUPLEX);
+	slot = submit(MIRROR_READ, 64, 8, 1);
+	take(true);
+	assert_string_equal(trail, "peer read 64; ");
+	assert_true(mirror_set_change(&set, MIRROR_OWN, MIRROR_COPY_END));
+	take(true);
+	mirror_set_persisted(&set);
+	mirror_set_done(&set, slot, MIRROR_PEER, -EIO);
+	take(true);
+	assert_string_equal(trail, "own read 64; ");
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, "finished 1:0; ");
+}
+
 /* What one server has read and its guest writes over, the other may still have to read there. */
 static void read_is_held_until_the_peer_has_read(void **state)
 {
@@ -514,6 +535,7 @@ int main(void)
 		cmocka_unit_test(overlaps_wait_for_each_other),
 		cmocka_unit_test(flush_needs_both_or_who_is_left),
 		cmocka_unit_test(bad_sector_is_repaired_from_the_peer),
+		cmocka_unit_test(read_that_fails_over_there_is_tried_here),
 		cmocka_unit_test(read_is_held_until_the_peer_has_read),
 		cmocka_unit_test(failing_disk_is_dropped_with_one_event),
 		cmocka_unit_test(last_good_copy_stays),
