@@ -419,14 +419,25 @@ static void decision_check(void)
 	}
 }
 
-/* Both are there, and nobody runs the guest: the one whose disk is right starts it. */
+/*
+ * Both are there, and nobody runs the guest: the one whose disk is right starts it. Where both
+ * are, lockstep takes the higher generation: the other one may have said that it goes alone, and
+ * no more.
+ */
 static void starts_together(void)
 {
 	const struct remirror_decision *decision = mirror_engine_decision(&servers[0].engine, 0);
+	uint64_t generations[2] = { servers[0].engine.metadata.pair.generation,
+				    servers[1].engine.metadata.pair.generation };
+	uint32_t first;
 
 	if (leader < 0 && link_is_up && decision && mirror_engine_decision(&servers[1].engine, 0) &&
-	    decision->verdict != REMIRROR_NO_SOURCE)
-		guest_boot(&servers[decision->source]);
+	    decision->verdict != REMIRROR_NO_SOURCE) {
+		first = decision->source;
+		if (decision->verdict == REMIRROR_NOTHING && generations[0] != generations[1])
+			first = generations[1] > generations[0];
+		guest_boot(&servers[first]);
+	}
 }
 
 static void duplex_begin(struct server *source, struct server *target)
