@@ -60,6 +60,7 @@ struct mirror_engine_round {
 	bool own_owed; /* our flush is to be given out */
 	bool peer_owed;
 	bool failed;
+	bool of_copy;	 /* of the dirty map; else of the intents */
 	uint64_t number; /* DUPLEX: the peer is to have ended all up to here first */
 };
 

@@ -32,9 +32,8 @@ enum copy_phase {
 
 enum round_phase {
 	ROUND_NONE,
-	ROUND_COPY,
 	ROUND_PEER, /* DUPLEX: the peer is to have ended what we had begun */
-	ROUND_INTENTS,
+	ROUND_FLUSH,
 };
 
 static uint64_t region_sectors(const struct mirror_engine *engine, const struct mirror_engine_copy *copy)
@@ -106,13 +105,44 @@ static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 /* ---- rounds ---- */
 
 /* Both: what was copied may be a write that our own disk can still lose. */
-static void round_flush(struct mirror_engine_round *round, enum round_phase phase)
+static void round_flush(struct mirror_engine_round *round)
 {
-	round->phase = (uint8_t)phase;
+	round->phase = ROUND_FLUSH;
 	round->peer_owed = true;
 	round->own_owed = true;
 	round->waits = (uint8_t)(BIT(MIRROR_PEER) | BIT(MIRROR_OWN));
 	round->failed = false;
+}
+
+/* The copy it was for has been given up. */
+static bool is_off(const struct mirror_engine_set *at)
+{
+	return at->round.of_copy && at->remirror.phase != REMIRROR_COPYING;
+}
+
+static void round_end(struct mirror_engine *engine, struct mirror_engine_set *at)
+{
+	at->round.phase = ROUND_NONE;
+	if (!at->set.intent.in_round)
+		return; /* given up: the peer went */
+	if (at->round.failed || is_off(at))
+		intent_round_abort(&at->set.intent, engine->now_ns);
+	else if (at->round.of_copy)
+		remirror_round_end(&at->remirror, &at->set, engine->now_ns);
+	else
+		intent_round_end(&at->set.intent, engine->now_ns);
+}
+
+/* In duplex the peer makes its own writes: a flush covers those that it has made. */
+static void round_begin(struct mirror_engine_set *at, bool of_copy)
+{
+	at->round.of_copy = of_copy;
+	at->round.failed = false;
+	at->round.number = at->set.last_number;
+	if (at->set.mode == MIRROR_DUPLEX)
+		at->round.phase = ROUND_PEER;
+	else
+		round_flush(&at->round);
 }
 
 static void round_step(struct mirror_engine *engine, struct mirror_engine_set *at)
@@ -121,37 +151,21 @@ static void round_step(struct mirror_engine *engine, struct mirror_engine_set *a
 	bool both = set->states[MIRROR_OWN] == MIRROR_GOOD && set->states[MIRROR_PEER] == MIRROR_GOOD;
 
 	if (at->round.phase == ROUND_PEER) {
-		if (!set->intent.in_round)
-			at->round.phase = ROUND_NONE;
+		if (!set->intent.in_round || is_off(at))
+			round_end(engine, at);
 		else if (set->peer_done >= at->round.number)
-			round_flush(&at->round, ROUND_INTENTS);
+			round_flush(&at->round);
 	}
 	if (at->round.phase != ROUND_NONE || at->round.waits != 0)
 		return;
 	if (remirror_round_is_due(&at->remirror, set)) {
 		remirror_round_begin(&at->remirror, set, engine->now_ns);
-		round_flush(&at->round, ROUND_COPY);
+		round_begin(at, true);
 	} else if (set->mode == MIRROR_DUPLEX && both && at->remirror.phase == REMIRROR_IDLE &&
 		   intent_round_is_due(&set->intent, engine->now_ns)) {
 		mirror_set_round_begin(set, engine->now_ns);
-		at->round.number = set->last_number;
-		at->round.phase = ROUND_PEER;
+		round_begin(at, false);
 	}
-}
-
-static void round_end(struct mirror_engine *engine, struct mirror_engine_set *at)
-{
-	uint8_t phase = at->round.phase;
-
-	at->round.phase = ROUND_NONE;
-	if (!at->set.intent.in_round)
-		return; /* given up: the peer went */
-	if (at->round.failed || (phase == ROUND_COPY && at->remirror.phase != REMIRROR_COPYING))
-		intent_round_abort(&at->set.intent, engine->now_ns);
-	else if (phase == ROUND_COPY)
-		remirror_round_end(&at->remirror, &at->set, engine->now_ns);
-	else
-		intent_round_end(&at->set.intent, engine->now_ns);
 }
 
 void engine_round_flushed(struct mirror_engine *engine, uint32_t index, enum mirror_side side, int status)
