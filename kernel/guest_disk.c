@@ -3,11 +3,11 @@
  * The guest's disks; see guest_disk.h. Wiring: between machine/ and drivers/.
  *
  * A request goes to the disk's mirror set in the order in which the guest made it.
- * When the set says so it is done on this server's disk, in pieces, one at a time,
- * perhaps more than once (what could not be read is written anew). It leaves the list
- * when the set has finished it and the guest has been told:
+ * When the set says so it is done on this server's disk (kernel/mirror_disk.h), perhaps
+ * more than once (what could not be read is written anew). It leaves the list when the
+ * set has finished it and the guest has been told:
  *
- *     take -> NEW -> IN_SET -> PIECE -> UNDER_WAY -> (PIECE ... IN_SET) -> FINISHED -> input
+ *     take -> NEW -> IN_SET -> FINISHED -> input
  *
  * The set orders what overlaps, and says when the disk may be written (mirror/set.h).
  *
@@ -32,54 +32,45 @@
 #include "include/crc32c.h"
 #include "include/trace.h"
 #include "kernel/dma.h"
+#include "kernel/mirror_disk.h"
 #include "kernel/mirror_service.h"
 #include "kernel/page_map.h"
 
 TRACE_FILE("guest", TRACE_INFO);
 
-#define SECTOR_SIZE 512
+#define SECTOR_SIZE MIRROR_SECTOR_SIZE
 /* At worst each request has a page that it hardly uses. */
 #define LIFE_PAGE_MAX (MACHINE_DISK_SIZE_UNDER_WAY_MAX / PAGE_SIZE + MACHINE_DISK_REQUEST_MAX)
 #define REQUEST_PAGE_MAX (MACHINE_DISK_TRANSFER_MAX / PAGE_SIZE)
 /* A life of the guest's, the one before it, and what was told last. */
 #define PAGE_COUNT (2 * LIFE_PAGE_MAX + REQUEST_PAGE_MAX)
 #define REQUEST_MAX (2 * MACHINE_DISK_REQUEST_MAX + 1)
-#define SWEPT_MAX 3 /* times that a request is tried again which another one's reset swept away */
 #define NO_REQUEST UINT32_MAX
 
 enum request_state {
 	REQUEST_NEW,	   /* the set has no room for it yet */
-	REQUEST_IN_SET,	   /* the set decides */
-	REQUEST_PIECE,	   /* the set wants it done; the disk has not taken the next piece */
-	REQUEST_UNDER_WAY, /* a piece of it is with the disk */
+	REQUEST_IN_SET,	   /* the set decides, or the disk does what it decided */
 	REQUEST_UNCHECKED, /* follower: our read has ended, what the leader read is not known */
 	REQUEST_FINISHED,
 };
 
 struct request {
 	enum request_state state;
-	bool stale;	    /* of a former life of the guest: nobody waits for the answer */
-	uint32_t number;    /* the machine's */
-	uint32_t operation; /* enum machine_disk_operation */
-	uint64_t sector;    /* of 512 bytes */
-	uint64_t sector_count;
-	uint32_t slot;		/* the set's */
-	uint8_t disk_operation; /* enum disk_operation: what the set wants done */
-	uint64_t sectors_done;
-	uint32_t swept_count;
-	int error;     /* 0: none */
-	uint32_t next; /* in the list, or of the free ones; NO_REQUEST: last */
+	bool stale;		    /* of a former life of the guest: nobody waits for the answer */
+	uint32_t number;	    /* the machine's */
+	uint32_t operation;	    /* enum machine_disk_operation */
+	struct mirror_disk_job job; /* its range and its slot in the set; done when the set says so */
+	int error;		    /* 0: none */
+	uint32_t next;		    /* in the list, or of the free ones; NO_REQUEST: last */
 	uint32_t page_count;
 	uint16_t pages[REQUEST_PAGE_MAX];
-	struct disk_request disk; /* the piece */
 };
 
 struct guest_disk {
 	uint32_t index;
-	struct disk_device *device; /* NULL: the guest has no such disk */
+	bool used; /* the guest has such a disk */
 	struct dma_buffer pages;
-	struct dma_buffer zeroes; /* one piece of them */
-	uint32_t piece_size;	  /* bytes */
+	struct dma_buffer zeroes; /* a page of them */
 	uint16_t free_pages[PAGE_COUNT];
 	uint32_t free_page_count;
 
@@ -89,7 +80,6 @@ struct guest_disk {
 	uint32_t first;
 	uint32_t last;
 	uint32_t new_count;	 /* NEW ones in the list */
-	uint32_t piece_count;	 /* PIECE ones */
 	uint32_t finished_count; /* FINISHED ones */
 	uint32_t told;		 /* its data was given out by the last guest_disk_input() */
 
@@ -150,6 +140,25 @@ static struct request *request_at(struct guest_disk *disk, uint32_t index)
 	return index == NO_REQUEST ? NULL : &disk->requests[index];
 }
 
+static struct request *request_of(struct mirror_disk_job *job)
+{
+	return (struct request *)((uint8_t *)job - offsetof(struct request, job));
+}
+
+/* Jobs want whole pages but for the end. */
+static void add_memory(struct mirror_disk_job *job, uint64_t offset, uint64_t size)
+{
+	const struct guest_disk *disk = &disks[job->disk];
+	const struct request *request = request_of(job);
+
+	for (uint64_t at = offset; at < offset + size; at += PAGE_SIZE)
+		mirror_disk_add(job,
+				request->page_count
+					? disk->pages.physical + request->pages[at / PAGE_SIZE] * PAGE_SIZE
+					: disk->zeroes.physical,
+				min_u64(PAGE_SIZE, offset + size - at));
+}
+
 static void append(struct guest_disk *disk, struct request *request)
 {
 	uint32_t index = (uint32_t)(request - disk->requests);
@@ -179,7 +188,7 @@ bool guest_disk_has_room(void)
 	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
 		const struct guest_disk *disk = &disks[index];
 
-		if (disk->device &&
+		if (disk->used &&
 		    (disk->free_page_count < LIFE_PAGE_MAX || disk->request_count > MACHINE_DISK_REQUEST_MAX))
 			return false;
 	}
@@ -187,15 +196,6 @@ bool guest_disk_has_room(void)
 }
 
 /* ---- start ---- */
-
-static const char *check_device(const struct disk_device *device)
-{
-	if (device->gone)
-		return "it does not answer";
-	if (device->identity.sector_size != SECTOR_SIZE)
-		return "its sectors are not of 512 bytes; this version can show the guest no other";
-	return NULL;
-}
 
 static void init_lists(struct guest_disk *disk)
 {
@@ -214,28 +214,20 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 			    struct machine_disk_config *machine)
 {
 	struct guest_disk *disk = &disks[index];
-	const struct disk_identity *identity = &device->identity;
-	uint64_t sector_count = size ? size / SECTOR_SIZE : identity->sector_count;
-	const char *wrong = check_device(device);
+	uint64_t sector_count = size ? size / SECTOR_SIZE : device->identity.sector_count;
+	const char *wrong = mirror_service_open_disk(index, device, &sector_count);
 
 	ASSERT(index < MACHINE_DISK_MAX);
-	if (!wrong)
-		wrong = mirror_service_open_disk(index, device, &sector_count);
 	if (wrong)
 		return wrong;
-	/* A page a segment at worst. */
-	disk->piece_size = (uint32_t)align_down(
-		min_u64(identity->transfer_max, identity->segment_max * PAGE_SIZE), PAGE_SIZE);
-	if (disk->piece_size == 0)
-		return "it takes no transfer of a page";
 	if (!disk->pages.address && (dma_allocate(&disk->pages, PAGE_COUNT * PAGE_SIZE, PAGE_SIZE) ||
-				     dma_allocate(&disk->zeroes, disk->piece_size, PAGE_SIZE)))
+				     dma_allocate(&disk->zeroes, PAGE_SIZE, PAGE_SIZE)))
 		return "no memory is left for its requests";
 	init_lists(disk);
 	disk->index = index;
-	disk->device = device;
+	disk->used = true;
 	machine->sector_count = sector_count;
-	machine->read_only = identity->read_only;
+	machine->read_only = device->identity.read_only;
 	return NULL;
 }
 
@@ -245,7 +237,7 @@ void guest_disk_restart(void)
 		struct guest_disk *disk = &disks[index];
 		struct request *request;
 
-		if (!disk->device)
+		if (!disk->used)
 			continue;
 		for (request = request_at(disk, disk->first); request;
 		     request = request_at(disk, request->next))
@@ -277,7 +269,7 @@ static void copy_in(const struct guest_disk *disk, struct request *request,
 			left -= size;
 		}
 	}
-	ASSERT(at == request->sector_count * SECTOR_SIZE);
+	ASSERT(at == request->job.sector_count * SECTOR_SIZE);
 }
 
 static bool needs_pages(uint32_t operation)
@@ -317,12 +309,12 @@ static bool submit_to_set(struct guest_disk *disk, struct request *request)
 		return true;
 	}
 	slot = mirror_engine_submit(mirror_service_engine(), disk->index, mirror_operation_of(request),
-				    request->sector, (uint32_t)request->sector_count,
+				    request->job.sector, (uint32_t)request->job.sector_count,
 				    (uint64_t)(request - disk->requests));
 	if (slot == -EAGAIN)
 		return false;
 	ASSERT(slot >= 0); /* the machine has checked the range */
-	request->slot = (uint32_t)slot;
+	request->job.slot = (uint32_t)slot;
 	request->state = REQUEST_IN_SET;
 	return true;
 }
@@ -345,16 +337,27 @@ static void give_to_set(struct guest_disk *disk)
 static void leave_set(struct guest_disk *disk, const struct request *request)
 {
 	if (request->operation != MACHINE_DISK_DISCARD)
-		mirror_engine_release(mirror_service_engine(), disk->index, request->slot);
+		mirror_engine_release(mirror_service_engine(), disk->index, request->job.slot);
 }
 
-static enum disk_operation disk_operation_of(uint8_t operation)
+static void tell_set(struct guest_disk *disk, struct request *request, int error)
 {
-	static const enum disk_operation operations[] = {
-		[MIRROR_READ] = DISK_READ, [MIRROR_WRITE] = DISK_WRITE, [MIRROR_FLUSH] = DISK_FLUSH
-	};
+	request->state = REQUEST_IN_SET;
+	mirror_engine_done(mirror_service_engine(), disk->index, request->job.slot, error);
+}
 
-	return operations[operation];
+/* What the set wanted has been done on our disk, or not. */
+static void end_own(struct mirror_disk_job *job, int error)
+{
+	struct guest_disk *disk = &disks[job->disk];
+	struct request *request = request_of(job);
+
+	if (follows && job->operation == DISK_READ && !request->stale) {
+		request->state = REQUEST_UNCHECKED;
+		request->error = error;
+	} else {
+		tell_set(disk, request, error);
+	}
 }
 
 static void act(const struct mirror_engine_action *action)
@@ -367,10 +370,8 @@ static void act(const struct mirror_engine_action *action)
 		finish(disk, request, action->status);
 		return;
 	}
-	request->disk_operation = (uint8_t)disk_operation_of(action->operation);
-	request->sectors_done = 0;
-	request->state = REQUEST_PIECE;
-	disk->piece_count++;
+	request->job.operation = mirror_disk_operation(action->operation);
+	mirror_disk_do(&request->job);
 }
 
 void guest_disk_take(uint32_t index, const struct machine_disk_request *from,
@@ -379,12 +380,15 @@ void guest_disk_take(uint32_t index, const struct machine_disk_request *from,
 	struct guest_disk *disk = &disks[index];
 	struct request *request;
 
-	ASSERT(index < MACHINE_DISK_MAX && disk->device);
+	ASSERT(index < MACHINE_DISK_MAX && disk->used);
 	request = take_request(disk);
 	request->number = from->request;
 	request->operation = from->operation;
-	request->sector = from->sector;
-	request->sector_count = from->sector_count;
+	request->job.disk = index;
+	request->job.sector = from->sector;
+	request->job.sector_count = from->sector_count;
+	request->job.memory = add_memory;
+	request->job.ended = end_own;
 	if (needs_pages(from->operation))
 		take_pages(disk, request, from->sector_count * SECTOR_SIZE);
 	if (from->operation == MACHINE_DISK_WRITE)
@@ -392,130 +396,6 @@ void guest_disk_take(uint32_t index, const struct machine_disk_request *from,
 	append(disk, request);
 	disk->new_count++;
 	give_to_set(disk);
-}
-
-/* ---- to the disk and back ---- */
-
-static void add_segment(struct disk_request *piece, uint64_t physical, uint32_t size)
-{
-	struct disk_segment *last = &piece->segments[piece->segment_count - 1];
-
-	if (piece->segment_count > 0 && last->physical + last->size == physical)
-		last->size += size;
-	else
-		piece->segments[piece->segment_count++] =
-			(struct disk_segment){ .physical = physical, .size = size };
-}
-
-/* Memory of the piece at `done` bytes: a run of pages, since pieces are whole pages but for the last. */
-static void add_segments(const struct guest_disk *disk, struct request *request, uint64_t done, uint64_t size)
-{
-	struct disk_request *piece = &request->disk;
-
-	if (request->operation == MACHINE_DISK_WRITE_ZEROES) {
-		add_segment(piece, disk->zeroes.physical, (uint32_t)size);
-		return;
-	}
-	for (uint64_t at = 0; at < size; at += PAGE_SIZE)
-		add_segment(piece, disk->pages.physical + request->pages[(done + at) / PAGE_SIZE] * PAGE_SIZE,
-			    (uint32_t)min_u64(PAGE_SIZE, size - at));
-}
-
-static void make_piece(const struct guest_disk *disk, struct request *request)
-{
-	uint64_t done = request->sectors_done * SECTOR_SIZE;
-	uint64_t size = min_u64(disk->piece_size, request->sector_count * SECTOR_SIZE - done);
-	struct disk_request *piece = &request->disk;
-
-	memset(piece, 0, offsetof(struct disk_request, segments));
-	piece->operation = request->disk_operation;
-	if (piece->operation == DISK_FLUSH)
-		return;
-	piece->sector = request->sector + request->sectors_done;
-	piece->sector_count = (uint32_t)(size / SECTOR_SIZE);
-	add_segments(disk, request, done, size);
-}
-
-static void tell_set(struct guest_disk *disk, struct request *request, int error)
-{
-	request->state = REQUEST_IN_SET;
-	mirror_engine_done(mirror_service_engine(), disk->index, request->slot, error);
-}
-
-/* What the set wanted has been done on our disk, or not. */
-static void end_own(struct guest_disk *disk, struct request *request, int error)
-{
-	if (follows && request->disk_operation == DISK_READ && !request->stale) {
-		request->state = REQUEST_UNCHECKED;
-		request->error = error;
-	} else {
-		tell_set(disk, request, error);
-	}
-}
-
-/* Gives the request's next piece to the disk. False: it takes no more at present. */
-static bool submit(struct guest_disk *disk, struct request *request)
-{
-	int error;
-
-	make_piece(disk, request);
-	error = disk->device->ops->submit(disk->device, &request->disk);
-	if (error == -EAGAIN)
-		return false;
-	disk->piece_count--;
-	if (error)
-		end_own(disk, request, error);
-	else
-		request->state = REQUEST_UNDER_WAY;
-	return true;
-}
-
-static void submit_pieces(struct guest_disk *disk)
-{
-	struct request *request = request_at(disk, disk->first);
-	bool submitted = false;
-
-	for (; request && disk->piece_count > 0; request = request_at(disk, request->next)) {
-		if (request->state != REQUEST_PIECE)
-			continue;
-		if (!submit(disk, request))
-			break;
-		submitted = true;
-	}
-	if (submitted)
-		disk->device->ops->start(disk->device);
-}
-
-static void start_pieces(void)
-{
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++)
-		if (disks[index].piece_count > 0)
-			submit_pieces(&disks[index]);
-}
-
-static struct request *request_of(struct disk_request *piece)
-{
-	return (struct request *)((uint8_t *)piece - offsetof(struct request, disk));
-}
-
-static void take_back(struct guest_disk *disk, struct disk_request *piece)
-{
-	struct request *request = request_of(piece);
-
-	ASSERT(request->state == REQUEST_UNDER_WAY);
-	request->state = REQUEST_PIECE;
-	disk->piece_count++;
-	if (piece->status == -ECANCELED && request->swept_count < SWEPT_MAX) {
-		request->swept_count++;
-		return;
-	}
-	if (!piece->status)
-		request->sectors_done += piece->sector_count;
-	if (!piece->status && request->disk_operation != DISK_FLUSH &&
-	    request->sectors_done < request->sector_count)
-		return;
-	disk->piece_count--;
-	end_own(disk, request, piece->status);
 }
 
 /* Answers that nobody waits for make room. */
@@ -543,12 +423,9 @@ static void poll_disks(void)
 {
 	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
 		struct guest_disk *disk = &disks[index];
-		struct disk_request *piece;
 
 		if (disk->request_count == 0)
 			continue;
-		while ((piece = disk->device->ops->poll(disk->device)) != NULL)
-			take_back(disk, piece);
 		drop_stale(disk);
 		give_to_set(disk);
 	}
@@ -584,7 +461,7 @@ static void fill_data(const struct guest_disk *disk, const struct request *reque
 {
 	if (input->status != MACHINE_DISK_OK || request->operation != MACHINE_DISK_READ)
 		return;
-	input->size = (uint32_t)(request->sector_count * SECTOR_SIZE);
+	input->size = (uint32_t)(request->job.sector_count * SECTOR_SIZE);
 	input->data = data_of(disk, request);
 }
 
@@ -634,7 +511,7 @@ bool guest_disk_input(struct machine_input *input)
 	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
 		struct guest_disk *disk = &disks[index];
 
-		if (!disk->device)
+		if (!disk->used)
 			continue;
 		forget_told(disk);
 		*input = (struct machine_input){ .kind = MACHINE_INPUT_DISK_COMPLETION, .index = index };
@@ -676,7 +553,7 @@ int guest_disk_replay(struct machine_input *input)
 	struct request *before = NULL;
 	struct request *request;
 
-	if (input->index >= MACHINE_DISK_MAX || !disk->device)
+	if (input->index >= MACHINE_DISK_MAX || !disk->used)
 		return -EILSEQ;
 	forget_told(disk);
 	request = request_at(disk, disk->first);
@@ -713,7 +590,7 @@ void guest_disk_follow(bool now)
 		return;
 	follows = now;
 	for (uint32_t index = 0; index < MACHINE_DISK_MAX && !follows; index++)
-		if (disks[index].device)
+		if (disks[index].used)
 			give_unchecked_to_set(&disks[index]);
 }
 
@@ -721,11 +598,9 @@ void guest_disk_follow(bool now)
 
 void guest_disk_init(void)
 {
-	static const struct mirror_service_disks service = { .poll = poll_disks,
-							     .act = act,
-							     .start = start_pieces };
+	static const struct mirror_service_guest service = { .poll = poll_disks, .act = act };
 
-	mirror_service_set_disks(&service);
+	mirror_service_set_guest(&service);
 }
 
 uint64_t guest_disk_errors(uint32_t index)

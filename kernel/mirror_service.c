@@ -8,6 +8,7 @@
 #include "include/assert.h"
 #include "include/trace.h"
 #include "kernel/guest_events.h"
+#include "kernel/mirror_disk.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/rtc.h"
@@ -22,7 +23,7 @@ static struct mirror_engine engine;
 static struct metadata_choice choice;
 static bool keeps;	 /* what the engine writes goes to the state partition; else nowhere */
 static uint64_t clock_s; /* the server's, when time_now_ns() was 0 */
-static const struct mirror_service_disks *disks;
+static const struct mirror_service_guest *guest;
 static struct {
 	void *at;
 	uint64_t size;
@@ -102,9 +103,9 @@ bool mirror_service_remembers_pair(void)
 	return keeps && choice.verdict == METADATA_GOOD;
 }
 
-void mirror_service_set_disks(const struct mirror_service_disks *of_guest)
+void mirror_service_set_guest(const struct mirror_service_guest *service)
 {
-	disks = of_guest;
+	guest = service;
 }
 
 /* Of a start that was tried before and refused some is there. */
@@ -134,12 +135,15 @@ static void load_maps(uint32_t index)
 	}
 }
 
-const char *mirror_service_open_disk(uint32_t index, const struct disk_device *device, uint64_t *sector_count)
+const char *mirror_service_open_disk(uint32_t index, struct disk_device *device, uint64_t *sector_count)
 {
 	const struct mirror_engine_disk disk = { .serial = device->identity.serial,
 						 .sector_count = *sector_count };
+	const char *wrong = mirror_disk_open(index, device);
 	int error;
 
+	if (wrong)
+		return wrong;
 	*sector_count = mirror_engine_sector_count(&engine, index, &disk);
 	if (*sector_count > REGION_MAP_SECTOR_COUNT_MAX)
 		return "it is larger than this version can mirror; mirror_size shows the guest less of it";
@@ -234,7 +238,7 @@ static void act(const struct mirror_engine_action *action)
 		tell(action);
 		break;
 	default:
-		disks->act(action);
+		guest->act(action);
 		break;
 	}
 }
@@ -266,9 +270,10 @@ bool mirror_service_poll(void)
 {
 	bool worked = poll_state();
 
-	disks->poll();
+	mirror_disk_poll();
+	guest->poll();
 	worked |= take_actions();
-	disks->start();
+	mirror_disk_start();
 	return worked;
 }
 

@@ -13,14 +13,12 @@
 #include "drivers/disk.h"
 #include "mirror/engine.h"
 
-/* Who does the sets' requests; called from mirror_service_poll(). */
-struct mirror_service_disks {
-	/* Gives the engine what came back from the disks; mirror_engine_done(). */
+/* The guest's requests (kernel/guest_disk.h); called from mirror_service_poll(). */
+struct mirror_service_guest {
+	/* Gives the engine what it had no room for. */
 	void (*poll)(void);
-	/* An OWN or FINISHED action of the engine. */
+	/* An OWN action for a request of the guest, or FINISHED. */
 	void (*act)(const struct mirror_engine_action *action);
-	/* All actions have been given: to the disks with them. */
-	void (*start)(void);
 };
 
 /*
@@ -34,16 +32,15 @@ const char *mirror_service_init(uint32_t server, bool is_pair, bool has_disks);
 /* Does the record say that this server is one of a pair? After mirror_service_init(). */
 bool mirror_service_remembers_pair(void);
 
-/* Start-up: who does requests. Stays. */
-void mirror_service_set_disks(const struct mirror_service_disks *disks);
+/* Start-up: whose requests they are. Stays. */
+void mirror_service_set_guest(const struct mirror_service_guest *guest);
 
 /*
  * Start-up: `device` is the disk in the bay of set `index`, lowest index first, and the
  * guest is to see `sector_count` sectors of it. Sets that to what it will see. NULL, or
  * one line that says why it cannot have it. Takes memory.
  */
-const char *mirror_service_open_disk(uint32_t index, const struct disk_device *device,
-				     uint64_t *sector_count);
+const char *mirror_service_open_disk(uint32_t index, struct disk_device *device, uint64_t *sector_count);
 
 /* The sets and the record. Good after mirror_service_init(). */
 struct mirror_engine *mirror_service_engine(void);
