@@ -67,9 +67,8 @@ BUILD_ASSERT(CONFIG_MAC_SIZE == MACHINE_MAC_SIZE);
 const char *guest_devices_open(const struct guest_devices *devices, const struct config *config,
 			       struct machine_config *machine)
 {
-	const char *wrong = NULL;
+	const char *wrong = guest_disk_init();
 
-	guest_disk_init();
 	for (uint32_t index = 0; index < CONFIG_MIRROR_MAX && !wrong; index++)
 		wrong = open_disk(devices, config, index, machine);
 	for (uint32_t index = 0; index < CONFIG_PUBLIC_MAX && !wrong; index++)

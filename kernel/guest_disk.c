@@ -159,6 +159,18 @@ static void add_memory(struct mirror_disk_job *job, uint64_t offset, uint64_t si
 				min_u64(PAGE_SIZE, offset + size - at));
 }
 
+/* For the link: up to the end of the page. */
+static uint8_t *request_data(uint32_t index, uint64_t tag, uint64_t offset, uint64_t *size)
+{
+	const struct guest_disk *disk = &disks[index];
+	const struct request *request = &disk->requests[tag];
+
+	*size = min_u64(*size, PAGE_SIZE - offset % PAGE_SIZE);
+	if (request->page_count == 0)
+		return disk->zeroes.address;
+	return page_at(disk, request->pages[offset / PAGE_SIZE]) + offset % PAGE_SIZE;
+}
+
 static void append(struct guest_disk *disk, struct request *request)
 {
 	uint32_t index = (uint32_t)(request - disk->requests);
@@ -565,6 +577,8 @@ int guest_disk_replay(struct machine_input *input)
 		return -EILSEQ;
 	if (request->state == REQUEST_UNCHECKED)
 		check(disk, request, input);
+	else if (request->state == REQUEST_IN_SET && input->status == MACHINE_DISK_OK)
+		mirror_engine_peer_done(mirror_service_engine(), disk->index, request->job.slot);
 	if (request->state != REQUEST_FINISHED)
 		return -EAGAIN;
 	if (input->status == MACHINE_DISK_OK && (request->error || !is_same(disk, request, input)))
@@ -596,11 +610,13 @@ void guest_disk_follow(bool now)
 
 /* ---- start and status ---- */
 
-void guest_disk_init(void)
+const char *guest_disk_init(void)
 {
-	static const struct mirror_service_guest service = { .poll = poll_disks, .act = act };
+	static const struct mirror_service_guest service = { .poll = poll_disks,
+							     .act = act,
+							     .data = request_data };
 
-	mirror_service_set_guest(&service);
+	return mirror_service_set_guest(&service) ? "no memory is left for the mirror's buffers" : NULL;
 }
 
 uint64_t guest_disk_errors(uint32_t index)

@@ -11,8 +11,8 @@
 #include "include/bits.h"
 #include "machine/machine.h"
 
-/* Start-up: the mirror sets' requests are done here. */
-void guest_disk_init(void);
+/* Start-up: the mirror sets' requests are the guest's. NULL, or one line that says why not. */
+const char *guest_disk_init(void);
 
 /*
  * `device` becomes the guest's disk `index`. Start-up only, takes DMA memory. NULL,

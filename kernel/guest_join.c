@@ -9,6 +9,7 @@
 #include "kernel/guest_digest.h"
 #include "kernel/guest_disk.h"
 #include "kernel/guest_output.h"
+#include "kernel/mirror_service.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
 
@@ -285,8 +286,10 @@ static bool send_end(void)
 {
 	struct position here = vcpu_position(&guest->vcpu);
 
-	if (!pair_join_end(pair, &here, guest->door.last_ns, digest.whole))
+	if (!mirror_engine_era_is_told(mirror_service_engine()) ||
+	    !pair_join_end(pair, &here, guest->door.last_ns, digest.whole))
 		return false;
+	mirror_engine_mode(mirror_service_engine(), MIRROR_DUPLEX);
 	end_tracking();
 	step = STEP_NONE;
 	statistics.stop_ns = time_now_ns() - stood_since_ns;

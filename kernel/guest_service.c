@@ -424,11 +424,6 @@ uint64_t guest_service_identity(void)
 	return identity;
 }
 
-bool guest_service_has_disks(void)
-{
-	return guest.machine.config.disk_count > 0;
-}
-
 void guest_service_boot(void)
 {
 	const char *wrong = config->guest.autostart ? power_on() : guest_service_prepare_join();

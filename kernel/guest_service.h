@@ -39,7 +39,6 @@ const char *guest_service_start(void);
 
 /* Digest of all that both servers' guests must have in common: machine and boot files. */
 uint64_t guest_service_identity(void);
-bool guest_service_has_disks(void);
 /* Power-on, unless yoke.conf says that the guest waits for the console's word. */
 void guest_service_boot(void);
 /* Room for the other server's guest. NULL, or one line that says why there is none. */

@@ -4,11 +4,13 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "include/assert.h"
 #include "include/trace.h"
 #include "kernel/guest_events.h"
 #include "kernel/mirror_disk.h"
+#include "kernel/mirror_link.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/rtc.h"
@@ -28,6 +30,14 @@ static struct {
 	void *at;
 	uint64_t size;
 } maps[MIRROR_SET_MAX]; /* of the sets */
+
+/* At most one for each buffer, and a flush for each set. */
+#define JOB_MAX (MIRROR_ENGINE_BUFFER_COUNT + MIRROR_SET_MAX)
+static struct job {
+	struct mirror_disk_job job; /* first */
+	bool used;
+	uint64_t physical; /* of its buffer */
+} jobs[JOB_MAX + 1];	   /* the last is never used */
 
 struct mirror_engine *mirror_service_engine(void)
 {
@@ -103,9 +113,15 @@ bool mirror_service_remembers_pair(void)
 	return keeps && choice.verdict == METADATA_GOOD;
 }
 
-void mirror_service_set_guest(const struct mirror_service_guest *service)
+int mirror_service_set_guest(const struct mirror_service_guest *service)
 {
 	guest = service;
+	return mirror_link_init(&engine, service->data);
+}
+
+void mirror_service_link(struct channel *channel)
+{
+	mirror_link_follow(channel);
 }
 
 /* Of a start that was tried before and refused some is there. */
@@ -199,6 +215,26 @@ static void tell_fault(const struct mirror_engine_action *action)
 	tell_disk(action, EVENT_ERROR, "good", "error", reason);
 }
 
+/* An event when an administrator is waited for, and when no longer; the rest is in the trace. */
+static void tell_decision(uint32_t set)
+{
+	static bool waits[MIRROR_SET_MAX];
+	const struct remirror_decision *decision = mirror_engine_decision(&engine, set);
+	const char *name = disk_role_name(DISK_MIRROR1 + set);
+	bool waited = waits[set];
+	char object[EVENT_OBJECT_SIZE];
+
+	if (!decision)
+		return;
+	trace(TRACE_INFO, "%s: %s", name, decision->reason);
+	waits[set] = !engine.sets[set].joined;
+	if (waits[set] == waited)
+		return;
+	snprintf(object, sizeof(object), "mirror %s", name);
+	guest_events_tell(waits[set] ? EVENT_WARNING : EVENT_INFO, object, waited ? "waiting" : "apart",
+			  waits[set] ? "waiting" : "together", decision->reason);
+}
+
 static void tell(const struct mirror_engine_action *action)
 {
 	char reason[EVENT_REASON_SIZE];
@@ -215,6 +251,9 @@ static void tell(const struct mirror_engine_action *action)
 			 (unsigned long)action->sector);
 		tell_disk(action, EVENT_INFO, "error", "good", reason);
 		break;
+	case MIRROR_EVENT_DECISION:
+		tell_decision(action->set);
+		break;
 	case MIRROR_EVENT_STATE_FAILED:
 		guest_events_tell(EVENT_ERROR, "state partition", "good", "failed",
 				  "it cannot be written; nothing that has to be remembered is done");
@@ -223,6 +262,40 @@ static void tell(const struct mirror_engine_action *action)
 		guest_events_tell(EVENT_INFO, "state partition", "failed", "good", "");
 		break;
 	}
+}
+
+/* ---- what the engine does on a disk beside the guest's requests ---- */
+
+static void add_buffer(struct mirror_disk_job *job, uint64_t offset, uint64_t size)
+{
+	const struct job *own = (const struct job *)job;
+
+	mirror_disk_add(job, own->physical + offset, size);
+}
+
+static void end_job(struct mirror_disk_job *job, int status)
+{
+	((struct job *)job)->used = false;
+	mirror_engine_done(&engine, job->disk, job->slot, status);
+}
+
+static void begin_job(const struct mirror_engine_action *action)
+{
+	struct job *job = jobs;
+
+	while (job->used)
+		job++;
+	ASSERT(job < jobs + JOB_MAX);
+	job->used = true;
+	job->physical = mirror_link_buffer(action->buffer);
+	job->job.disk = action->set;
+	job->job.slot = action->slot;
+	job->job.operation = mirror_disk_operation(action->operation);
+	job->job.sector = action->sector;
+	job->job.sector_count = action->sector_count;
+	job->job.memory = add_buffer;
+	job->job.ended = end_job;
+	mirror_disk_do(&job->job);
 }
 
 static void act(const struct mirror_engine_action *action)
@@ -237,8 +310,17 @@ static void act(const struct mirror_engine_action *action)
 	case MIRROR_ENGINE_EVENT:
 		tell(action);
 		break;
-	default:
+	case MIRROR_ENGINE_SEND:
+		mirror_link_send(action);
+		break;
+	case MIRROR_ENGINE_FINISHED:
 		guest->act(action);
+		break;
+	case MIRROR_ENGINE_OWN:
+		if (action->slot < MIRROR_SLOT_MAX && action->buffer < 0)
+			guest->act(action);
+		else
+			begin_job(action);
 		break;
 	}
 }
@@ -271,6 +353,7 @@ bool mirror_service_poll(void)
 	bool worked = poll_state();
 
 	mirror_disk_poll();
+	worked |= mirror_link_receive();
 	guest->poll();
 	worked |= take_actions();
 	mirror_disk_start();
@@ -284,4 +367,32 @@ bool mirror_service_wait(uint64_t ticket)
 		take_actions();
 	}
 	return mirror_engine_is_durable(&engine, ticket);
+}
+
+/* ---- status ---- */
+
+static uint32_t status_of(const char *state)
+{
+	for (uint32_t i = 0; i < STATUS_DISK_STATE_COUNT; i++)
+		if (strcmp(state, status_disk_state_name(i)) == 0)
+			return i;
+	return STATUS_DISK_MISSING;
+}
+
+void mirror_service_status(uint32_t index, struct status_disk *status)
+{
+	struct mirror_engine_status set;
+	uint32_t self = engine.server;
+
+	if (!keeps || !mirror_engine_status(&engine, index, &set))
+		return;
+	status->state = status_of(set.states[self]);
+	if (set.refusal)
+		snprintf(status->reason, sizeof(status->reason), "%s", set.refusal);
+	if (set.copying)
+		snprintf(status->peer, sizeof(status->peer), "%s %u %%", set.states[1 - self], set.percent);
+	else
+		snprintf(status->peer, sizeof(status->peer), "%s", set.states[1 - self]);
+	status->lacks = set.dirty_bytes;
+	status->copied = set.bytes_copied;
 }

@@ -11,6 +11,8 @@
 #define KERNEL_MIRROR_SERVICE_H
 
 #include "drivers/disk.h"
+#include "lockstep/channel.h"
+#include "manage/status.h"
 #include "mirror/engine.h"
 
 /* The guest's requests (kernel/guest_disk.h); called from mirror_service_poll(). */
@@ -19,6 +21,8 @@ struct mirror_service_guest {
 	void (*poll)(void);
 	/* An OWN action for a request of the guest, or FINISHED. */
 	void (*act)(const struct mirror_engine_action *action);
+	/* The data of one: kernel/mirror_link.h. */
+	uint8_t *(*data)(uint32_t set, uint64_t tag, uint64_t offset, uint64_t *size);
 };
 
 /*
@@ -32,8 +36,8 @@ const char *mirror_service_init(uint32_t server, bool is_pair, bool has_disks);
 /* Does the record say that this server is one of a pair? After mirror_service_init(). */
 bool mirror_service_remembers_pair(void);
 
-/* Start-up: whose requests they are. Stays. */
-void mirror_service_set_guest(const struct mirror_service_guest *guest);
+/* Start-up, before disks are opened: whose requests they are. Stays. 0 or -ENOMEM. */
+int mirror_service_set_guest(const struct mirror_service_guest *guest);
 
 /*
  * Start-up: `device` is the disk in the bay of set `index`, lowest index first, and the
@@ -44,6 +48,15 @@ const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
 
 /* The sets and the record. Good after mirror_service_init(). */
 struct mirror_engine *mirror_service_engine(void);
+
+/*
+ * Each turn of a pair: the channel to the other server, NULL while there is none that is
+ * known and fits.
+ */
+void mirror_service_link(struct channel *channel);
+
+/* The state of this server's disk of set `index`, and of the other server's, for `status`. */
+void mirror_service_status(uint32_t index, struct status_disk *status);
 
 /* Start-up: waits until `ticket` is durable. False: the state partition cannot be written. */
 bool mirror_service_wait(uint64_t ticket);

@@ -210,8 +210,6 @@ static void begin_pair(void)
 
 	memcpy(&durable, &record()->metadata.pair, sizeof(durable));
 	pair_init(&pair, &pair_config, &memory, &durable, time_now_ns());
-	if (guest_service_has_disks())
-		pair_hold_join(&pair, true); /* nothing keeps two servers' disks the same yet */
 	if (alone_asked)
 		pair_start_alone(&pair);
 	step = STEP_PAIR;
@@ -344,18 +342,21 @@ static void change_role(const struct pair_action *action)
 		if (wrong)
 			trace(TRACE_ERROR, "the peer's guest cannot be taken: %s", wrong);
 	}
+	if (action->to == PAIR_FOLLOWER)
+		mirror_engine_mode(record(), MIRROR_DUPLEX);
 }
 
-/* A generation that this server goes through alone is an era of its disks. */
+/* A generation is an era of the disks; of one in duplex the source's token is the target's too. */
 static void persist(const struct pair_action *action)
 {
 	const struct pair_durable *durable = &action->durable;
 	struct metadata_pair remembered;
 
 	memcpy(&remembered, durable, sizeof(remembered));
-	if (durable->state == PAIR_DURABLE_ALONE && durable->generation != record()->metadata.pair.generation)
-		persist_ticket = mirror_engine_era_begin(record(), &remembered, unique_number(), true,
-							 pair.override_alone);
+	if (durable->generation != record()->metadata.pair.generation)
+		persist_ticket =
+			mirror_engine_era_begin(record(), &remembered, unique_number(),
+						durable->state == PAIR_DURABLE_ALONE, pair.override_alone);
 	else
 		persist_ticket = mirror_engine_remember(record(), &remembered);
 	persisting = true;
@@ -433,6 +434,7 @@ static void do_action(const struct pair_action *action)
 	case PAIR_ACTION_GUEST_FREEZE:
 		break; /* pair_plan() says WAIT from here on */
 	case PAIR_ACTION_GUEST_DISCARD:
+		mirror_engine_mode(record(), MIRROR_IDLE);
 		guest_service_discard();
 		break;
 	case PAIR_ACTION_JOIN_COPY:
@@ -471,6 +473,13 @@ static bool do_actions(void)
 	return count > 0;
 }
 
+/* No duplex before both servers' disks hold the same. */
+static void look_at_disks(void)
+{
+	mirror_service_link(pair.peer_known && pair.role != PAIR_REFUSED ? &pair.channel : NULL);
+	pair_hold_join(&pair, !mirror_engine_may_join(record()));
+}
+
 bool pair_service_poll(void)
 {
 	bool worked = pair_links_poll(receive);
@@ -483,6 +492,7 @@ bool pair_service_poll(void)
 	pair_tick(&pair, time_now_ns());
 	worked |= do_actions();
 	show_healed();
+	look_at_disks();
 	return guest_join_poll() || worked;
 }
 

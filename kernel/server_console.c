@@ -13,6 +13,7 @@
 #include "kernel/guest_fault.h"
 #include "kernel/guest_service.h"
 #include "kernel/loop.h"
+#include "kernel/mirror_service.h"
 #include "kernel/pair_service.h"
 #include "kernel/power.h"
 #include "kernel/server.h"
@@ -170,6 +171,20 @@ static void touch_guest(uint32_t command)
 		guest_service_press(buttons[command]);
 }
 
+static void touch_disk(const struct command_action *asked)
+{
+	static const enum mirror_command commands[] = {
+		[COMMAND_DISK_FAIL] = MIRROR_COMMAND_FAIL,
+		[COMMAND_DISK_ENABLE] = MIRROR_COMMAND_ENABLE,
+		[COMMAND_DISK_REMIRROR] = MIRROR_COMMAND_REMIRROR,
+	};
+	const char *refusal = mirror_engine_command(mirror_service_engine(), asked->level - DISK_MIRROR1,
+						    commands[asked->kind], asked->count);
+
+	if (refusal)
+		console_printf("not done: %s\n", refusal);
+}
+
 static void flip(const struct command_action *asked)
 {
 	const char *wrong = "this server was started without the option debug_faults";
@@ -213,6 +228,11 @@ static void carry_out(const struct command_action *asked)
 		break;
 	case COMMAND_GUEST_FLIP:
 		flip(asked);
+		break;
+	case COMMAND_DISK_FAIL:
+	case COMMAND_DISK_ENABLE:
+	case COMMAND_DISK_REMIRROR:
+		touch_disk(asked);
 		break;
 	case COMMAND_TRACE_LIST:
 		list_trace_levels();

@@ -5,6 +5,7 @@
 
 #include "kernel/guest_net.h"
 #include "kernel/guest_service.h"
+#include "kernel/mirror_service.h"
 #include "kernel/pair_service.h"
 #include "kernel/server.h"
 #include "kernel/time.h"
@@ -75,6 +76,8 @@ static void fill_disk(struct status_disk *status, uint32_t role)
 	status->reads = disk->statistics.reads;
 	status->writes = disk->statistics.writes;
 	status->errors = disk->statistics.errors + disk->statistics.timeouts;
+	if (role >= DISK_MIRROR1)
+		mirror_service_status(role - DISK_MIRROR1, status);
 }
 
 static void fill_guest(struct status_guest *status)

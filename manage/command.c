@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manage/command.h"
 
+
 #include <string.h>
 
 #include "include/assert.h"
 #include "manage/nearest.h"
+#include "manage/roles.h"
 #include "manage/unit.h"
 
 #define WORD_MAX 4
@@ -203,6 +205,50 @@ static void run_guest(const struct command *command, const struct words *words,
 	usage_add(command, words, out);
 }
 
+static void run_disks(const struct command *command, const struct words *words,
+		      const struct command_view *view, struct text *out, struct command_action *action)
+{
+	(void)action;
+	if (words->count == 1)
+		status_add_disks(out, view->status);
+	else
+		usage_add(command, words, out);
+}
+
+/* The mirrored disk called argument `index`; DISK_ROLE_COUNT: none is. */
+static uint32_t mirror_parse(const struct words *words, uint32_t index)
+{
+	uint32_t role = DISK_MIRROR1;
+
+	while (role < DISK_ROLE_COUNT && !word_is(words, index, disk_role_name(role)))
+		role++;
+	return role;
+}
+
+static void run_disk(const struct command *command, const struct words *words,
+		     const struct command_view *view, struct text *out, struct command_action *action)
+{
+	static const struct {
+		const char *name;
+		uint32_t kind;
+	} verbs[] = { { "fail", COMMAND_DISK_FAIL },
+		      { "enable", COMMAND_DISK_ENABLE },
+		      { "remirror", COMMAND_DISK_REMIRROR } };
+	uint32_t role = words->count == 4 ? mirror_parse(words, 2) : DISK_ROLE_COUNT;
+	bool of_b = words->count == 4 && word_is(words, 3, "b");
+
+	(void)view;
+	for (uint32_t i = 0; i < ARRAY_SIZE(verbs) && role < DISK_ROLE_COUNT; i++) {
+		if (!word_is(words, 1, verbs[i].name) || !(of_b || word_is(words, 3, "a")))
+			continue;
+		action->kind = verbs[i].kind;
+		action->level = role;
+		action->count = of_b;
+		return;
+	}
+	usage_add(command, words, out);
+}
+
 /* Debugging: a fault on purpose, for which the server must have been started (docs/HACKING.md). */
 static void run_flip(const struct command *command, const struct words *words,
 		     const struct command_view *view, struct text *out, struct command_action *action)
@@ -383,6 +429,12 @@ static const struct command commands[] = {
 	  "hold it; its power button; its power; reset; NMI",
 	  { "stop", "power", "poweroff", "reset", "nmi", NULL },
 	  run_guest },
+	{ "disks", "", "the disks of this server, and what the other server's lack", { NULL }, run_disks },
+	{ "disk",
+	  "fail | enable | remirror DISK a | b",
+	  "a server's disk: drop it, use it again, copy to it",
+	  { "fail", "enable", "remirror", NULL },
+	  run_disk },
 	{ "config",
 	  "[accept]",
 	  "all values and errors; accept: go on without unknown lines",

@@ -32,6 +32,9 @@ enum command_action_kind {
 	COMMAND_GUEST_RESET,	   /* press its reset button */
 	COMMAND_GUEST_NMI,
 	COMMAND_GUEST_FLIP,  /* bit `count` of what is called `words`, in this server's guest alone */
+	COMMAND_DISK_FAIL, /* of server `count` (0: a), the disk of role `level` (enum disk_role) */
+	COMMAND_DISK_ENABLE,
+	COMMAND_DISK_REMIRROR,
 	COMMAND_TRACE_LIST,  /* show each category with its level */
 	COMMAND_TRACE_SHOW,  /* show the last `count` lines */
 	COMMAND_TRACE_LEVEL, /* set `level` for `name`, a category, a file or "all"; say so if it is unknown
@@ -44,7 +47,7 @@ enum command_action_kind {
 
 struct command_action {
 	uint32_t kind;	/* enum command_action_kind */
-	uint32_t level; /* enum trace_level */
+	uint32_t level; /* enum trace_level; or which disk */
 	uint32_t count;
 	char name[CONFIG_TRACE_NAME_SIZE];
 	char words[LINE_SIZE];

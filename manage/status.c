@@ -141,6 +141,9 @@ static const struct field disk_fields[] = {
 	{ "reads", FIELD_NUMBER, AT(disk, reads), DISK_THERE, "", " reads" },
 	{ "writes", FIELD_NUMBER, AT(disk, writes), DISK_THERE, "", " writes" },
 	{ "errors", FIELD_NUMBER, AT(disk, errors), ALWAYS | IF_SET, "", " errors" },
+	{ "peer", FIELD_TEXT, AT(disk, peer), ALWAYS | IF_SET, "the other server's: ", "" },
+	{ "peer_lacks", FIELD_SIZE, AT(disk, lacks), ALWAYS | IF_SET, "which lacks ", "" },
+	{ "peer_copied", FIELD_SIZE, AT(disk, copied), NEVER, "", "" },
 };
 
 /* The first six make one line of text, the rest another one. */
@@ -382,6 +385,11 @@ static void faults_add_text(struct text *text, const struct event_log *log)
 		text_pad(text, STATE_COLUMN);
 		text_add(text, "and %lu for which there was no room\n", log->faults_dropped);
 	}
+}
+
+void status_add_disks(struct text *text, const struct status *status)
+{
+	objects_add_text(text, status, &disk_layout);
 }
 
 void status_add_text(struct text *text, const struct status *status, const struct event_log *log)

@@ -13,6 +13,7 @@
 #include "manage/text.h"
 
 #define STATUS_REASON_SIZE 96
+#define STATUS_PEER_DISK_SIZE 24
 #define STATUS_DEVICE_SIZE 64
 #define STATUS_VERSION_SIZE 48
 #define STATUS_SERVER_COUNT 2
@@ -108,6 +109,9 @@ struct status_disk {
 	char device[STATUS_DEVICE_SIZE]; /* "00:1f.2/0 ahci serial:QM00001" */
 	uint64_t size;			 /* bytes */
 	uint32_t percent;		 /* while remirroring */
+	char peer[STATUS_PEER_DISK_SIZE]; /* the other server's, as we know it: "remirroring 35 %"; "": none */
+	uint64_t lacks;			 /* bytes that the other server's disk lacks */
+	uint64_t copied;		 /* bytes that the last remirror has copied to it */
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t errors;
@@ -139,6 +143,9 @@ struct status {
 
 /* Adds a table of some twenty lines for people; `log` for the faults on show. */
 void status_add_text(struct text *text, const struct status *status, const struct event_log *log);
+
+/* Adds its lines of this server's disks alone. */
+void status_add_disks(struct text *text, const struct status *status);
 
 /* Adds one JSON object in one line, for tools. Times in nanoseconds, sizes in bytes. */
 void status_add_json(struct text *text, const struct status *status, const struct event_log *log);

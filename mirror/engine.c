@@ -352,6 +352,14 @@ void mirror_engine_done(struct mirror_engine *engine, uint32_t index, uint32_t s
 		engine_round_flushed(engine, index, MIRROR_OWN, status);
 }
 
+void mirror_engine_peer_done(struct mirror_engine *engine, uint32_t index, uint32_t slot)
+{
+	struct mirror_set *set = &engine->sets[index].set;
+
+	if (set->slots[slot].operation != MIRROR_READ)
+		mirror_set_done(set, slot, MIRROR_PEER, 0);
+}
+
 void mirror_engine_release(struct mirror_engine *engine, uint32_t index, uint32_t slot)
 {
 	mirror_set_release(&engine->sets[index].set, slot);

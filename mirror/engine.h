@@ -373,6 +373,11 @@ int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirr
 			 uint64_t sector, uint32_t sector_count, uint64_t tag);
 /* An OWN action ended: 0, or the disk's error. `slot` is the action's. */
 void mirror_engine_done(struct mirror_engine *engine, uint32_t index, uint32_t slot, int status);
+/*
+ * FOLLOWER: the log says that the leader has ended the request of `slot` well. It may be told
+ * before PROGRESS is, and after the leader's death by nobody else.
+ */
+void mirror_engine_peer_done(struct mirror_engine *engine, uint32_t index, uint32_t slot);
 void mirror_engine_release(struct mirror_engine *engine, uint32_t index, uint32_t slot);
 void mirror_engine_state_written(struct mirror_engine *engine, int status);
 /* `now_s`: the server's clock, for what a person is shown. */

@@ -143,12 +143,14 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def pair(kernel, tmp_path):
-    """pair(script=..., conf=...) brings up two servers with a small Linux that runs `script`; they end with the test."""
+    """pair(script=..., conf=...) brings up two servers with a small Linux that runs `script`; they end with the test.
+    `disk`: it has one, an image that each server gets a copy of, or a blank one of so many bytes."""
     made = []
 
-    def make(script=SMALL_LINUX_SCRIPT, **options) -> Pair:
+    def make(script=SMALL_LINUX_SCRIPT, disk=None, **options) -> Pair:
+        guest = small_linux(tmp_path, script, ("virtio_pci", "virtio_net", "virtio_blk"), disk=disk)
         try:
-            made.append(Pair(tmp_path, kernel=kernel, guest=small_linux(tmp_path, script), **options))
+            made.append(Pair(tmp_path, kernel=kernel, guest=guest, **options))
         except network_module.NetworkUnavailable as reason:
             pytest.skip(str(reason))
         made[0].__enter__()
