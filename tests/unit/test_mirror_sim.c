@@ -112,6 +112,7 @@ static uint64_t delicate_until_ns;
 static uint64_t random_state;
 static uint64_t seed;
 static bool healing;
+static uint64_t healing_ns; /* since when */
 static bool slow_disks;
 static uint64_t io_done;    /* of disks and partitions, in this seed */
 static uint64_t io_to_fail; /* 0: none */
@@ -543,6 +544,9 @@ static bool may_fail(struct server *server, uint64_t tag)
 
 	if (own_is_good)
 		return false;
+	/* Sectors have just been mended, and the error is on its way. */
+	if (healing && now_ns < healing_ns + DELICATE_NS)
+		return true;
 	if (server->engine.mode == MIRROR_ALONE || !peer->runs || !link_is_up ||
 	    set_of(server)->states[MIRROR_PEER] != MIRROR_GOOD || peer->dead_disk ||
 	    own_state(peer) != MIRROR_GOOD)
@@ -1065,6 +1069,7 @@ static void world_print(void)
 static void heal(void)
 {
 	healing = true;
+	healing_ns = now_ns;
 	for (uint32_t i = 0; i < HEAL_STEPS && !is_healed(); i++) {
 		for (uint32_t s = 0; s < 2; s++) {
 			memset(servers[s].unreadable, 0, sizeof(servers[s].unreadable));
