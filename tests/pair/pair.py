@@ -41,6 +41,7 @@ GUEST_ADDRESS = "10.77.0.2"
 ECHO_PORT = 7
 FIRMWARE = "/usr/share/seabios/bios-256k.bin"
 CONSOLE_SWITCH = "\x1d"
+GUEST_CONSOLE = r"^\[yoke\] the guest's console; "
 # Of wall time: two servers on a slow and busy machine, one of them perhaps copying itself into the other.
 START_S = 300
 ANSWER_S = 120
@@ -281,9 +282,18 @@ class Pair:
 
     def ask(self, name: str, command: str, answer: str):
         """Types `command` at the server's command line and waits for a line that matches `answer`."""
-        mark = self._at_the_command_line(name)
-        self.servers[name].send(f"{command}\r")
-        return self.servers[name].wait_for(answer, ANSWER_S, mark)
+        return self._ask(name, f"{command}\r", answer)[1]
+
+    def _ask(self, name: str, typed: str, answer: str):
+        """The mark behind which the answer is, and the line. The guest takes the console when it starts, and may take
+        what is typed at that moment: then it is typed again."""
+        server = self.servers[name]
+        while True:
+            mark = self._at_the_command_line(name)
+            server.send(typed)
+            found = server.wait_for(rf"(?:{answer})|{GUEST_CONSOLE}", ANSWER_S, mark)
+            if answer == GUEST_CONSOLE or not found[0].startswith("[yoke]"):
+                return mark, found
 
     def answers(self, name: str) -> bool:
         """Whether it makes sense to ask this server anything."""
@@ -302,16 +312,13 @@ class Pair:
 
     def events(self, name: str, count: int = EVENT_COUNT) -> list[dict]:
         """The server's last events, the oldest first."""
-        server = self.servers[name]
-        mark = self._at_the_command_line(name)
-        server.send(f"log {count} json\r" "status json\r")
-        end = server.wait_for(r'^\{"version".*\}$', ANSWER_S, mark).start()
-        lines = server.output[mark:end].splitlines()
+        mark, end = self._ask(name, f"log {count} json\r" "status json\r", r'^\{"version".*\}$')
+        lines = self.servers[name].output[mark:end.start()].splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def guest_console(self, name: str):
         """Gives this server's console to the guest again."""
-        self.ask(name, "console", r"^\[yoke\] the guest's console; ")
+        self.ask(name, "console", GUEST_CONSOLE)
 
     def leader(self) -> str | None:
         """The server that runs the guest and decides: the leader in duplex, or the one in simplex."""

@@ -64,7 +64,7 @@ def test_both_disks_hold_the_same_after_each_server_died(pair):
     pair.wait_until(lambda: any(pair.state(name) == "simplex" for name in NAMES), "the guest runs on one", 300)
     first = next(name for name in NAMES if pair.state(name) == "simplex")
     assert mirror(pair, first)["peer"] == "missing"  # two new disks: nobody knows that they are alike
-    pair.ask(first, f"disk remirror mirror1 {other(first)}", f"yoke {first}> ")
+    pair.ask(first, f"disk remirror mirror1 {other(first)}", "disk mirror1 .: outdated -> remirroring$")
     pair.wait_duplex()
     assert mirror(pair, first)["peer_copied"] == SIZE
     client = Client(pair)
