@@ -15,21 +15,19 @@
 #include "include/byte_order.h"
 #include "include/kernel_header.h"
 #include "include/memory_layout.h"
+#include "include/random.h"
 #include "include/yoke_guid.h"
 
 #define MUTATION_COUNT 20000
 
 static struct boot_info info;
 
-/* Small xorshift: the same mutations in every run. */
+/* The same mutations in every run. */
 static uint64_t random_state = 88172645463325252ULL;
 
 static uint64_t random_below(uint64_t limit)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return random_state % limit;
+	return random_next(&random_state) % limit;
 }
 
 /* Overwrites up to eight places of `bytes`, half of them with values that tend to break things. */

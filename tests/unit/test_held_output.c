@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "include/random.h"
 #include "nic/held_output.h"
 
 #define RING_SIZE (16 * KIB)
@@ -20,10 +21,7 @@ static uint64_t seed;
 
 static uint32_t random_below(uint32_t bound)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (uint32_t)(seed % bound);
+	return (uint32_t)(random_next(&seed) % bound);
 }
 
 static void put(struct held_output *held, uint32_t size)

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "include/byte_order.h"
+#include "include/random.h"
 #include "machine/emulate.h"
 #include "machine/guest_paging.h"
 #include "tests/unit/machine_fixture.h"
@@ -235,10 +236,7 @@ static uint64_t random64(void)
 {
 	static uint64_t seed = 0x9e3779b97f4a7c15;
 
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
+	return random_next(&seed);
 }
 
 /* Random, but often at the edges where carries and signs turn. */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "include/random.h"
 #include "mirror/intent.h"
 
 #define REGIONS 100000
@@ -27,10 +28,7 @@ static uint64_t random_state = 88172645463325252;
 
 static uint64_t random_below(uint64_t limit)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (random_state >> 11) % limit;
+	return (random_next(&random_state) >> 11) % limit;
 }
 
 static int begin(void **state)

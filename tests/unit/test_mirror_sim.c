@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "include/random.h"
 #include "mirror/engine.h"
 
 #define REGIONS 12
@@ -124,10 +125,7 @@ static struct {
 
 static uint64_t random_below(uint64_t limit)
 {
-	random_state ^= random_state << 13;
-	random_state ^= random_state >> 7;
-	random_state ^= random_state << 17;
-	return (random_state >> 11) % limit;
+	return (random_next(&random_state) >> 11) % limit;
 }
 
 static void world_print(void);
