@@ -34,6 +34,9 @@ bool uart_can_transmit(struct uart *uart);
 /* Gives one character; only after uart_can_transmit(). */
 void uart_transmit(struct uart *uart, uint8_t character);
 
+/* Gives as many of `bytes` as the chip takes now; returns how many. */
+uint64_t uart_transmit_some(struct uart *uart, const uint8_t *bytes, uint64_t size);
+
 /* Takes one character into `character`; false when there is none. */
 bool uart_receive(struct uart *uart, uint8_t *character);
 

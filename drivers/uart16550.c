@@ -127,6 +127,15 @@ void uart_transmit(struct uart *uart, uint8_t character)
 	uart_write(uart, UART_TRANSMIT, character);
 }
 
+uint64_t uart_transmit_some(struct uart *uart, const uint8_t *bytes, uint64_t size)
+{
+	uint64_t sent = 0;
+
+	while (sent < size && uart_can_transmit(uart))
+		uart_transmit(uart, bytes[sent++]);
+	return sent;
+}
+
 bool uart_receive(struct uart *uart, uint8_t *character)
 {
 	/* Broken characters come one at a time out of a FIFO of 16: the bound only guards against a mad chip.

@@ -500,13 +500,12 @@ static bool send_log(void)
 {
 	const uint8_t *bytes;
 	uint64_t waiting;
-	uint64_t sent = 0;
+	uint64_t sent;
 
 	if (guest.door.mode != GUEST_DOOR_RECORD)
 		return false;
 	waiting = guest_door_log(&guest.door, &bytes);
-	while (sent < min_u64(waiting, LOG_BYTES_A_POLL) && uart_can_transmit(&log_port))
-		uart_transmit(&log_port, bytes[sent++]);
+	sent = uart_transmit_some(&log_port, bytes, min_u64(waiting, LOG_BYTES_A_POLL));
 	guest_door_log_taken(&guest.door, sent);
 	log_sent += sent;
 	if (sent > 0 || waiting == 0)

@@ -121,14 +121,12 @@ void guest_trail_put(const struct position *here, const struct guest_digest *dig
 
 bool guest_trail_poll(bool is_over)
 {
-	uint64_t sent = 0;
+	uint64_t sent;
 
 	if (!bytes)
 		return false;
-	while (first < end && sent < BYTES_A_POLL && uart_can_transmit(&port)) {
-		uart_transmit(&port, (uint8_t)bytes[first++]);
-		sent++;
-	}
+	sent = uart_transmit_some(&port, (const uint8_t *)bytes + first, min_u64(end - first, BYTES_A_POLL));
+	first += sent;
 	if (sent > 0 || first == end)
 		sent_ns = time_now_ns();
 	if (is_over && first == end && line_count > 0 && !told) {
