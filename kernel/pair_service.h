@@ -30,7 +30,7 @@ const char *pair_service_init(const struct pair_service_ports *ports, const stru
 
 /*
  * `pair.mode = single` on a server that remembers a pair: its disks go on without the other
- * server's, and it remembers that the administrator said so. Start-up only: waits. False: the
+ * server's, and it remembers that the administrator said so. Before the guest runs: waits. False: the
  * state partition cannot be written, and the guest must not run.
  */
 bool pair_service_leave(void);

@@ -138,20 +138,28 @@ void server_prepare_guest(void)
 		prepare();
 }
 
-static void start(void)
+/* The guest is this server's alone, and so are its disks. NULL, or why not. */
+static const char *begin_single(void)
 {
-	const char *reason = guest_service_start();
+	static bool begun;
 
-	if (reason)
-		console_printf("the guest is not started: %s\n", reason);
+	if (begun)
+		return NULL;
+	if (mirror_service_remembers_pair() && !pair_service_leave())
+		return "the state partition cannot be written";
+	mirror_engine_mode(mirror_service_engine(), MIRROR_ALONE);
+	begun = true;
+	return NULL;
 }
 
-/* The guest is this server's alone, and so are its disks. */
-static void begin_single(void)
+static void start(void)
 {
-	if (mirror_service_remembers_pair() && !pair_service_leave())
-		preparation_failed = "the state partition cannot be written";
-	mirror_engine_mode(mirror_service_engine(), MIRROR_ALONE);
+	const char *reason = is_pair ? NULL : begin_single();
+
+	if (!reason)
+		reason = guest_service_start();
+	if (reason)
+		console_printf("the guest is not started: %s\n", reason);
 }
 
 /* From here on no memory is taken. In a pair the two servers agree on when the guest starts. */
@@ -160,8 +168,6 @@ static void end_start_up(void)
 	pages_close();
 	if (is_pair)
 		pair_service_begin();
-	else
-		begin_single();
 }
 
 void server_autostart_guest(void)
@@ -169,7 +175,7 @@ void server_autostart_guest(void)
 	if (!prepared)
 		return;
 	end_start_up();
-	if (!is_pair && server.config.guest.autostart && !server_guest_hold())
+	if (!is_pair && server.config.guest.autostart)
 		start();
 }
 
