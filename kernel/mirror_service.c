@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "include/assert.h"
 #include "include/trace.h"
@@ -95,8 +94,10 @@ static const char *read_record(uint32_t server, bool is_pair, bool has_disks)
 
 const char *mirror_service_init(uint32_t server, bool is_pair, bool has_disks)
 {
-	clock_s = rtc_read_s();
-	unique_init();
+	uint64_t now_s = rtc_read_s();
+
+	clock_s = now_s - time_now_ns() / NS_PER_S;
+	unique_init(now_s);
 	if (state_partition_size() >= METADATA_MAPS_OFFSET)
 		return read_record(server, is_pair, has_disks);
 	if (is_pair)
@@ -117,11 +118,6 @@ int mirror_service_set_guest(const struct mirror_service_guest *service)
 {
 	guest = service;
 	return mirror_link_init(&engine, service->data);
-}
-
-void mirror_service_link(struct channel *channel)
-{
-	mirror_link_follow(channel);
 }
 
 /* Of a start that was tried before and refused some is there. */
@@ -337,10 +333,11 @@ static bool poll_state(void)
 
 static bool take_actions(void)
 {
+	uint64_t now_ns = time_now_ns();
 	struct mirror_engine_action action;
 	bool worked = false;
 
-	mirror_engine_tick(&engine, time_now_ns(), clock_s + time_now_ns() / NS_PER_S);
+	mirror_engine_tick(&engine, now_ns, clock_s + now_ns / NS_PER_S);
 	while (mirror_engine_take(&engine, &action)) {
 		act(&action);
 		worked = true;
@@ -371,28 +368,27 @@ bool mirror_service_wait(uint64_t ticket)
 
 /* ---- status ---- */
 
-static uint32_t status_of(const char *state)
-{
-	for (uint32_t i = 0; i < STATUS_DISK_STATE_COUNT; i++)
-		if (strcmp(state, status_disk_state_name(i)) == 0)
-			return i;
-	return STATUS_DISK_MISSING;
-}
-
 void mirror_service_status(uint32_t index, struct status_disk *status)
 {
+	static const uint32_t states[MIRROR_DISK_STATE_COUNT] = {
+		[MIRROR_MISSING] = STATUS_DISK_MISSING,		[MIRROR_GOOD] = STATUS_DISK_GOOD,
+		[MIRROR_REMIRRORING] = STATUS_DISK_REMIRRORING, [MIRROR_OUTDATED] = STATUS_DISK_OUTDATED,
+		[MIRROR_FAILED] = STATUS_DISK_FAILED,
+	};
 	struct mirror_engine_status set;
 	uint32_t self = engine.server;
+	const char *peer;
 
 	if (!keeps || !mirror_engine_status(&engine, index, &set))
 		return;
-	status->state = status_of(set.states[self]);
+	status->state = states[set.states[self]];
+	peer = mirror_disk_state_name(set.states[1 - self]);
 	if (set.refusal)
 		snprintf(status->reason, sizeof(status->reason), "%s", set.refusal);
 	if (set.copying)
-		snprintf(status->peer, sizeof(status->peer), "%s %u %%", set.states[1 - self], set.percent);
+		snprintf(status->peer, sizeof(status->peer), "%s %u %%", peer, set.percent);
 	else
-		snprintf(status->peer, sizeof(status->peer), "%s", set.states[1 - self]);
+		snprintf(status->peer, sizeof(status->peer), "%s", peer);
 	status->lacks = set.dirty_bytes;
 	status->copied = set.bytes_copied;
 }

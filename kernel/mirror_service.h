@@ -11,7 +11,6 @@
 #define KERNEL_MIRROR_SERVICE_H
 
 #include "drivers/disk.h"
-#include "lockstep/channel.h"
 #include "manage/status.h"
 #include "mirror/engine.h"
 
@@ -49,16 +48,10 @@ const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
 /* The sets and the record. Good after mirror_service_init(). */
 struct mirror_engine *mirror_service_engine(void);
 
-/*
- * Each turn of a pair: the channel to the other server, NULL while there is none that is
- * known and fits.
- */
-void mirror_service_link(struct channel *channel);
-
 /* The state of this server's disk of set `index`, and of the other server's, for `status`. */
 void mirror_service_status(uint32_t index, struct status_disk *status);
 
-/* Start-up: waits until `ticket` is durable. False: the state partition cannot be written. */
+/* Before the guest runs: waits until `ticket` is durable. False: the state partition cannot be written. */
 bool mirror_service_wait(uint64_t ticket);
 
 /* For the main loop, before the guest. True when it did something. */

@@ -14,6 +14,7 @@
 #include "kernel/guest_net.h"
 #include "kernel/guest_output.h"
 #include "kernel/guest_service.h"
+#include "kernel/mirror_link.h"
 #include "kernel/mirror_service.h"
 #include "kernel/pages.h"
 #include "kernel/pair_links.h"
@@ -71,6 +72,14 @@ static struct mirror_engine *record(void)
 }
 
 BUILD_ASSERT(sizeof(struct metadata_pair) == sizeof(struct pair_durable));
+
+static struct metadata_pair as_record(const struct pair_durable *durable)
+{
+	struct metadata_pair of_record;
+
+	memcpy(&of_record, durable, sizeof(of_record));
+	return of_record;
+}
 
 /* ---- start-up ---- */
 
@@ -231,12 +240,11 @@ void pair_service_begin(void)
 
 bool pair_service_leave(void)
 {
-	struct pair_durable durable = { .generation = record()->metadata.pair.generation + 1,
-					.state = PAIR_DURABLE_ALONE,
-					.was_leader = true };
-	struct metadata_pair remembered;
+	const struct pair_durable durable = { .generation = record()->metadata.pair.generation + 1,
+					      .state = PAIR_DURABLE_ALONE,
+					      .was_leader = true };
+	const struct metadata_pair remembered = as_record(&durable);
 
-	memcpy(&remembered, &durable, sizeof(remembered));
 	return mirror_service_wait(
 		mirror_engine_era_begin(record(), &remembered, unique_number(), true, true));
 }
@@ -350,9 +358,8 @@ static void change_role(const struct pair_action *action)
 static void persist(const struct pair_action *action)
 {
 	const struct pair_durable *durable = &action->durable;
-	struct metadata_pair remembered;
+	const struct metadata_pair remembered = as_record(durable);
 
-	memcpy(&remembered, durable, sizeof(remembered));
 	if (durable->generation != record()->metadata.pair.generation)
 		persist_ticket =
 			mirror_engine_era_begin(record(), &remembered, unique_number(),
@@ -476,7 +483,7 @@ static bool do_actions(void)
 /* No duplex before both servers' disks hold the same. */
 static void look_at_disks(void)
 {
-	mirror_service_link(pair.peer_known && pair.role != PAIR_REFUSED ? &pair.channel : NULL);
+	mirror_link_follow(pair.peer_known && pair.role != PAIR_REFUSED ? &pair.channel : NULL);
 	pair_hold_join(&pair, !mirror_engine_may_join(record()));
 }
 

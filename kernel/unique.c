@@ -4,14 +4,13 @@
 
 #include "drivers/net.h"
 #include "kernel/cpu.h"
-#include "kernel/rtc.h"
 #include "machine/digest.h"
 
 static uint64_t last;
 
-void unique_init(void)
+void unique_init(uint64_t now_s)
 {
-	last = digest_bytes(last, &(uint64_t){ rtc_read_s() }, sizeof(uint64_t));
+	last = digest_bytes(last, &now_s, sizeof(now_s));
 	for (uint32_t i = 0; i < net_device_count(); i++)
 		last = digest_bytes(last, net_device_at(i)->mac, NET_MAC_SIZE);
 }

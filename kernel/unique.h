@@ -8,8 +8,8 @@
 
 #include "include/bits.h"
 
-/* Start-up, once, when the network ports are known: reads the battery-backed clock. */
-void unique_init(void);
+/* Start-up, when the network ports are known. `now_s`: the server's battery-backed clock. */
+void unique_init(uint64_t now_s);
 
 /* Never 0, and never the same twice. */
 uint64_t unique_number(void);

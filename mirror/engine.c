@@ -690,7 +690,7 @@ bool mirror_engine_status(const struct mirror_engine *engine, uint32_t index,
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
 		uint32_t server = engine_server_of(engine, side);
 
-		status->states[server] = mirror_disk_state_name(at->set.states[side]);
+		status->states[server] = at->set.states[side];
 		status->faults[server] = faults_of(engine, index, server);
 	}
 	return true;

@@ -394,7 +394,7 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 				  uint32_t server);
 
 struct mirror_engine_status {
-	const char *states[2]; /* of a's and b's disk */
+	uint8_t states[2]; /* enum mirror_disk_state, of a's and b's disk */
 	uint64_t sector_count;
 	uint64_t dirty_bytes; /* that the other disk lacks */
 	uint64_t faults[2];   /* kept, of a's and b's disk */

@@ -148,8 +148,8 @@ static void changed_regions_survive_the_power(void **state)
 	assert_int_equal(choice.verdict, METADATA_GOOD);
 	assert_int_equal(engine.metadata.pair.generation, 1);
 	assert_true(mirror_engine_status(&engine, 0, &status));
-	assert_string_equal(status.states[0], "good");
-	assert_string_equal(status.states[1], "missing");
+	assert_int_equal(status.states[0], MIRROR_GOOD);
+	assert_int_equal(status.states[1], MIRROR_MISSING);
 	assert_int_equal(status.dirty_bytes, MIRROR_REGION_SIZE);
 	assert_true(region_map_get(&engine.sets[0].set.dirty, 3));
 	assert_false(mirror_engine_may_join(&engine));
@@ -317,7 +317,7 @@ static void fault_is_one_event_and_stays_shown(void **state)
 	mirror_engine_status(&engine, 0, &status);
 	assert_in_range(status.faults[0], 2, 3);
 	assert_int_equal(status.faults[1], 0);
-	assert_string_equal(status.states[0], "good"); /* the last good copy stays */
+	assert_int_equal(status.states[0], MIRROR_GOOD); /* the last good copy stays */
 }
 
 static void pulled_disk_that_comes_back_is_the_last_good_copy(void **state)
@@ -457,7 +457,7 @@ static void disk_is_not_taken(const struct mirror_engine_disk *disk, const char 
 	if (!strstr(mirror_engine_refusal(&engine, 0), name))
 		fail_msg("\"%s\" does not say \"%s\"", mirror_engine_refusal(&engine, 0), name);
 	mirror_engine_status(&engine, 0, &status);
-	assert_string_equal(status.states[0], "missing");
+	assert_int_equal(status.states[0], MIRROR_MISSING);
 	/* Whatever the guest asks for, that disk is not touched, and not waited for. */
 	mirror_engine_mode(&engine, MIRROR_ALONE);
 	submit(MIRROR_WRITE, 0, 1);

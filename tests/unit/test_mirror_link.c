@@ -395,8 +395,8 @@ static void states_are(const char *a, const char *b)
 		struct mirror_engine_status status;
 
 		mirror_engine_status(&servers[i].engine, 0, &status);
-		assert_string_equal(status.states[0], a);
-		assert_string_equal(status.states[1], b);
+		assert_string_equal(mirror_disk_state_name(status.states[0]), a);
+		assert_string_equal(mirror_disk_state_name(status.states[1]), b);
 		/* And so says the record. */
 		assert_string_equal(mirror_disk_state_name(servers[i].engine.metadata.sets[0].disk_states[0]),
 				    a);
