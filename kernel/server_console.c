@@ -178,7 +178,7 @@ static void touch_disk(const struct command_action *asked)
 		[COMMAND_DISK_ENABLE] = MIRROR_COMMAND_ENABLE,
 		[COMMAND_DISK_REMIRROR] = MIRROR_COMMAND_REMIRROR,
 	};
-	const char *refusal = mirror_engine_command(mirror_service_engine(), asked->level - DISK_MIRROR1,
+	const char *refusal = mirror_engine_command(mirror_service_engine(), asked->disk - DISK_MIRROR1,
 						    commands[asked->kind], asked->count);
 
 	if (refusal)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "manage/command.h"
 
-
 #include <string.h>
 
 #include "include/assert.h"
@@ -242,7 +241,7 @@ static void run_disk(const struct command *command, const struct words *words,
 		if (!word_is(words, 1, verbs[i].name) || !(of_b || word_is(words, 3, "a")))
 			continue;
 		action->kind = verbs[i].kind;
-		action->level = role;
+		action->disk = role;
 		action->count = of_b;
 		return;
 	}

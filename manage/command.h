@@ -31,8 +31,8 @@ enum command_action_kind {
 	COMMAND_GUEST_POWEROFF,	   /* take its power away */
 	COMMAND_GUEST_RESET,	   /* press its reset button */
 	COMMAND_GUEST_NMI,
-	COMMAND_GUEST_FLIP,  /* bit `count` of what is called `words`, in this server's guest alone */
-	COMMAND_DISK_FAIL, /* of server `count` (0: a), the disk of role `level` (enum disk_role) */
+	COMMAND_GUEST_FLIP, /* bit `count` of what is called `words`, in this server's guest alone */
+	COMMAND_DISK_FAIL,  /* of server `count` (0: a, 1: b), the disk called `disk` */
 	COMMAND_DISK_ENABLE,
 	COMMAND_DISK_REMIRROR,
 	COMMAND_TRACE_LIST,  /* show each category with its level */
@@ -47,7 +47,8 @@ enum command_action_kind {
 
 struct command_action {
 	uint32_t kind;	/* enum command_action_kind */
-	uint32_t level; /* enum trace_level; or which disk */
+	uint32_t level; /* enum trace_level */
+	uint32_t disk;	/* enum disk_role */
 	uint32_t count;
 	char name[CONFIG_TRACE_NAME_SIZE];
 	char words[LINE_SIZE];

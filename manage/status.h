@@ -109,7 +109,8 @@ struct status_disk {
 	char device[STATUS_DEVICE_SIZE]; /* "00:1f.2/0 ahci serial:QM00001" */
 	uint64_t size;			 /* bytes */
 	uint32_t percent;		 /* while remirroring */
-	char peer[STATUS_PEER_DISK_SIZE]; /* the other server's, as we know it: "remirroring 35 %"; "": none */
+	char peer
+		[STATUS_PEER_DISK_SIZE]; /* the other server's, as we know it: "remirroring 35 %"; "": none */
 	uint64_t lacks;			 /* bytes that the other server's disk lacks */
 	uint64_t copied;		 /* bytes that the last remirror has copied to it */
 	uint64_t reads;

@@ -400,7 +400,8 @@ static void deliver_inputs(struct world *world, struct server *server)
 static bool can_run(const struct server *server)
 {
 	return server->guest_runs && server->pair.has_guest &&
-	       held_output_room(&server->held) >= 2 * SLICE_STEPS * HELD_OUTPUT_ROOM(sizeof(struct guest_frame));
+	       held_output_room(&server->held) >=
+		       2 * SLICE_STEPS * HELD_OUTPUT_ROOM(sizeof(struct guest_frame));
 }
 
 /* At most `steps_max` steps or to a synchronous exit, which is acted upon; false: it waits for a value. */

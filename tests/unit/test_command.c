@@ -181,7 +181,7 @@ static void the_guests_state_decides(void **state)
 	assert_acts("guest reset", COMMAND_GUEST_RESET);
 	assert_acts("guest nmi", COMMAND_GUEST_NMI);
 	assert_acts("disk remirror mirror2 b", COMMAND_DISK_REMIRROR);
-	assert_int_equal(action.level, DISK_MIRROR1 + 1);
+	assert_int_equal(action.disk, DISK_MIRROR1 + 1);
 	assert_int_equal(action.count, 1);
 	assert_acts("disk enable mirror1 a", COMMAND_DISK_ENABLE);
 	assert_int_equal(action.count, 0);
