@@ -159,6 +159,57 @@ def test_wrong_conf_is_told_by_line(server, kernel, tmp_path):
     machine.expect("^the guest is not started$")
 
 
+def serial_ports_before(tmp_path, count: int):
+    """Arguments that give a server `count` serial ports ahead of the harness's console, and the files they write to."""
+    files = [tmp_path / f"com{index + 1}.out" for index in range(count)]
+    arguments = []
+    for index, file in enumerate(files):
+        arguments += ["-chardev", f"file,id=com{index + 1},path={file}", "-serial", f"chardev:com{index + 1}"]
+    return arguments, files
+
+
+def serial_line(machine, port: int):
+    """(divisor, line control) of the 16550 at `port`, read by QEMU's monitor while the server stands still."""
+
+    def read(offset):
+        return int(re.search(r"= (0x[0-9a-f]+)", machine.hmp(f"i /b {port + offset:#x}"))[1], 16)
+
+    machine.qmp("stop")
+    line_control = read(3)
+    machine.hmp(f"o /b {port + 3:#x} {line_control | 0x80:#x}")  # the divisor instead of the data
+    divisor = read(0) | read(1) << 8
+    machine.hmp(f"o /b {port + 3:#x} {line_control:#x}")
+    machine.qmp("cont")
+    return divisor, line_control
+
+
+@pytest.mark.parametrize("count_before, name, port, rate", [
+    (0, "com1", 0x3F8, 38400), (1, "com2", 0x2F8, 57600), (2, "0x3e8", 0x3E8, 300)])
+def test_console_is_at_the_port_and_rate_of_the_configuration(server, kernel, tmp_path, count_before, name, port, rate):
+    """The ports before it stay silent, and what is typed arrives; the divisor is that of a clock of 115200 baud."""
+    arguments, others = serial_ports_before(tmp_path, count_before)
+    machine = server(kernel=kernel, initrd=conf(tmp_path, f"[console]\nport = {name}\nrate = {rate}\n"),
+                     icount="on", extra=arguments)
+    machine.expect("^Yoke .*, server a, loaded by ")
+    machine.expect("^ready: ")
+    machine.expect_prompt("yoke a> ")
+    assert serial_line(machine, port) == (115200 // rate, 3)  # 8 data bits, no parity, 1 stop bit
+    machine.send("status\r")
+    machine.expect(r"^server a +waiting")
+    assert [file.read_bytes() for file in others] == [b""] * count_before
+
+
+def test_wrong_console_is_refused_by_line(server, kernel, tmp_path):
+    """The console is at its default port and rate then, and tells what is wrong."""
+    text = "[console]\nport = com5\nrate = 56000\n"
+    machine = server(kernel=kernel, initrd=conf(tmp_path, text), icount="on")
+    machine.expect('^yoke\\.conf:2: port: found "com5"; allowed: com1 | com2 | com3 | com4 or an I/O port ')
+    machine.expect('^yoke\\.conf:3: rate: found "56000"; allowed: 115200 or a whole fraction of it, ')
+    machine.expect("^the guest is not started$")
+    machine.expect_prompt("yoke a> ")
+    assert serial_line(machine, 0x3F8) == (1, 3)
+
+
 def test_conf_names_server_levels_and_roles(server, kernel, tmp_path):
     text = "[server]\nname = b\n[network]\ncs1 = 52:54:00:00:00:02\ncs2 = none\n[trace]\nlevel = error\n"
     text += "[guest]\nmemory = 64M\nautostart = no\n[pair]\nmode = single\n"
