@@ -19,11 +19,10 @@
 #define UART_LINE_STATUS_IDLE 0x40 /* not even a character half sent */
 #define UART_NOT_THERE 0xff
 
-#define COM1 0x3f8
 /* A port read takes about a microsecond, a character at 9600 baud about a millisecond. */
 #define TRANSMIT_POLLS_MAX 100000
 
-static uint16_t plain_port = COM1;
+static uint16_t plain_port = CONSOLE_COM1;
 static struct ring output = { .size = OUTPUT_SIZE };
 static uint8_t output_bytes[OUTPUT_SIZE];
 static uint64_t dropped; /* characters since the last time that was told */

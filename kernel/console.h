@@ -12,6 +12,7 @@
 
 #include "include/bits.h"
 
+#define CONSOLE_COM1 0x3f8
 #define CONSOLE_LINE_MAX 512 /* bytes of one console_printf() */
 
 /* A serial port, wired by main.c to its driver. None of the three may wait. */

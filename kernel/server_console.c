@@ -50,8 +50,7 @@ static bool receive(uint8_t *character)
 	return uart_receive(&uart, character);
 }
 
-/* Without a chip there all goes on as before: there is no other console to complain on. */
-void server_open_console(void)
+static bool open_console_at(uint16_t io_port)
 {
 	static const struct console_port port = {
 		.can_transmit = can_transmit,
@@ -59,8 +58,22 @@ void server_open_console(void)
 		.receive = receive,
 	};
 
-	if (uart_init(&uart, server.config.console.port, server.config.console.rate_baud) == 0)
-		console_attach(&port, server.config.console.port);
+	if (uart_init(&uart, io_port, server.config.console.rate_baud) != 0)
+		return false;
+	console_attach(&port, io_port);
+	return true;
+}
+
+/* Without a chip at COM1 either, all goes on as before: there is no other console to complain on. */
+void server_open_console(void)
+{
+	uint16_t wanted = server.config.console.port;
+
+	if (open_console_at(wanted) || wanted == CONSOLE_COM1)
+		return;
+	config_error_add(&server.config_errors, &server.config, &server.config.console.port,
+			 "no serial port is at %#x; the console is com1 meanwhile", wanted);
+	open_console_at(CONSOLE_COM1);
 }
 
 static void show_notice(const char *line)

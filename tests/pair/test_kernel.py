@@ -210,6 +210,18 @@ def test_wrong_console_is_refused_by_line(server, kernel, tmp_path):
     assert serial_line(machine, 0x3F8) == (1, 3)
 
 
+def test_console_port_without_a_chip(server, kernel, tmp_path):
+    """COM1 is the console then, at the rate that was asked for, and the guest waits until that is mended."""
+    text = "[console]\nport = com3\nrate = 19200\n[guest]\nmemory = 64M\nautostart = no\n[pair]\nmode = single\n"
+    machine = server(kernel=kernel, initrd=conf(tmp_path, text), icount="on")
+    machine.expect(r"^yoke\.conf:2: port: no serial port is at 0x3e8; the console is com1 meanwhile$")
+    machine.expect("^the guest is not started$")
+    machine.expect_prompt("yoke a> ")
+    assert serial_line(machine, 0x3F8) == (6, 3)
+    machine.send("set console.port=com1\rstatus\r")
+    machine.expect(r"^guest +off ")
+
+
 def test_conf_names_server_levels_and_roles(server, kernel, tmp_path):
     text = "[server]\nname = b\n[network]\ncs1 = 52:54:00:00:00:02\ncs2 = none\n[trace]\nlevel = error\n"
     text += "[guest]\nmemory = 64M\nautostart = no\n[pair]\nmode = single\n"
