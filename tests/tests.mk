@@ -75,10 +75,13 @@ fuzz: $(LIBFUZZER_PROGRAMS) ## every fuzz target under libFuzzer for FUZZ_SECOND
 		echo "fuzz: $$name: $$(grep -o 'number_of_executed_units: .*' $(B)/fuzz/libfuzzer_$$name.log), no crash"; \
 	done
 
-check: $(UNIT_TESTS) $(FUZZ_RESULTS) check-layers check-headers ## unit tests, no QEMU, under a minute
-	@failed=0; for t in $(UNIT_TESTS); do \
-		$$t > $$t.log 2>&1 || { failed=1; cat $$t.log; echo "FAILED; alone: make $$t && $$t"; }; \
-	done; [ $$failed = 0 ] && echo "check: $(words $(UNIT_TESTS)) unit test programs passed"
+UNIT_RUNS := $(UNIT_TESTS:%=run-%)
+.PHONY: $(UNIT_RUNS)
+$(UNIT_RUNS): run-%: %
+	@$< > $<.log 2>&1 || { cat $<.log; echo "FAILED; alone: make $< && $<"; exit 1; }
+
+check: check-layers check-headers $(UNIT_RUNS) $(FUZZ_RESULTS) ## unit tests, no QEMU, under a minute
+	@echo "check: $(words $(UNIT_TESTS)) unit test programs passed"
 
 -include $(HOST_OBJECTS:.o=.d) $(UNIT_TESTS:=.d) $(FUZZ_NAMES:%=$(B)/fuzz/seeded_%.d)
 -include $(LIBFUZZER_OBJECTS:.o=.d) $(LIBFUZZER_PROGRAMS:=.d)
