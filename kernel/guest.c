@@ -550,7 +550,7 @@ static uint64_t slice_steps(struct guest *guest)
 }
 
 /* Runs until the slice is over, the guest halts or something is due. */
-static NOINLINE void run_slice(struct guest *guest)
+static void run_exits(struct guest *guest)
 {
 	uint32_t exits_left = guest->waits ? GUEST_SLICE_EXITS_WAITING : GUEST_SLICE_EXITS;
 	struct vcpu *vcpu = &guest->vcpu;
@@ -579,6 +579,13 @@ static NOINLINE void run_slice(struct guest *guest)
 			return;
 		guest->steps_left -= guest->exit.steps;
 	}
+}
+
+static NOINLINE void run_slice(struct guest *guest)
+{
+	run_exits(guest);
+	if (!vcpu_exit_is_asynchronous(guest->exit.kind))
+		guest->exits[guest->exit.kind].at_slice_end++;
 }
 
 /* The guest has come to its end: the last record is a digest of everything, and so is the last comparison. */
@@ -740,8 +747,9 @@ void guest_show_exits(const struct guest *guest, void (*print)(const char *forma
 	for (uint32_t kind = VCPU_EXIT_SERVER_INIT + 1; kind < VCPU_EXIT_KIND_COUNT; kind++) {
 		const struct guest_exit_count *count = &guest->exits[kind];
 
-		if (count->count)
-			print("  %-12s %9lu %7lu\n", vcpu_exit_name(kind), (unsigned long)count->count,
-			      (unsigned long)(count->ticks / count->count));
+		if (guest_exit_total(count))
+			print("  %-12s %9lu %7lu\n", vcpu_exit_name(kind),
+			      (unsigned long)guest_exit_total(count),
+			      (unsigned long)(count->ticks / max_u64(count->count, 1)));
 	}
 }

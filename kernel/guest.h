@@ -73,8 +73,14 @@ struct guest_boot {
 
 struct guest_exit_count {
 	uint64_t count;
-	uint64_t ticks; /* TSC ticks that we spent on them, from the exit to the next entry */
+	uint64_t ticks;	       /* TSC ticks that we spent on these, from the exit to the next entry */
+	uint64_t at_slice_end; /* more of them: the last of a slice, behind which much else is done */
 };
+
+static inline uint64_t guest_exit_total(const struct guest_exit_count *count)
+{
+	return count->count + count->at_slice_end;
+}
 
 struct guest {
 	struct vcpu vcpu;

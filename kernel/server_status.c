@@ -90,7 +90,7 @@ static void fill_guest(struct status_guest *status)
 	status->uptime_ns = guest->machine.now_ns;
 	status->restarts = guest_service_restarts();
 	for (uint32_t kind = VCPU_EXIT_SERVER_INIT + 1; kind < VCPU_EXIT_KIND_COUNT; kind++)
-		status->exits += guest->exits[kind].count;
+		status->exits += guest_exit_total(&guest->exits[kind]);
 	switch (guest->state) {
 	case GUEST_OFF:
 		status->state = hold ? STATUS_GUEST_REFUSED : STATUS_GUEST_OFF;

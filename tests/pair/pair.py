@@ -79,13 +79,14 @@ class Guest:
                 "initrd": Path(self.initrd).name, "command_line": f'"{self.command_line}"'}
 
 
-def small_linux(directory, script: str = SMALL_LINUX_SCRIPT, modules=("virtio_pci", "virtio_net"), **more) -> Guest:
-    """Debian's kernel with a root in memory that runs `script`."""
+def small_linux(directory, script: str = SMALL_LINUX_SCRIPT, modules=("virtio_pci", "virtio_net"), files=None,
+                **more) -> Guest:
+    """Debian's kernel with a root in memory that runs `script`; `files` as in tests.bench.linux_guest."""
     directory = Path(directory)
     image, folder = kernel_package("cloud")
     # Boot files go by their names alone.
     (directory / "vmlinuz").write_bytes(Path(image).read_bytes())
-    build_initramfs(directory / "initrd", script, folder, modules)
+    build_initramfs(directory / "initrd", script, folder, modules, files=files)
     return Guest(directory / "vmlinuz", directory / "initrd", **more)
 
 
