@@ -82,7 +82,7 @@ static bool can_read(uint64_t address)
 	return is_aligned(address, 8) && paging_lookup(address, &physical, &rights);
 }
 
-/* Frames must climb: a loop or a wild pointer ends the walk. */
+/* Frames need not climb, since each kind of trap has a stack of its own (trap.S); BACKTRACE_MAX ends a loop. */
 static void put_backtrace(const struct trap_frame *frame)
 {
 	uint64_t pointer = frame->rbp;
@@ -96,8 +96,6 @@ static void put_backtrace(const struct trap_frame *frame)
 		if (link[1] == 0)
 			return;
 		put_place(link[1] - 1);
-		if (link[0] <= pointer)
-			return;
 		pointer = link[0];
 	}
 }

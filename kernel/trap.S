@@ -49,9 +49,13 @@ trap_entry:
 	pushq %r15
 	cld
 	movq %rsp, %rdi
-	xorl %ebp, %ebp			/* C's backtrace ends here; the frame has the trapped one */
 	movq %rsp, %rbx
 	andq $-16, %rsp
+	movq 136(%rdi), %rax		/* rip; one more, as a backtrace takes one off a return address */
+	incq %rax
+	pushq %rax
+	pushq %rbp
+	movq %rsp, %rbp			/* as if the trapped code had called: backtraces go on in it */
 	call trap_handle
 	movq %rbx, %rsp
 	popq %r15

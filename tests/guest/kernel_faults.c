@@ -11,12 +11,14 @@
 #include "kernel/fail_stop.h"
 #include "kernel/paging.h"
 #include "kernel/self_test.h"
+#include "kernel/trap.h"
 
 TRACE_FILE("test", TRACE_DEBUG);
 
 extern char kernel_start[];
 void fault_read_null(volatile const uint64_t *address);
 uint64_t fault_recurse(uint64_t depth);
+void fault_interrupted(void);
 
 /* Not inlined and not static, so that the backtrace must name it. */
 __attribute__((noinline)) void fault_read_null(volatile const uint64_t *address)
@@ -83,6 +85,28 @@ SELF_TEST(fault_assert)
 SELF_TEST(fault_invalid_opcode)
 {
 	__asm__ volatile("ud2");
+	return -1;
+}
+
+/* The last vector before the spurious interrupt's: nobody else's. */
+#define HANDLER_VECTOR 0xfe
+
+static void fault_handler(const struct trap_frame *frame)
+{
+	(void)frame;
+	__asm__ volatile("ud2");
+}
+
+__attribute__((noinline)) void fault_interrupted(void)
+{
+	__asm__ volatile("int %0" ::"i"(HANDLER_VECTOR));
+}
+
+/* The backtrace goes through the handler, which has a stack of its own, to what it interrupted. */
+SELF_TEST(fault_in_handler)
+{
+	trap_set_handler(HANDLER_VECTOR, fault_handler);
+	fault_interrupted();
 	return -1;
 }
 

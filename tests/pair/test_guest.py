@@ -27,10 +27,10 @@ class Row:
     timeout_s: float = 300
 
 
-def fail_stop(reason: str, function: str) -> Row:
-    """Ends as a broken server must: with the reason and the guilty function's name."""
-    place = rf"^  [0-9a-f]{{16}} {function}\+"
-    return Row(exit_code=2, expect=(rf"^fail-stop: .*{reason}", "^registers:", place))
+def fail_stop(reason: str, *functions: str) -> Row:
+    """Ends as a broken server must: with the reason and the names of the guilty function and its callers."""
+    places = [rf"^  [0-9a-f]{{16}} {function}\+" for function in functions]
+    return Row(exit_code=2, expect=(rf"^fail-stop: .*{reason}", "^registers:", *places))
 
 
 ROWS: dict[str, Row] = {
@@ -41,6 +41,8 @@ ROWS: dict[str, Row] = {
     "fault_stack_overflow": fail_stop("", "fault_recurse"),
     "fault_assert": fail_stop(r"ASSERT\(1 \+ 1 == 3\)", "self_test_fault_assert"),
     "fault_invalid_opcode": fail_stop("invalid opcode", "self_test_fault_invalid_opcode"),
+    "fault_in_handler": fail_stop("invalid opcode", "fault_handler", "trap_entry", "fault_interrupted",
+                                  "self_test_run", "start_up", "trap_switch_stack"),
     "fault_no_stack": fail_stop("page fault: write to 0xff8", "self_test_fault_no_stack"),
 }
 
