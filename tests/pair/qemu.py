@@ -354,9 +354,10 @@ class Server:
         text = self._output[line_start:] + self._pending + text
         self._pending = re.search(r"(\r(\x1b\[?)?)?\Z", text)[0]  # may be the first half of an erasure
         text = text[: len(text) - len(self._pending)]
+        if re.match(r"[^\n]*\r\x1b\[K", text):  # what stands there now has not been looked at
+            self._position = min(self._position, line_start)
         text = re.sub(r"[^\n]*\r\x1b\[K", "", text).replace("\r", "").replace("\x1b[K", "")
         self._output = self._output[:line_start] + text
-        self._position = min(self._position, len(self._output))
 
     @property
     def output(self) -> str:

@@ -320,11 +320,13 @@ sleep 1000
 def command(machine, words: str):
     """Types a command at the server's side of the console and goes back to the guest's, as `start` does itself."""
     machine.send("\x1d")
+    machine.expect(r"^\[yoke\] the server's command line; ")
     machine.expect_prompt("yoke a> ")
     machine.send(f"{words}\r")
     if words != "start":
         machine.expect_prompt("yoke a> ")
         machine.send("\x1d")
+    machine.expect(r"^\[yoke\] the guest's console; ")
 
 
 def test_buttons_at_the_console(guest):

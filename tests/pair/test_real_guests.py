@@ -82,11 +82,13 @@ def grub_disk(tmp_path):
 
 
 def test_grub_shell(server, kernel, grub_disk, tmp_path):
-    """Real mode and protected mode in turn, with BIOS calls for disk, memory map, reset and power."""
+    """Real mode and protected mode in turn, with BIOS calls for disk, memory map, reset and power. SeaBIOS shares
+    the serial port with GRUB and keeps the last character of a line (the one of "Welcome to GRUB!") until it is
+    called again, which may be in the middle of an answer."""
     (tmp_path / "yoke.conf").write_text("[guest]\nmemory = 128M\n[disk]\nboot = none\nmirror1 = serial:disk0\n")
     machine = server(kernel=kernel, append="debug_exit", memory="384M", disks=[Disk(grub_disk)],
                      initrd=[(tmp_path / "yoke.conf", ""), (FIRMWARE, "")])
-    for command, answer in (("ls", r"\(hd0\) \(hd0,gpt1\)"), ("lsmmap", "length = 0x7e.*available"),
+    for command, answer in (("ls", r"\(hd0,gpt1\)"), ("lsmmap", "length = 0x7e.*available"),
                             ("reboot", "guest: running -> running: reset")):
         machine.expect_prompt("grub> ", 300)
         machine.send(f"{command}\r")
