@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What people and tools see of a server: one flat struct, filled by whoever wires
- * the parts together, written as text or as JSON here. The states and their names
- * are the ones of docs/ARCHITECTURE.md; nothing else in the system prints them.
+ * the parts together, written as text or as JSON here. The states' names are here,
+ * and nothing else in the system prints them.
  */
 #ifndef MANAGE_STATUS_H
 #define MANAGE_STATUS_H
