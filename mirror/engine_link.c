@@ -302,7 +302,7 @@ static void keep_receive(struct mirror_engine *engine, const struct mirror_messa
 	struct mirror_engine_set *at = &engine->sets[message->header.set];
 
 	/* Two administrators say different things at the same time: nobody has said anything. */
-	if (at->keep >= 0 && at->keep != message->keep.server) {
+	if (at->keep >= 0 && (uint8_t)at->keep != message->keep.server) {
 		engine_meeting_begin(engine);
 		return;
 	}
