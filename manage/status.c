@@ -389,7 +389,11 @@ static void faults_add_text(struct text *text, const struct event_log *log)
 
 void status_add_disks(struct text *text, const struct status *status)
 {
+	uint64_t used = text->used;
+
 	objects_add_text(text, status, &disk_layout);
+	if (text->used == used)
+		text_add(text, "no disks\n");
 }
 
 void status_add_text(struct text *text, const struct status *status, const struct event_log *log)

@@ -145,7 +145,7 @@ struct status {
 /* Adds a table of some twenty lines for people; `log` for the faults on show. */
 void status_add_text(struct text *text, const struct status *status, const struct event_log *log);
 
-/* Adds its lines of this server's disks alone. */
+/* Adds its lines of this server's disks alone, or that there are none. */
 void status_add_disks(struct text *text, const struct status *status);
 
 /* Adds one JSON object in one line, for tools. Times in nanoseconds, sizes in bytes. */

@@ -122,6 +122,7 @@ static const struct refusal refusals[] = {
 	{ "trace show 5 6", "found \"trace show 5 6\"; allowed: trace [show [COUNT] | NAME LEVEL]\n" },
 	{ "trace a_category_with_a_long_name debug",
 	  "found \"trace a_category_with_a_long_name debug\"; allowed: trace [show [COUNT] | NAME LEVEL]\n" },
+	{ "disks", "no disks\n" },
 	{ "disks b", "disks takes no argument; found \"b\"\n" },
 	{ "disk remirror mirror1",
 	  "found \"disk remirror mirror1\"; allowed: disk fail | enable | remirror DISK a | b\n" },
