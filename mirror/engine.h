@@ -81,6 +81,7 @@ struct mirror_engine_set {
 	uint64_t maps_next;
 	bool maps_in;		/* we are the source, and have the other's */
 	uint8_t told[2];	/* states in our last STATES */
+	uint8_t heard[2];	/* in the peer's last, if we have said nothing else since */
 	uint32_t told_number;	/* of it; 0: none was sent */
 	uint32_t kept_number;	/* of the last of ours that the peer made durable */
 	uint32_t kept_owed;	/* of the peer's last STATES, 0: answered */

@@ -217,6 +217,7 @@ static void set_join(struct mirror_engine *engine, uint32_t index)
 		return;
 	at->joined = true;
 	memset(at->told, 0xff, sizeof(at->told));
+	memset(at->heard, 0xff, sizeof(at->heard));
 	if (is_source)
 		source_remember(engine, index, full);
 	else
@@ -326,15 +327,17 @@ static enum mirror_change change_to(uint8_t from, uint8_t to)
 	return (enum mirror_change)changes[to];
 }
 
+/* Where it says nothing of its own, we may be one change ahead, which is on its way there. */
 static void states_receive(struct mirror_engine *engine, const struct mirror_message *message)
 {
 	uint32_t index = message->header.set;
 	struct mirror_engine_set *at = &engine->sets[index];
 	bool was_good = at->set.states[MIRROR_OWN] == MIRROR_GOOD;
 
-	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
+	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT && !message->states.repeats; side++) {
 		uint8_t state = message->states.states[engine_server_of(engine, side)];
 
+		at->heard[side] = state;
 		if (at->set.states[side] != state)
 			mirror_set_change(&at->set, (enum mirror_side)side,
 					  change_to(at->set.states[side], state));
@@ -550,6 +553,7 @@ static void states_make(const struct mirror_engine *engine, const struct mirror_
 {
 	message->header.type = MIRROR_MESSAGE_STATES;
 	message->states.number = at->told_number + 1;
+	message->states.repeats = memcmp(at->heard, at->set.states, sizeof(at->heard)) == 0;
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++)
 		message->states.states[engine_server_of(engine, side)] = at->set.states[side];
 }
@@ -627,6 +631,8 @@ static void message_sent(struct mirror_engine *engine, const struct mirror_messa
 	case MIRROR_MESSAGE_STATES:
 		memcpy(at->told, at->set.states, sizeof(at->told));
 		at->told_number++;
+		if (!message->states.repeats)
+			memset(at->heard, 0xff, sizeof(at->heard));
 		break;
 	case MIRROR_MESSAGE_KEPT:
 		at->kept_owed = 0;

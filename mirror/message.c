@@ -107,7 +107,7 @@ static bool fields_are_sound(const struct mirror_message *message, uint64_t sect
 		return message->keep.server <= 1;
 	case MIRROR_MESSAGE_STATES:
 		return message->states.states[0] < MIRROR_DISK_STATE_COUNT &&
-		       message->states.states[1] < MIRROR_DISK_STATE_COUNT;
+		       message->states.states[1] < MIRROR_DISK_STATE_COUNT && message->states.repeats <= 1;
 	case MIRROR_MESSAGE_WRITE:
 	case MIRROR_MESSAGE_READ:
 	case MIRROR_MESSAGE_FLUSH:

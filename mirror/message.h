@@ -79,7 +79,8 @@ struct mirror_message_keep {
 
 struct mirror_message_states {
 	uint8_t states[2]; /* enum mirror_disk_state, of a's and b's disk */
-	uint8_t reserved[2];
+	uint8_t repeats;   /* 1: just what the other server said last */
+	uint8_t reserved;
 	uint32_t number; /* KEPT repeats it */
 };
 

@@ -509,6 +509,31 @@ static void failing_target_is_dropped_and_nobody_waits(void **state)
 	disks_are_equal();
 }
 
+/* The source gives the copy up and begins another, while the target still repeats what it said before. */
+static void what_the_other_server_repeats_is_no_news(void **state)
+{
+	(void)state;
+	part_and_meet();
+	for (uint32_t i = 0; i < 100 && !strstr(servers[1].trail, "b remirroring"); i++) {
+		now_ns += MS;
+		take(&servers[0]);
+		receive(&servers[1]);
+		take(&servers[1]);
+		if (!strstr(servers[1].trail, "b remirroring"))
+			receive(&servers[0]);
+	}
+	servers[0].disk_error = -EIO; /* of the last good copy, which stays; what is made of it may have it */
+	submit(0, MIRROR_WRITE, 5, 8, 3, 0x66);
+	take(&servers[0]);
+	servers[0].disk_error = 0;
+	assert_non_null(strstr(servers[0].trail, "b outdated; "));
+	take(&servers[0]);
+	receive(&servers[0]);
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+}
+
 /* A write that comes while its region is on its way: what was read before it is not put over it. */
 static void later_write_is_behind_the_copy(void **state)
 {
@@ -879,6 +904,7 @@ int main(void)
 		cmocka_unit_test_setup(writes_go_to_both_and_reads_stay, begin),
 		cmocka_unit_test_setup(guest_runs_from_the_peers_disk, begin),
 		cmocka_unit_test_setup(failing_target_is_dropped_and_nobody_waits, begin),
+		cmocka_unit_test_setup(what_the_other_server_repeats_is_no_news, begin),
 		cmocka_unit_test_setup(later_write_is_behind_the_copy, begin),
 		cmocka_unit_test_setup(broken_link_is_taken_up_where_it_was, begin),
 		cmocka_unit_test_setup(power_may_go_at_any_message, begin),
