@@ -17,8 +17,11 @@
 #include "kernel/time.h"
 #include "kernel/unique.h"
 #include "manage/roles.h"
+#include "manage/text.h"
 
 TRACE_FILE("mirror", TRACE_INFO);
+
+#define ERAS_SHOWN 4
 
 static struct mirror_engine engine;
 static struct metadata_choice choice;
@@ -231,6 +234,32 @@ static void tell_decision(uint32_t set)
 			  waits[set] ? "waiting" : "together", decision->reason);
 }
 
+/* Stays shown while the last pass found something. */
+static void tell_verified(uint32_t set, bool stopped)
+{
+	char object[EVENT_OBJECT_SIZE];
+	char reason[EVENT_REASON_SIZE];
+	struct mirror_engine_status status;
+	uint64_t found;
+
+	mirror_engine_status(&engine, set, &status);
+	found = status.verified_mismatches + status.verified_unreadable;
+	snprintf(object, sizeof(object), "mirror %s", disk_role_name(DISK_MIRROR1 + set));
+	if (stopped)
+		snprintf(reason, sizeof(reason),
+			 "duplex ended or a disk went: this comparison does not count");
+	else if (found == 0)
+		snprintf(reason, sizeof(reason), "both disks are the same");
+	else
+		snprintf(
+			reason, sizeof(reason),
+			"regions of 64 KiB: %lu differed, written anew from the leader's disk; %lu could not be "
+			"read on one",
+			(unsigned long)status.verified_mismatches, (unsigned long)status.verified_unreadable);
+	guest_events_tell(!stopped && found > 0 ? EVENT_WARNING : EVENT_INFO, object, "verifying",
+			  stopped ? "not verified" : "verified", reason);
+}
+
 static void tell(const struct mirror_engine_action *action)
 {
 	char reason[EVENT_REASON_SIZE];
@@ -249,6 +278,10 @@ static void tell(const struct mirror_engine_action *action)
 		break;
 	case MIRROR_EVENT_DECISION:
 		tell_decision(action->set);
+		break;
+	case MIRROR_EVENT_VERIFIED:
+	case MIRROR_EVENT_VERIFY_STOPPED:
+		tell_verified(action->set, action->event == MIRROR_EVENT_VERIFY_STOPPED);
 		break;
 	case MIRROR_EVENT_STATE_FAILED:
 		guest_events_tell(EVENT_ERROR, "state partition", "good", "failed",
@@ -368,6 +401,24 @@ bool mirror_service_wait(uint64_t ticket)
 
 /* ---- status ---- */
 
+static void print_eras(char *to, size_t size)
+{
+	const struct metadata *metadata = &engine.metadata;
+	uint32_t first = metadata->era_count > ERAS_SHOWN ? metadata->era_count - ERAS_SHOWN : 0;
+	struct text text;
+
+	text_init(&text, to, size);
+	for (uint32_t i = first; i < metadata->era_count; i++) {
+		const struct metadata_era *era = &metadata->history[i];
+
+		text_add(&text, "%s%lu ", i > first ? ", " : "", (unsigned long)era->generation);
+		if (era->alone)
+			text_add(&text, "%c alone%s", 'a' + era->server, era->changed ? " (written)" : "");
+		else
+			text_add(&text, "both");
+	}
+}
+
 void mirror_service_status(uint32_t index, struct status_disk *status)
 {
 	static const uint32_t states[MIRROR_DISK_STATE_COUNT] = {
@@ -391,4 +442,16 @@ void mirror_service_status(uint32_t index, struct status_disk *status)
 		snprintf(status->peer, sizeof(status->peer), "%s", peer);
 	status->lacks = set.dirty_bytes;
 	status->copied = set.bytes_copied;
+	if (set.copying && set.remaining_s != UINT64_MAX)
+		status->remaining_ns = set.remaining_s * NS_PER_S;
+	status->verify_percent = set.verifying ? set.verify_percent : 0;
+	if (set.verified_time_s)
+		status->verified_ns =
+			(max_u64(engine.now_s, set.verified_time_s + 1) - set.verified_time_s) * NS_PER_S;
+	status->verify_mismatches = set.verified_mismatches;
+	status->verify_unreadable = set.verified_unreadable;
+	status->repaired = set.repaired;
+	status->faults = set.faults[self];
+	status->peer_faults = set.faults[1 - self];
+	print_eras(status->eras, sizeof(status->eras));
 }

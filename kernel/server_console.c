@@ -190,6 +190,7 @@ static void touch_disk(const struct command_action *asked)
 		[COMMAND_DISK_FAIL] = MIRROR_COMMAND_FAIL,
 		[COMMAND_DISK_ENABLE] = MIRROR_COMMAND_ENABLE,
 		[COMMAND_DISK_REMIRROR] = MIRROR_COMMAND_REMIRROR,
+		[COMMAND_DISK_VERIFY] = MIRROR_COMMAND_VERIFY,
 	};
 	const char *refusal = mirror_engine_command(mirror_service_engine(), asked->disk - DISK_MIRROR1,
 						    commands[asked->kind], asked->count);
@@ -245,6 +246,7 @@ static void carry_out(const struct command_action *asked)
 	case COMMAND_DISK_FAIL:
 	case COMMAND_DISK_ENABLE:
 	case COMMAND_DISK_REMIRROR:
+	case COMMAND_DISK_VERIFY:
 		touch_disk(asked);
 		break;
 	case COMMAND_TRACE_LIST:

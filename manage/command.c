@@ -230,15 +230,21 @@ static void run_disk(const struct command *command, const struct words *words,
 	static const struct {
 		const char *name;
 		uint32_t kind;
-	} verbs[] = { { "fail", COMMAND_DISK_FAIL },
-		      { "enable", COMMAND_DISK_ENABLE },
-		      { "remirror", COMMAND_DISK_REMIRROR } };
-	uint32_t role = words->count == 4 ? mirror_parse(words, 2) : DISK_ROLE_COUNT;
-	bool of_b = words->count == 4 && word_is(words, 3, "b");
+		bool of_both; /* else a word names the server */
+	} verbs[] = { { "fail", COMMAND_DISK_FAIL, false },
+		      { "enable", COMMAND_DISK_ENABLE, false },
+		      { "remirror", COMMAND_DISK_REMIRROR, false },
+		      { "verify", COMMAND_DISK_VERIFY, true } };
+	uint32_t role = mirror_parse(words, 2);
+	bool of_b = word_is(words, 3, "b");
+	bool of_one = words->count == 4 && (of_b || word_is(words, 3, "a"));
 
-	(void)view;
+	if (words->count == 3 && word_is(words, 1, "show") && role < DISK_ROLE_COUNT) {
+		status_add_disk(out, view->status, role);
+		return;
+	}
 	for (uint32_t i = 0; i < ARRAY_SIZE(verbs) && role < DISK_ROLE_COUNT; i++) {
-		if (!word_is(words, 1, verbs[i].name) || !(of_b || word_is(words, 3, "a")))
+		if (!word_is(words, 1, verbs[i].name) || !(verbs[i].of_both ? words->count == 3 : of_one))
 			continue;
 		action->kind = verbs[i].kind;
 		action->disk = role;
@@ -430,9 +436,9 @@ static const struct command commands[] = {
 	  run_guest },
 	{ "disks", "", "the disks of this server, and what the other server's lack", { NULL }, run_disks },
 	{ "disk",
-	  "fail | enable | remirror DISK a | b",
-	  "a server's disk: drop it, use it again, copy to it",
-	  { "fail", "enable", "remirror", NULL },
+	  "show | verify DISK, fail | enable | remirror DISK a | b",
+	  "all of one; compare both; drop a server's, use it again, copy to it",
+	  { "show", "verify", "fail", "enable", "remirror", NULL },
 	  run_disk },
 	{ "config",
 	  "[accept]",
@@ -462,7 +468,8 @@ static void run_help(const struct command *command, const struct words *words,
 		return;
 	}
 	for (uint32_t i = 0; i < COMMAND_COUNT; i++) {
-		text_add(out, "  %s %s", commands[i].name, commands[i].usage);
+		text_add(out, "  %s %s%s", commands[i].name, commands[i].usage,
+			 strlen(commands[i].name) + strlen(commands[i].usage) > HELP_COLUMN - 4 ? "\n" : "");
 		text_pad(out, HELP_COLUMN);
 		text_add(out, "%s\n", commands[i].help);
 	}

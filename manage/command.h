@@ -35,6 +35,7 @@ enum command_action_kind {
 	COMMAND_DISK_FAIL,  /* of server `count` (0: a, 1: b), the disk called `disk` */
 	COMMAND_DISK_ENABLE,
 	COMMAND_DISK_REMIRROR,
+	COMMAND_DISK_VERIFY, /* both servers' */
 	COMMAND_TRACE_LIST,  /* show each category with its level */
 	COMMAND_TRACE_SHOW,  /* show the last `count` lines */
 	COMMAND_TRACE_LEVEL, /* set `level` for `name`, a category, a file or "all"; say so if it is unknown

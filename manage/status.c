@@ -12,6 +12,7 @@
 
 #define STATE_COLUMN 16
 #define DETAIL_COLUMN 34
+#define SHOW_COLUMN 22 /* of the values of one disk */
 
 static const char *const server_state_names[STATUS_SERVER_STATE_COUNT] = {
 	[STATUS_SERVER_UNKNOWN] = "unknown",
@@ -143,7 +144,19 @@ static const struct field disk_fields[] = {
 	{ "errors", FIELD_NUMBER, AT(disk, errors), ALWAYS | IF_SET, "", " errors" },
 	{ "peer", FIELD_TEXT, AT(disk, peer), ALWAYS | IF_SET, "the other server's: ", "" },
 	{ "peer_lacks", FIELD_SIZE, AT(disk, lacks), ALWAYS | IF_SET, "which lacks ", "" },
+	{ "peer_remaining_ns", FIELD_ELAPSED, AT(disk, remaining_ns), ALWAYS | IF_SET, "about ", " left" },
 	{ "peer_copied", FIELD_SIZE, AT(disk, copied), NEVER, "", "" },
+	{ "verify_percent", FIELD_NUMBER_32, AT(disk, verify_percent), ALWAYS | IF_SET, "verifying, ",
+	  " % done" },
+	{ "verified_ns", FIELD_ELAPSED, AT(disk, verified_ns), ALWAYS | IF_SET, "verified ", " ago" },
+	{ "verify_mismatches", FIELD_NUMBER, AT(disk, verify_mismatches), ALWAYS | IF_SET, "",
+	  " regions differed" },
+	{ "verify_unreadable", FIELD_NUMBER, AT(disk, verify_unreadable), ALWAYS | IF_SET, "",
+	  " regions not readable" },
+	{ "repaired", FIELD_NUMBER, AT(disk, repaired), NEVER, "", "" },
+	{ "faults", FIELD_NUMBER, AT(disk, faults), NEVER, "", "" },
+	{ "peer_faults", FIELD_NUMBER, AT(disk, peer_faults), NEVER, "", "" },
+	{ "eras", FIELD_TEXT, AT(disk, eras), NEVER, "", "" },
 };
 
 /* The first six make one line of text, the rest another one. */
@@ -281,9 +294,8 @@ static bool field_is_set(const struct field *field, const void *object)
 				     : field_number(field, object) != 0;
 }
 
-static void field_add_text(struct text *text, const struct field *field, const void *object)
+static void field_add_value(struct text *text, const struct field *field, const void *object)
 {
-	text_add(text, "%s", field->before);
 	if (field_has_text(field))
 		text_add(text, "%s", field_text(field, object));
 	else if (field->kind == FIELD_SIZE)
@@ -297,6 +309,12 @@ static void field_add_text(struct text *text, const struct field *field, const v
 			 field_number(field, object) / (field->kind == FIELD_THOUSAND  ? 1000
 							: field->kind == FIELD_MILLION ? 1000000
 										       : 1));
+}
+
+static void field_add_text(struct text *text, const struct field *field, const void *object)
+{
+	text_add(text, "%s", field->before);
+	field_add_value(text, field, object);
 	text_add(text, "%s", field->after);
 }
 
@@ -394,6 +412,32 @@ void status_add_disks(struct text *text, const struct status *status)
 	objects_add_text(text, status, &disk_layout);
 	if (text->used == used)
 		text_add(text, "no disks\n");
+}
+
+/* A key as people write it; the unit stands with the value. */
+static void add_key(struct text *text, const char *key)
+{
+	size_t size = strlen(key);
+
+	if (size > 3 && strcmp(key + size - 3, "_ns") == 0)
+		size -= 3;
+	for (size_t i = 0; i < size; i++)
+		text_add(text, "%c", key[i] == '_' ? ' ' : key[i]);
+}
+
+void status_add_disk(struct text *text, const struct status *status, uint32_t role)
+{
+	const struct status_disk *disk = &status->disks[role];
+
+	text_add(text, "disk %s: %s", disk_role_name(role), status_disk_state_name(disk->state));
+	add_reason(text, disk->reason);
+	for (uint32_t i = 0; i < ARRAY_SIZE(disk_fields); i++) {
+		text_add(text, "  ");
+		add_key(text, disk_fields[i].key);
+		text_pad(text, SHOW_COLUMN);
+		field_add_value(text, &disk_fields[i], disk);
+		add_reason(text, "");
+	}
 }
 
 void status_add_text(struct text *text, const struct status *status, const struct event_log *log)

@@ -14,6 +14,7 @@
 
 #define STATUS_REASON_SIZE 96
 #define STATUS_PEER_DISK_SIZE 24
+#define STATUS_ERAS_SIZE 96
 #define STATUS_DEVICE_SIZE 64
 #define STATUS_VERSION_SIZE 48
 #define STATUS_SERVER_COUNT 2
@@ -112,7 +113,16 @@ struct status_disk {
 	char peer
 		[STATUS_PEER_DISK_SIZE]; /* the other server's, as we know it: "remirroring 35 %"; "": none */
 	uint64_t lacks;			 /* bytes that the other server's disk lacks */
+	uint64_t remaining_ns;		 /* estimated, while it is remirrored */
 	uint64_t copied;		 /* bytes that the last remirror has copied to it */
+	uint32_t verify_percent;	 /* while both are compared */
+	uint64_t verified_ns;		 /* since the last comparison ended; 0: there was none */
+	uint64_t verify_mismatches;	 /* regions of 64 KiB that differed in it */
+	uint64_t verify_unreadable;	 /* that one of the two could not read */
+	uint64_t repaired; /* ranges written anew from the other server's disk, since power-on */
+	uint64_t faults;   /* on record */
+	uint64_t peer_faults;
+	char eras[STATUS_ERAS_SIZE]; /* the pair's last generations: "11 both, 12 a alone (written)" */
 	uint64_t reads;
 	uint64_t writes;
 	uint64_t errors;
@@ -147,6 +157,9 @@ void status_add_text(struct text *text, const struct status *status, const struc
 
 /* Adds its lines of this server's disks alone, or that there are none. */
 void status_add_disks(struct text *text, const struct status *status);
+
+/* Adds all that is known of one of them, a line each. */
+void status_add_disk(struct text *text, const struct status *status, uint32_t role);
 
 /* Adds one JSON object in one line, for tools. Times in nanoseconds, sizes in bytes. */
 void status_add_json(struct text *text, const struct status *status, const struct event_log *log);

@@ -85,6 +85,7 @@ static void set_init(struct mirror_engine *engine, uint32_t index, enum mirror_d
 	mirror_set_init(&at->set, known->identity, known->sector_count, own, peer,
 			&(struct mirror_set_memory){ dirty, intent });
 	remirror_init(&at->remirror, known->sector_count, intent + intent_memory_size(known->sector_count));
+	verify_init(&at->verify, known->sector_count, MIRROR_ENGINE_VERIFY_RATE);
 }
 
 void engine_set_adopt(struct mirror_engine *engine, uint32_t index)
@@ -280,6 +281,7 @@ void engine_mode_set(struct mirror_engine *engine, enum mirror_mode mode)
 /* Both replicas count the guest's requests from here. */
 static void duplex_begin(struct mirror_engine *engine)
 {
+	engine->leads = engine->mode == MIRROR_SOURCE;
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
 		if (engine->sets[i].used)
 			mirror_set_join(&engine->sets[i].set, 0);
@@ -346,8 +348,10 @@ void mirror_engine_done(struct mirror_engine *engine, uint32_t index, uint32_t s
 		mirror_set_done(&engine->sets[index].set, slot, MIRROR_OWN, status);
 	else if (slot < ENGINE_SLOT_COPY)
 		engine_serve_done(engine, slot - ENGINE_SLOT_SERVED, status);
-	else if (slot < ENGINE_SLOT_FLUSH)
+	else if (slot < ENGINE_SLOT_COMPARE)
 		engine_copy_done(engine, slot - ENGINE_SLOT_COPY, status);
+	else if (slot == ENGINE_SLOT_COMPARE)
+		engine_verify_done(engine, status);
 	else
 		engine_round_flushed(engine, index, MIRROR_OWN, status);
 }
@@ -371,6 +375,7 @@ void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t 
 	engine->now_ns = now_ns;
 	engine->now_s = now_s;
 	engine_copy_step(engine);
+	engine_verify_step(engine);
 }
 
 bool mirror_engine_may_join(const struct mirror_engine *engine)
@@ -590,6 +595,20 @@ static bool take_of_set(struct mirror_engine *engine, uint32_t index, struct mir
 	return false;
 }
 
+static bool take_set_event(struct mirror_engine_set *at, struct mirror_engine_action *action)
+{
+	if (at->decision_untold) {
+		at->decision_untold = false;
+		action->event = MIRROR_EVENT_DECISION;
+		return true;
+	}
+	if (!at->verify_untold)
+		return false;
+	at->verify_untold = false;
+	action->event = at->verify_stopped ? MIRROR_EVENT_VERIFY_STOPPED : MIRROR_EVENT_VERIFIED;
+	return true;
+}
+
 static bool take_event(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
 	action->kind = MIRROR_ENGINE_EVENT;
@@ -599,9 +618,7 @@ static bool take_event(struct mirror_engine *engine, struct mirror_engine_action
 		return true;
 	}
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
-		if (engine->sets[i].decision_untold) {
-			engine->sets[i].decision_untold = false;
-			action->event = MIRROR_EVENT_DECISION;
+		if (take_set_event(&engine->sets[i], action)) {
 			action->set = (uint8_t)i;
 			return true;
 		}
@@ -620,7 +637,8 @@ bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_actio
 		if (engine->sets[i].used && take_of_set(engine, i, action))
 			return true;
 	return engine_serve_take(engine, action) || engine_copy_take(engine, action) ||
-	       engine_link_take(engine, action) || take_state(engine, action);
+	       engine_verify_take(engine, action) || engine_link_take(engine, action) ||
+	       take_state(engine, action);
 }
 
 /* ---- console ---- */
@@ -651,8 +669,10 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 		return NULL;
 	case MIRROR_COMMAND_REMIRROR:
 		return NULL; /* it begins by itself */
+	case MIRROR_COMMAND_VERIFY:
+		return engine_verify_command(engine, index);
 	default:
-		return "this version does not compare disks yet";
+		return "no such command";
 	}
 }
 
@@ -686,6 +706,11 @@ bool mirror_engine_status(const struct mirror_engine *engine, uint32_t index,
 		.remaining_s = remirror_remaining_s(&at->remirror, &at->set, engine->now_ns),
 		.bytes_copied = at->remirror.bytes_copied,
 		.regions_compared = at->remirror.regions_compared,
+		.verifying = at->verify.running,
+		.verify_percent = verify_percent(&at->verify),
+		.verified_time_s = engine->metadata.sets[index].verified_time_s,
+		.verified_mismatches = engine->metadata.sets[index].verified_mismatches,
+		.verified_unreadable = engine->metadata.sets[index].verified_unreadable,
 	};
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
 		uint32_t server = engine_server_of(engine, side);

@@ -39,11 +39,13 @@
 
 #include "mirror/message.h"
 #include "mirror/remirror.h"
+#include "mirror/verify.h"
 
 #define MIRROR_ENGINE_COPY_MAX 8
 #define MIRROR_ENGINE_BUFFER_SIZE MIRROR_REGION_SIZE
-/* One for whatever the peer may ask at a time, and one for each region that is being copied. */
-#define MIRROR_ENGINE_BUFFER_COUNT (MIRROR_MESSAGE_ASKED_MAX + MIRROR_ENGINE_COPY_MAX)
+/* One for whatever the peer may ask at a time, for each region that is being copied, and for one that is compared. */
+#define MIRROR_ENGINE_BUFFER_COUNT (MIRROR_MESSAGE_ASKED_MAX + MIRROR_ENGINE_COPY_MAX + 1)
+#define MIRROR_ENGINE_VERIFY_RATE (10 * MIB) /* bytes per second, where none is given */
 
 /* A slot's way over the link, in parts that a message holds. */
 struct mirror_engine_asked {
@@ -94,6 +96,11 @@ struct mirror_engine_set {
 	struct mirror_engine_asked asked[MIRROR_SLOT_MAX];
 	struct mirror_engine_round round;
 	struct remirror remirror;
+	struct verify verify; /* DUPLEX; of who follows: what it has heard */
+	bool verify_owed;     /* the leader is to be asked for a pass */
+	bool verified_owed;   /* the follower is to be told what came of one */
+	bool verify_untold;   /* that one has ended, or was stopped */
+	bool verify_stopped;
 	void *memory;	      /* the owner's */
 	uint64_t copy_number; /* requests up to here may have begun without the target, and are in the copy */
 	uint64_t copy_after_ns; /* a region could not be read: not before */
@@ -115,7 +122,8 @@ struct mirror_engine_served {
 	uint8_t type;  /* enum mirror_message_type; 0: free */
 	uint8_t phase; /* engine_serve.c */
 	uint8_t set;
-	bool is_void; /* of a former meeting: nobody waits for the answer */
+	bool is_void;  /* of a former meeting: nobody waits for the answer */
+	bool verifies; /* OFFER: it was COMPARE */
 	bool compare;
 	bool compared;
 	int lock;
@@ -133,6 +141,18 @@ struct mirror_engine_copy {
 	bool compare;
 	bool is_void; /* of a former meeting */
 	uint64_t region;
+	struct mirror_message_stamp stamp;
+};
+
+/* The region that is compared in duplex, of who leads. */
+struct mirror_engine_compare {
+	uint8_t phase; /* engine_verify.c; 0: free */
+	uint8_t set;
+	uint8_t outcome; /* enum verify_outcome, once both were read */
+	bool is_void;	 /* of a duplex that has ended */
+	int lock;	 /* on our disk; -1: none yet */
+	uint64_t region;
+	uint64_t number; /* compared as of this request */
 	struct mirror_message_stamp stamp;
 };
 
@@ -166,11 +186,13 @@ struct mirror_engine {
 	uint64_t now_ns;
 	uint64_t now_s; /* the server's clock */
 	uint8_t mode;	/* enum mirror_mode, of all sets */
+	bool leads;	/* DUPLEX: the guest was here when it began */
 	struct mirror_engine_set sets[MIRROR_SET_MAX];
 	struct mirror_engine_meeting meeting;
 	struct mirror_engine_ask asks[MIRROR_MESSAGE_ASKED_MAX];
 	struct mirror_engine_served served[MIRROR_MESSAGE_ASKED_MAX];
 	struct mirror_engine_copy copies[MIRROR_ENGINE_COPY_MAX];
+	struct mirror_engine_compare compare;
 	uint8_t *buffers; /* the owner's memory */
 	uint64_t room;	  /* bytes that the stream to the peer takes now */
 	uint8_t message[MIRROR_MESSAGE_FIXED_MAX + METADATA_SIZE]; /* of the last SEND */
@@ -215,6 +237,8 @@ enum mirror_engine_event {
 	MIRROR_EVENT_REPAIRED,
 	MIRROR_EVENT_STATE_FAILED, /* the state partition cannot be written: `status`; tried again for ever */
 	MIRROR_EVENT_STATE_BACK,
+	MIRROR_EVENT_VERIFIED,	     /* a pass has ended: mirror_engine_status() says what it found */
+	MIRROR_EVENT_VERIFY_STOPPED, /* duplex ended, or a disk went */
 	MIRROR_EVENT_DECISION, /* the servers have met: mirror_engine_decision() says which disk is right */
 };
 
@@ -406,6 +430,11 @@ struct mirror_engine_status {
 	uint64_t remaining_s;	   /* estimated; UINT64_MAX: not known yet */
 	uint64_t bytes_copied;	   /* of it, or the last one */
 	uint64_t regions_compared; /* likewise */
+	bool verifying;
+	uint32_t verify_percent;
+	uint64_t verified_time_s;     /* when the last whole pass ended, 0: never; the server's clock */
+	uint64_t verified_mismatches; /* regions that differed in it */
+	uint64_t verified_unreadable;
 };
 
 /* False: there is no such set. */

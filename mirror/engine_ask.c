@@ -2,7 +2,8 @@
 /*
  * What we ask of the other server's disks: a slot of a set, in parts of at most a
  * region, each with an id; and flushes for rounds. An id is free again when its answer
- * has come, whatever became of the slot meanwhile. The last ids are the copies'.
+ * has come, whatever became of the slot meanwhile. The last ids are the copies'
+ * and a comparison's.
  */
 #include <errno.h>
 #include <string.h>
@@ -29,7 +30,7 @@ void engine_ask(struct mirror_engine *engine, uint32_t index, uint32_t slot)
 
 static uint32_t free_id(const struct mirror_engine *engine)
 {
-	for (uint32_t id = 0; id < ENGINE_ID_COPIES; id++)
+	for (uint32_t id = 0; id < ENGINE_ID_COMPARE; id++)
 		if (engine->asks[id].type == 0)
 			return id;
 	return ID_NONE;
@@ -190,6 +191,8 @@ int engine_ask_answered(struct mirror_engine *engine, const struct mirror_messag
 
 	if (message->done.id >= ENGINE_ID_COPIES)
 		return engine_copy_answered(engine, message);
+	if (message->done.id == ENGINE_ID_COMPARE)
+		return engine_verify_answered(engine, message, bytes);
 	ask = engine->asks[message->done.id];
 	if (!is_answer_to(message, &ask))
 		return trace_error(-EINVAL);

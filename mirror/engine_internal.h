@@ -8,13 +8,16 @@
 /* Slots of OWN actions that are none of a set's. */
 #define ENGINE_SLOT_SERVED MIRROR_SLOT_MAX
 #define ENGINE_SLOT_COPY (ENGINE_SLOT_SERVED + MIRROR_MESSAGE_ASKED_MAX)
-#define ENGINE_SLOT_FLUSH (ENGINE_SLOT_COPY + MIRROR_ENGINE_COPY_MAX)
+#define ENGINE_SLOT_COMPARE (ENGINE_SLOT_COPY + MIRROR_ENGINE_COPY_MAX)
+#define ENGINE_SLOT_FLUSH (ENGINE_SLOT_COMPARE + 1)
 
 /* Tags of forwarded requests: with their ids. */
 #define ENGINE_TAG_SERVED BIT(63)
 
 /* Ids of what we ask from here on are those of copies. */
 #define ENGINE_ID_COPIES (MIRROR_MESSAGE_ASKED_MAX - MIRROR_ENGINE_COPY_MAX)
+/* And before them that of a region that is compared. */
+#define ENGINE_ID_COMPARE (ENGINE_ID_COPIES - 1)
 
 /* ---- engine.c ---- */
 
@@ -99,5 +102,31 @@ int engine_copy_answered(struct mirror_engine *engine, const struct mirror_messa
 bool engine_copy_send(struct mirror_engine *engine, struct mirror_message *message,
 		      struct mirror_engine_action *action);
 void engine_copy_sent(struct mirror_engine *engine, const struct mirror_message *message);
+
+/* ---- engine_verify.c: comparing both disks in duplex ---- */
+
+void engine_verify_forget(struct mirror_engine *engine);
+bool engine_verify_is_quiet(const struct mirror_engine *engine);
+/* Once a turn. */
+void engine_verify_step(struct mirror_engine *engine);
+/* An administrator wants a pass, and the set has nothing against it. */
+const char *engine_verify_command(struct mirror_engine *engine, uint32_t index);
+/* A disk request; engine_verify_done() follows. */
+bool engine_verify_take(struct mirror_engine *engine, struct mirror_engine_action *action);
+void engine_verify_done(struct mirror_engine *engine, int status);
+/* STAMP; and DONE or DATA. */
+int engine_verify_stamp(struct mirror_engine *engine, const struct mirror_message *message);
+int engine_verify_answered(struct mirror_engine *engine, const struct mirror_message *message,
+			   const uint8_t *bytes);
+/* COMPARE, COPY, LEAVE, FETCH; engine_verify_sent() when it is on its way. */
+bool engine_verify_send(struct mirror_engine *engine, struct mirror_message *message,
+			struct mirror_engine_action *action);
+void engine_verify_sent(struct mirror_engine *engine);
+/* VERIFY, VERIFIED of one set; engine_verify_made() when it is on its way. */
+bool engine_verify_make(const struct mirror_engine *engine, uint32_t index, struct mirror_message *message);
+void engine_verify_made(struct mirror_engine *engine, uint32_t index);
+void engine_verify_asked(struct mirror_engine *engine, uint32_t index);
+void engine_verify_follow(struct mirror_engine *engine, uint32_t index, uint64_t region);
+void engine_verify_ended(struct mirror_engine *engine, uint32_t index, const struct mirror_message *message);
 
 #endif

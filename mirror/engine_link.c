@@ -32,6 +32,7 @@ static void part(struct mirror_engine *engine)
 	engine_serve_forget(engine);
 	engine_ask_forget(engine);
 	engine_copy_forget(engine);
+	engine_verify_forget(engine);
 	if (engine->mode == MIRROR_TARGET) {
 		for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
 			if (engine->sets[i].joined)
@@ -434,7 +435,14 @@ static int set_message_take(struct mirror_engine *engine, const struct mirror_me
 	case MIRROR_MESSAGE_DATA:
 		return engine_ask_answered(engine, message, bytes, data);
 	case MIRROR_MESSAGE_STAMP:
-		return engine_copy_stamp(engine, message);
+		return message->stamp.id == ENGINE_ID_COMPARE ? engine_verify_stamp(engine, message)
+							      : engine_copy_stamp(engine, message);
+	case MIRROR_MESSAGE_VERIFY:
+		engine_verify_asked(engine, message->header.set);
+		return 0;
+	case MIRROR_MESSAGE_VERIFIED:
+		engine_verify_ended(engine, message->header.set, message);
+		return 0;
 	default:
 		return engine_serve_receive(engine, message, bytes);
 	}
@@ -483,7 +491,8 @@ static bool is_quiet(const struct mirror_engine *engine)
 	for (uint32_t i = 0; i < MIRROR_SET_MAX && engine->mode == MIRROR_IDLE; i++)
 		if (engine->sets[i].used && !mirror_set_is_quiet(&engine->sets[i].set))
 			return false; /* a guest's that was here */
-	return engine_serve_is_quiet(engine) && engine_copy_is_quiet(engine);
+	return engine_serve_is_quiet(engine) && engine_copy_is_quiet(engine) &&
+	       engine_verify_is_quiet(engine);
 }
 
 /* Are the record's words those that the other one may go by? */
@@ -595,6 +604,8 @@ static bool set_make(struct mirror_engine *engine, uint32_t index, struct mirror
 		map_make(at, message, data);
 		return true;
 	}
+	if (engine_verify_make(engine, index, message))
+		return true;
 	if (engine->mode != MIRROR_DUPLEX || mirror_set_progress(&at->set) <= at->progress_told)
 		return false;
 	message->header.type = MIRROR_MESSAGE_PROGRESS;
@@ -658,8 +669,18 @@ static void message_sent(struct mirror_engine *engine, const struct mirror_messa
 	case MIRROR_MESSAGE_STAMP:
 		engine_serve_answered(engine, message->stamp.id);
 		break;
+	case MIRROR_MESSAGE_VERIFY:
+	case MIRROR_MESSAGE_VERIFIED:
+		engine_verify_made(engine, message->header.set);
+		break;
+	case MIRROR_MESSAGE_COMPARE:
+		engine_verify_sent(engine);
+		break;
 	default:
-		engine_copy_sent(engine, message);
+		if (message->copy.id == ENGINE_ID_COMPARE)
+			engine_verify_sent(engine);
+		else
+			engine_copy_sent(engine, message);
 	}
 }
 
@@ -672,7 +693,7 @@ static bool message_make(struct mirror_engine *engine, struct mirror_message *me
 	return engine->meeting.met &&
 	       (history_make(engine, message, data) || sets_make(engine, message, data) ||
 		engine_serve_answer(engine, message, action) || engine_ask_send(engine, message, action) ||
-		engine_copy_send(engine, message, action));
+		engine_verify_send(engine, message, action) || engine_copy_send(engine, message, action));
 }
 
 /* Bytes behind the fixed part that are in engine->message, too. */

@@ -7,6 +7,8 @@
  *     OFFER                 WAITING for the lock -> (DISK: read, to compare) -> ANSWER: STAMP -> LOCKED
  *     COPY                  LOCKED -> WAITING -> DISK -> unlocked, ANSWER
  *     LEAVE                 LOCKED -> unlocked, free
+ *     COMPARE               as OFFER, behind the number it names; or, not now, ANSWER: DONE -> free
+ *     FETCH                 LOCKED -> unlocked, ANSWER: DATA
  *
  * A write goes through the set, behind locks and overlaps; the rest to the disk at once:
  * a flush covers what has been answered, and the data of a read is nobody's to write now.
@@ -40,16 +42,22 @@ static void unlock(struct mirror_engine *engine, struct mirror_engine_served *se
 	served->lock = -1;
 }
 
+static void end(struct mirror_engine *engine, struct mirror_engine_served *served)
+{
+	unlock(engine, served);
+	served->type = 0;
+}
+
 void engine_serve_forget(struct mirror_engine *engine)
 {
 	for (uint32_t id = 0; id < MIRROR_MESSAGE_ASKED_MAX; id++) {
 		struct mirror_engine_served *served = &engine->served[id];
 
-		served->lock = -1; /* all went with the mode */
-		if (served->phase == SERVED_DISK)
-			served->is_void = true;
-		else
-			served->type = 0;
+		if (served->type == 0)
+			continue;
+		served->is_void = served->phase == SERVED_DISK; /* what it writes stays locked until it has */
+		if (!served->is_void)
+			end(engine, served);
 	}
 }
 
@@ -59,6 +67,12 @@ bool engine_serve_is_quiet(const struct mirror_engine *engine)
 		if (engine->served[id].type != 0)
 			return false;
 	return true;
+}
+
+static void answer(struct mirror_engine_served *served, int status)
+{
+	served->status = status;
+	served->phase = SERVED_ANSWER;
 }
 
 /* ---- what is asked ---- */
@@ -84,21 +98,45 @@ static int io_receive(struct mirror_engine *engine, const struct mirror_message 
 	return 0;
 }
 
-static int offer_receive(struct mirror_engine *engine, const struct mirror_message *message)
+static int region_receive(struct mirror_engine *engine, uint8_t index, uint32_t id, uint64_t region)
 {
-	struct mirror_engine_served *served = &engine->served[message->offer.id];
-	const struct mirror_set *set = &engine->sets[message->header.set].set;
+	struct mirror_engine_served *served = &engine->served[id];
+	const struct mirror_set *set = &engine->sets[index].set;
 
 	if (served->type != 0)
 		return trace_error(-EINVAL);
 	*served = (struct mirror_engine_served){ .type = MIRROR_MESSAGE_OFFER,
 						 .phase = SERVED_WAITING,
-						 .set = message->header.set,
+						 .set = index,
 						 .lock = -1,
-						 .compare = message->offer.compare,
-						 .sector = message->offer.region * MIRROR_REGION_SECTORS,
+						 .sector = region * MIRROR_REGION_SECTORS,
 						 .sector_count = (uint32_t)mirror_region_sectors(
-							 set->sector_count, message->offer.region) };
+							 set->sector_count, region) };
+	return 0;
+}
+
+static int offer_receive(struct mirror_engine *engine, const struct mirror_message *message)
+{
+	const struct mirror_message_offer *offer = &message->offer;
+	int error = region_receive(engine, message->header.set, offer->id, offer->region);
+
+	if (!error)
+		engine->served[offer->id].compare = offer->compare;
+	return error;
+}
+
+static int compare_receive(struct mirror_engine *engine, const struct mirror_message *message)
+{
+	const struct mirror_message_compare *compare = &message->compare;
+	struct mirror_engine_served *served = &engine->served[compare->id];
+	int error = region_receive(engine, message->header.set, compare->id, compare->region);
+
+	if (error)
+		return error;
+	served->verifies = true;
+	served->compare = true;
+	served->number = compare->number;
+	engine_verify_follow(engine, message->header.set, compare->region);
 	return 0;
 }
 
@@ -112,8 +150,16 @@ static int copy_receive(struct mirror_engine *engine, const struct mirror_messag
 	    served->sector != message->copy.region * MIRROR_REGION_SECTORS)
 		return trace_error(-EINVAL);
 	if (message->header.type == MIRROR_MESSAGE_LEAVE) {
+		end(engine, served);
+		return 0;
+	}
+	/* It was read to be compared. */
+	if (message->header.type == MIRROR_MESSAGE_FETCH) {
+		if (!served->compared)
+			return trace_error(-EINVAL);
 		unlock(engine, served);
-		served->type = 0;
+		served->type = MIRROR_MESSAGE_READ;
+		answer(served, 0);
 		return 0;
 	}
 	served->type = MIRROR_MESSAGE_COPY;
@@ -130,8 +176,11 @@ int engine_serve_receive(struct mirror_engine *engine, const struct mirror_messa
 	switch (message->header.type) {
 	case MIRROR_MESSAGE_OFFER:
 		return offer_receive(engine, message);
+	case MIRROR_MESSAGE_COMPARE:
+		return compare_receive(engine, message);
 	case MIRROR_MESSAGE_COPY:
 	case MIRROR_MESSAGE_LEAVE:
+	case MIRROR_MESSAGE_FETCH:
 		return copy_receive(engine, message, data);
 	default:
 		return io_receive(engine, message, data);
@@ -139,12 +188,6 @@ int engine_serve_receive(struct mirror_engine *engine, const struct mirror_messa
 }
 
 /* ---- to the disk ---- */
-
-static void answer(struct mirror_engine_served *served, int status)
-{
-	served->status = status;
-	served->phase = SERVED_ANSWER;
-}
 
 static bool own_io(struct mirror_engine *engine, uint32_t id, enum mirror_operation operation,
 		   struct mirror_engine_action *action)
@@ -215,6 +258,34 @@ static uint64_t stamp_number(const struct mirror_engine_set *at)
 	}
 }
 
+/* Returns whether the region is locked, and all that comes before is on the disk. */
+static bool region_lock(struct mirror_engine *engine, struct mirror_engine_served *served, uint64_t number)
+{
+	struct mirror_set *set = set_of(engine, served);
+
+	if (served->lock < 0)
+		served->lock = mirror_set_lock(set, served->sector, served->sector_count, number);
+	return served->lock >= 0 && mirror_set_lock_holds(set, served->lock);
+}
+
+static bool compare_begin(struct mirror_engine *engine, uint32_t id, struct mirror_engine_action *action)
+{
+	struct mirror_engine_served *served = &engine->served[id];
+
+	/* Before that it numbers requests otherwise. */
+	if (engine->mode != MIRROR_DUPLEX)
+		return false;
+	if (region_lock(engine, served, served->number))
+		return own_io(engine, id, MIRROR_READ, action);
+	if (served->lock != -ESTALE && set_of(engine, served)->states[MIRROR_OWN] == MIRROR_GOOD)
+		return false;
+	/* A later request has begun to write there, or the disk is no good one: not now. */
+	unlock(engine, served);
+	served->type = MIRROR_MESSAGE_COMPARE;
+	answer(served, -ESTALE);
+	return false;
+}
+
 static bool offer_begin(struct mirror_engine *engine, uint32_t id, struct mirror_engine_action *action)
 {
 	struct mirror_engine_served *served = &engine->served[id];
@@ -224,10 +295,10 @@ static bool offer_begin(struct mirror_engine *engine, uint32_t id, struct mirror
 		answer(served, 0); /* its states are on their way: the source gives it up */
 		return false;
 	}
-	served->lock = mirror_set_lock(&at->set, served->sector, served->sector_count, at->set.last_number);
 	if (served->lock < 0)
+		served->number = stamp_number(at);
+	if (!region_lock(engine, served, at->set.last_number))
 		return false;
-	served->number = stamp_number(at);
 	if (served->compare)
 		return own_io(engine, id, MIRROR_READ, action);
 	answer(served, 0);
@@ -238,8 +309,9 @@ static bool copy_begin(struct mirror_engine *engine, uint32_t id, struct mirror_
 {
 	struct mirror_engine_served *served = &engine->served[id];
 	const struct mirror_engine_set *at = &engine->sets[served->set];
+	uint8_t wanted = served->verifies ? MIRROR_GOOD : MIRROR_REMIRRORING;
 
-	if (at->set.states[MIRROR_OWN] != MIRROR_REMIRRORING) {
+	if (at->set.states[MIRROR_OWN] != wanted) {
 		unlock(engine, served);
 		answer(served, -EIO);
 		return false;
@@ -262,6 +334,8 @@ bool engine_serve_take(struct mirror_engine *engine, struct mirror_engine_action
 			taken = read_begin(engine, id, action);
 		else if (served->type == MIRROR_MESSAGE_FLUSH)
 			taken = own_io(engine, id, MIRROR_FLUSH, action);
+		else if (served->type == MIRROR_MESSAGE_OFFER && served->verifies)
+			taken = compare_begin(engine, id, action);
 		else if (served->type == MIRROR_MESSAGE_OFFER)
 			taken = offer_begin(engine, id, action);
 		else if (served->type == MIRROR_MESSAGE_COPY)
@@ -270,6 +344,18 @@ bool engine_serve_take(struct mirror_engine *engine, struct mirror_engine_action
 			return true;
 	}
 	return false;
+}
+
+/* A sector that cannot be read is our disk's fault; that it differs, the leader counts. */
+static void verify_tell(struct mirror_engine *engine, const struct mirror_engine_served *served, int status)
+{
+	struct mirror_set *set = set_of(engine, served);
+
+	if (served->type == MIRROR_MESSAGE_OFFER && status)
+		mirror_set_tell_fault(set, MIRROR_OWN, MIRROR_READ, served->sector, served->sector_count,
+				      status);
+	else if (served->type == MIRROR_MESSAGE_COPY && !status && !served->compared)
+		mirror_set_tell_repaired(set, served->sector, served->sector_count);
 }
 
 /* The disk has answered. */
@@ -286,8 +372,10 @@ void engine_serve_done(struct mirror_engine *engine, uint32_t id, int status)
 		mirror_set_fault(set, MIRROR_OWN,
 				 served->type == MIRROR_MESSAGE_FLUSH ? MIRROR_FLUSH : MIRROR_WRITE,
 				 served->sector, served->sector_count, status);
+	if (served->verifies)
+		verify_tell(engine, served, status);
 	if (served->is_void) {
-		served->type = 0;
+		end(engine, served);
 		return;
 	}
 	if (served->type == MIRROR_MESSAGE_COPY)

@@ -42,6 +42,10 @@ static const struct {
 	[MIRROR_MESSAGE_LEAVE] = { sizeof(struct mirror_message_copy), DATA_NONE },
 	[MIRROR_MESSAGE_HISTORY] = { 0, DATA_RECORD },
 	[MIRROR_MESSAGE_PROGRESS] = { sizeof(struct mirror_message_progress), DATA_NONE },
+	[MIRROR_MESSAGE_COMPARE] = { sizeof(struct mirror_message_compare), DATA_NONE },
+	[MIRROR_MESSAGE_FETCH] = { sizeof(struct mirror_message_copy), DATA_NONE },
+	[MIRROR_MESSAGE_VERIFY] = { 0, DATA_NONE },
+	[MIRROR_MESSAGE_VERIFIED] = { sizeof(struct mirror_message_verified), DATA_NONE },
 };
 
 static bool is_of_a_set(uint8_t type)
@@ -122,8 +126,12 @@ static bool fields_are_sound(const struct mirror_message *message, uint64_t sect
 		return message->stamp.id < MIRROR_MESSAGE_ASKED_MAX && message->stamp.compared <= 1;
 	case MIRROR_MESSAGE_COPY:
 	case MIRROR_MESSAGE_LEAVE:
+	case MIRROR_MESSAGE_FETCH:
 		return message->copy.id < MIRROR_MESSAGE_ASKED_MAX &&
 		       message->copy.region < mirror_region_count(sector_count);
+	case MIRROR_MESSAGE_COMPARE:
+		return message->compare.id < MIRROR_MESSAGE_ASKED_MAX &&
+		       message->compare.region < mirror_region_count(sector_count);
 	default:
 		return true;
 	}

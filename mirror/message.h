@@ -11,6 +11,11 @@
  *     over the link  WRITE, READ, FLUSH -> DONE, DATA    on the other server's disk
  *     copying        OFFER -> STAMP, COPY -> DONE        one region, as of a request number
  *                    OFFER -> STAMP, LEAVE               it is the same on both
+ *     verifying      COMPARE -> STAMP, LEAVE             one region in duplex: it is the same on both
+ *                    COMPARE -> STAMP, COPY -> DONE      it is not: the leader's is right
+ *                    COMPARE -> STAMP, FETCH -> DATA     the leader cannot read it
+ *                    COMPARE -> DONE                     not now
+ *                    VERIFY, VERIFIED                    the follower asks for a pass; the leader has ended one
  *     joining        HISTORY                             the eras, with the one that both are to begin
  *     duplex         PROGRESS                            up to which request all has ended here
  *
@@ -43,6 +48,10 @@ enum mirror_message_type {
 	MIRROR_MESSAGE_LEAVE,	/* struct mirror_message_copy: not to be copied */
 	MIRROR_MESSAGE_HISTORY, /* the record */
 	MIRROR_MESSAGE_PROGRESS,
+	MIRROR_MESSAGE_COMPARE, /* struct mirror_message_compare */
+	MIRROR_MESSAGE_FETCH,	/* struct mirror_message_copy: the region, unlocked by this */
+	MIRROR_MESSAGE_VERIFY,
+	MIRROR_MESSAGE_VERIFIED, /* struct mirror_message_verified */
 	MIRROR_MESSAGE_TYPE_COUNT,
 };
 
@@ -139,6 +148,19 @@ struct mirror_message_progress {
 	uint64_t number;
 };
 
+/* To be locked with all writes of requests up to `number`, which are the guest's on both servers. */
+struct mirror_message_compare {
+	uint64_t region;
+	uint64_t number;
+	uint32_t id;
+	uint32_t reserved;
+};
+
+struct mirror_message_verified {
+	uint64_t mismatches; /* regions */
+	uint64_t unreadable;
+};
+
 BUILD_ASSERT(sizeof(struct mirror_message_header) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_metadata) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_map) == 16);
@@ -151,6 +173,8 @@ BUILD_ASSERT(sizeof(struct mirror_message_offer) == 16);
 BUILD_ASSERT(sizeof(struct mirror_message_stamp) == 24);
 BUILD_ASSERT(sizeof(struct mirror_message_copy) == 16);
 BUILD_ASSERT(sizeof(struct mirror_message_progress) == 8);
+BUILD_ASSERT(sizeof(struct mirror_message_compare) == 24);
+BUILD_ASSERT(sizeof(struct mirror_message_verified) == 16);
 BUILD_ASSERT(MIRROR_SET_MAX <= 8);
 
 /* Header and fixed part, whatever the type. */
@@ -168,6 +192,8 @@ struct mirror_message {
 		struct mirror_message_stamp stamp;
 		struct mirror_message_copy copy;
 		struct mirror_message_progress progress;
+		struct mirror_message_compare compare;
+		struct mirror_message_verified verified;
 	};
 };
 

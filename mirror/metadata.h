@@ -61,7 +61,7 @@ struct metadata_set {
 	uint8_t disk_states[2];	 /* enum mirror_disk_state, of a's and of b's disk as we know it */
 	uint8_t full_copy;	 /* a remirror of all regions that an administrator asked for is under way */
 	uint8_t remirror_source; /* 0: a, 1: b; where a disk is REMIRRORING */
-	uint8_t reserved[4];
+	uint32_t verified_unreadable; /* as below: regions that one disk could not read */
 	uint64_t remirror_total; /* regions that it began with: its progress is what the dirty map still holds
 				  */
 	uint64_t dirty_map_offset; /* bytes from the partition's start */

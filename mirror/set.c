@@ -205,7 +205,6 @@ void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
 	set->peer_lost = false;
 	if (mode != MIRROR_ALONE && mode != MIRROR_IDLE)
 		return;
-	memset(set->locks, 0, sizeof(set->locks));
 	if (mode == MIRROR_IDLE)
 		queued_end(set);
 	if (mode == MIRROR_ALONE)
@@ -434,6 +433,15 @@ void mirror_set_tell_fault(struct mirror_set *set, enum mirror_side side, enum m
 						.sector_count = sector_count });
 }
 
+void mirror_set_tell_repaired(struct mirror_set *set, uint64_t sector, uint32_t sector_count)
+{
+	set->repaired++;
+	event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_REPAIRED,
+						.side = MIRROR_OWN,
+						.sector = sector,
+						.sector_count = sector_count });
+}
+
 /* A write or flush failed on a disk. It goes, unless it is all there is: then the guest hears of it. */
 void mirror_set_fault(struct mirror_set *set, enum mirror_side side, enum mirror_operation operation,
 		      uint64_t sector, uint32_t sector_count, int status)
@@ -458,15 +466,10 @@ static void side_fault(struct mirror_set *set, const struct mirror_slot *slot, e
 static void read_done(struct mirror_set *set, struct mirror_slot *slot, enum mirror_side side, int status)
 {
 	if (slot->phase == MIRROR_REPAIR_WRITE) {
-		if (status == 0) {
-			set->repaired++;
-			event_put(set, &(struct mirror_action){ .kind = MIRROR_ACTION_REPAIRED,
-								.side = MIRROR_OWN,
-								.sector = slot->sector,
-								.sector_count = slot->sector_count });
-		} else {
+		if (status == 0)
+			mirror_set_tell_repaired(set, slot->sector, slot->sector_count);
+		else
 			side_fault(set, slot, MIRROR_OWN, status);
-		}
 		slot_end(slot, 0); /* the guest has the peer's data either way */
 	} else if (slot->phase == MIRROR_REPAIR_READ) {
 		if (status != 0) {
@@ -571,31 +574,43 @@ void mirror_set_peer_progress(struct mirror_set *set, uint64_t number)
 
 /* ---- locks ---- */
 
+/* A write that the range of a lock is about. */
+static bool is_write_to(const struct mirror_slot *slot, uint64_t sector, uint64_t sector_count)
+{
+	return slot->phase != MIRROR_FREE && slot->operation == MIRROR_WRITE &&
+	       ranges_overlap(slot->sector, slot->sector_count, sector, sector_count);
+}
+
 int mirror_set_lock(struct mirror_set *set, uint64_t sector, uint64_t sector_count, uint64_t number)
 {
-	int lock = -ENOSPC;
-
-	if (number > set->last_number)
-		return -EAGAIN;
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
-		const struct mirror_slot *slot = &set->slots[i];
-
-		if (slot->phase == MIRROR_FREE || slot->operation != MIRROR_WRITE ||
-		    !ranges_overlap(slot->sector, slot->sector_count, sector, sector_count))
-			continue;
-		if (slot->number > number && slot->phase != MIRROR_QUEUED)
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (is_write_to(&set->slots[i], sector, sector_count) && set->slots[i].number > number &&
+		    set->slots[i].phase != MIRROR_QUEUED)
 			return -ESTALE;
-		if (slot->number <= number && slot->phase < MIRROR_ENDING)
-			return -EAGAIN;
-	}
-	for (int i = 0; i < MIRROR_LOCK_MAX && lock < 0; i++)
-		if (set->locks[i].sector_count == 0)
-			lock = i;
-	if (lock >= 0)
+	for (int lock = 0; lock < MIRROR_LOCK_MAX; lock++) {
+		if (set->locks[lock].sector_count != 0)
+			continue;
 		set->locks[lock] = (struct mirror_lock){ .sector = sector,
 							 .sector_count = sector_count,
 							 .number = number };
-	return lock;
+		return lock;
+	}
+	return -ENOSPC;
+}
+
+bool mirror_set_lock_holds(const struct mirror_set *set, int index)
+{
+	const struct mirror_lock *lock = &set->locks[index];
+
+	ASSERT(index >= 0);
+	ASSERT(index < MIRROR_LOCK_MAX);
+	if (lock->number > set->last_number)
+		return false;
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (is_write_to(&set->slots[i], lock->sector, lock->sector_count) &&
+		    set->slots[i].number <= lock->number && set->slots[i].phase < MIRROR_ENDING)
+			return false;
+	return true;
 }
 
 void mirror_set_unlock(struct mirror_set *set, int lock)

@@ -213,15 +213,20 @@ void mirror_set_fault(struct mirror_set *set, enum mirror_side side, enum mirror
 void mirror_set_tell_fault(struct mirror_set *set, enum mirror_side side, enum mirror_operation operation,
 			   uint64_t sector, uint32_t sector_count, int status);
 
+/* A range of our disk was written anew from the peer's. */
+void mirror_set_tell_repaired(struct mirror_set *set, uint64_t sector, uint32_t sector_count);
+
 /* Is it the only disk that holds everything and can be reached? */
 bool mirror_set_is_last(const struct mirror_set *set, enum mirror_side side);
 
 /*
- * Keeps requests numbered above `number` from writing a range. Returns the lock once
- * those up to `number` that write there have ended; -EAGAIN: not yet, ask again with the
- * same; -ESTALE: a later one has begun: choose a later number; -ENOSPC: too many locks.
+ * Keeps requests numbered above `number` from writing a range, from now on until it is unlocked,
+ * whatever the mode. Returns the lock; -ESTALE: a later one has begun: choose a later number;
+ * -ENOSPC: too many locks.
  */
 int mirror_set_lock(struct mirror_set *set, uint64_t sector, uint64_t sector_count, uint64_t number);
+/* Have all those up to its number been made, and ended where they write there? */
+bool mirror_set_lock_holds(const struct mirror_set *set, int lock);
 void mirror_set_unlock(struct mirror_set *set, int lock);
 /* Have all writes up to `number` ended on our disk? Then it may be read for a copy of that stamp. */
 bool mirror_set_has_all(const struct mirror_set *set, uint64_t number);

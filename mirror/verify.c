@@ -24,6 +24,7 @@ void verify_begin(struct verify *verify, uint64_t now_ns)
 	verify->under_way = false;
 	verify->region = 0;
 	verify->mismatches = 0;
+	verify->unreadable = 0;
 	verify->begun_ns = now_ns;
 	verify->due_ns = now_ns;
 }
@@ -48,6 +49,15 @@ int64_t verify_take(struct verify *verify, uint64_t now_ns)
 	return (int64_t)verify->region;
 }
 
+void verify_end(struct verify *verify, uint64_t mismatches, uint64_t unreadable, uint64_t now_ns)
+{
+	verify_stop(verify);
+	verify->passes++;
+	verify->last_ended_ns = now_ns;
+	verify->last_mismatches = mismatches;
+	verify->last_unreadable = unreadable;
+}
+
 bool verify_done(struct verify *verify, enum verify_outcome outcome, uint64_t now_ns)
 {
 	if (!verify->running || !verify->under_way)
@@ -56,13 +66,17 @@ bool verify_done(struct verify *verify, enum verify_outcome outcome, uint64_t no
 	if (outcome == VERIFY_AGAIN)
 		return false;
 	verify->mismatches += outcome == VERIFY_MISMATCH;
+	verify->unreadable += outcome == VERIFY_UNREADABLE;
 	if (++verify->region < verify->region_count)
 		return false;
-	verify->running = false;
-	verify->passes++;
-	verify->last_ended_ns = now_ns;
-	verify->last_mismatches = verify->mismatches;
+	verify_end(verify, verify->mismatches, verify->unreadable, now_ns);
 	return true;
+}
+
+void verify_follow(struct verify *verify, uint64_t region)
+{
+	verify->running = true;
+	verify->region = region;
 }
 
 uint32_t verify_percent(const struct verify *verify)

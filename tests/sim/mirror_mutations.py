@@ -129,6 +129,26 @@ MUTATIONS = {
         "	if (is_readable(set, MIRROR_PEER)) {\n		slot->phase = MIRROR_REPAIR_READ;",
         "	if (set->states[MIRROR_OWN] == MIRROR_MISSING) {\n		slot->phase = MIRROR_REPAIR_READ;",
     ),
+    "compare a region while the guest writes it": (
+        "mirror/engine_verify.c",
+        "	if (compare->lock >= 0 && mirror_set_lock_holds(set, compare->lock))",
+        "	if (compare->lock >= 0)",
+    ),
+    "compare what the follower has with what the leader had": (
+        "mirror/engine_serve.c",
+        "	if (region_lock(engine, served, served->number))",
+        "	if (region_lock(engine, served, set_of(engine, served)->last_number))",
+    ),
+    "count a difference and leave it": (
+        "mirror/engine_verify.c",
+        "stamp.crc32c)\n		return COMPARE_COPY;",
+        "stamp.crc32c)\n		return COMPARE_LEAVE;",
+    ),
+    "unlock what is still being repaired when the other server dies": (
+        "mirror/engine_serve.c",
+        "		if (!served->is_void)\n			end(engine, served);",
+        "		unlock(engine, served);\n		if (!served->is_void)\n			end(engine, served);",
+    ),
     "copy before all earlier writes are on the source": (
         "mirror/set.c",
         "	if (number > set->last_number)\n		return false;\n	for",

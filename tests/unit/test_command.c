@@ -72,7 +72,8 @@ static void help_lists_every_command(void **state)
 		"  start [alone]                                 start the guest; alone: without the other server\n"
 		"  guest stop | power | poweroff | reset | nmi   hold it; its power button; its power; reset; NMI\n"
 		"  disks                                         the disks of this server, and what the other server's lack\n"
-		"  disk fail | enable | remirror DISK a | b      a server's disk: drop it, use it again, copy to it\n"
+		"  disk show | verify DISK, fail | enable | remirror DISK a | b\n"
+		"                                                all of one; compare both; drop a server's, use it again, copy to it\n"
 		"  config [accept]                               all values and errors; accept: go on without unknown lines\n"
 		"  set SECTION.KEY=VALUE ...                     change the configuration until the next boot\n"
 		"  trace [show [COUNT] | NAME LEVEL]             levels; last lines; set NAME (category, file, all)\n"
@@ -125,13 +126,15 @@ static const struct refusal refusals[] = {
 	{ "disks", "no disks\n" },
 	{ "disks b", "disks takes no argument; found \"b\"\n" },
 	{ "disk remirror mirror1",
-	  "found \"disk remirror mirror1\"; allowed: disk fail | enable | remirror DISK a | b\n" },
+	  "found \"disk remirror mirror1\"; allowed: disk show | verify DISK, fail | enable | remirror DISK a | b\n" },
 	{ "disk remirror boot b",
-	  "found \"disk remirror boot b\"; allowed: disk fail | enable | remirror DISK a | b\n" },
+	  "found \"disk remirror boot b\"; allowed: disk show | verify DISK, fail | enable | remirror DISK a | b\n" },
 	{ "disk fail mirror1 c",
-	  "found \"disk fail mirror1 c\"; allowed: disk fail | enable | remirror DISK a | b\n" },
+	  "found \"disk fail mirror1 c\"; allowed: disk show | verify DISK, fail | enable | remirror DISK a | b\n" },
+	{ "disk verify mirror1 b",
+	  "found \"disk verify mirror1 b\"; allowed: disk show | verify DISK, fail | enable | remirror DISK a | b\n" },
 	{ "disk eject mirror1 a",
-	  "found \"disk eject mirror1 a\"; allowed: disk fail | enable | remirror DISK a | b\n" },
+	  "found \"disk eject mirror1 a\"; allowed: disk show | verify DISK, fail | enable | remirror DISK a | b\n" },
 	{ "flip rax", "found \"flip rax\"; allowed: flip NAME | ADDRESS BIT\n" },
 	{ "flip rax -1", "found \"flip rax -1\"; allowed: flip NAME | ADDRESS BIT\n" },
 	{ "flip rax 4294967296", "found \"flip rax 4294967296\"; allowed: flip NAME | ADDRESS BIT\n" },
@@ -187,6 +190,10 @@ static void the_guests_state_decides(void **state)
 	assert_acts("disk enable mirror1 a", COMMAND_DISK_ENABLE);
 	assert_int_equal(action.count, 0);
 	assert_acts("disk fail mirror1 a", COMMAND_DISK_FAIL);
+	run("disk show mirror1");
+	assert_non_null(strstr(buffer, "disk mirror1: absent\n"));
+	assert_acts("disk verify mirror2", COMMAND_DISK_VERIFY);
+	assert_int_equal(action.disk, DISK_MIRROR1 + 1);
 	assert_acts("flip lapic.request 0", COMMAND_GUEST_FLIP);
 	assert_string_equal(action.words, "lapic.request");
 	assert_int_equal(action.count, 0);

@@ -46,6 +46,12 @@ static struct mirror_message io(uint8_t type, uint64_t sector, uint32_t sector_c
 					.io = { .sector = sector, .sector_count = sector_count, .id = id } };
 }
 
+static struct mirror_message compare(uint64_t region, uint32_t id)
+{
+	return (struct mirror_message){ .header.type = MIRROR_MESSAGE_COMPARE,
+					.compare = { .region = region, .number = 7, .id = id } };
+}
+
 static void requests_stay_inside_the_disk(void **state)
 {
 	(void)state;
@@ -57,6 +63,9 @@ static void requests_stay_inside_the_disk(void **state)
 	assert_false(passes(io(MIRROR_MESSAGE_READ, 0, 129, 0), 0)); /* the answer would not fit */
 	assert_false(passes(io(MIRROR_MESSAGE_READ, 0, UINT32_MAX, 0), 0));
 	assert_false(passes(io(MIRROR_MESSAGE_WRITE, 0, 2, 0), 512));
+	assert_true(passes(compare(3, 31), 0));
+	assert_false(passes(compare(4, 31), 0));
+	assert_false(passes(compare(3, 32), 0));
 	assert_false(passes(io(MIRROR_MESSAGE_WRITE, 0, 2, 0), 1536));
 	assert_true(passes(io(MIRROR_MESSAGE_READ, 0, 128, 0), 0));
 	assert_false(passes(io(MIRROR_MESSAGE_READ, 0, 1, 0), 512));

@@ -4,7 +4,9 @@
  * volatile cache, a state partition whose writes tear, a link with little room, requests
  * of one guest that runs on one server or on both; crashes of one or both at any step, a
  * link that is cut, replicas that diverge, I/O errors, sectors that cannot be read, disks
- * that die for good and are enabled again.
+ * that die for good and are enabled again. Now and then both disks are compared meanwhile.
+ *
+ * Seeds of their own have a follower's disk that lies: sectors change that nobody wrote.
  *
  * What decides who runs the guest is lockstep's, and is played here by hand: nobody lets
  * anything out alone before that is durable, and who was in duplex never starts alone.
@@ -12,7 +14,8 @@
  * Checked from outside: after healing both raw disks are equal; every sector holds at
  * least the newest version that a flush, acknowledged to the guest, covered; a survivor
  * lacks nothing of what its guest was told; both replicas read the same; the direction of
- * a copy is never wrong; no copy is a full one.
+ * a copy is never wrong; no copy is a full one; no comparison finds a difference where no
+ * disk lies, and after one that ended both disks are equal where one does.
  *
  *     test_mirror_sim [SEED [COUNT [ERRORS]]]     ERRORS: the Nth I/O fails, or its server dies at it,
  *                                                 for N up to that
@@ -112,6 +115,7 @@ static uint64_t now_ns;
 static uint64_t delicate_until_ns;
 static uint64_t random_state;
 static uint64_t seed;
+static bool lying; /* seeds of the disk that lies */
 static bool healing;
 static uint64_t healing_ns; /* since when */
 static bool slow_disks;
@@ -120,7 +124,8 @@ static uint64_t io_to_fail; /* 0: none */
 static uint64_t io_to_crash;
 
 static struct {
-	uint64_t crashes, remirrors, copied, compared, takeovers, repairs, cuts, divergences, deaths, joins;
+	uint64_t crashes, remirrors, copied, compared, takeovers, repairs, cuts, divergences, deaths, joins,
+		verifies, lies, mismatches;
 } total;
 
 static uint64_t random_below(uint64_t limit)
@@ -671,6 +676,28 @@ static void send_message(struct server *server, const struct mirror_engine_actio
 	server->sent += action->size + action->data_size;
 }
 
+/* Both disks have been compared while both were written. */
+static void verified(struct server *server)
+{
+	struct mirror_engine_status status;
+
+	mirror_engine_status(&server->engine, 0, &status);
+	if (status.verified_mismatches > 0 && !lying)
+		violation("sound disks are found to differ", status.verified_mismatches);
+	if (leader != server - servers)
+		return;
+	total.verifies++;
+	total.mismatches += status.verified_mismatches;
+}
+
+static void verify_begins(void)
+{
+	struct server *server = &servers[random_below(2)];
+
+	if (server->runs)
+		mirror_engine_command(&server->engine, 0, MIRROR_COMMAND_VERIFY, 0);
+}
+
 static void note_event(struct server *server, const struct mirror_engine_action *action)
 {
 	total.repairs += action->event == MIRROR_EVENT_REPAIRED;
@@ -680,6 +707,8 @@ static void note_event(struct server *server, const struct mirror_engine_action 
 		delicate_until_ns = now_ns + DELICATE_NS;
 	if (action->event == MIRROR_EVENT_DECISION)
 		decision_check();
+	if (action->event == MIRROR_EVENT_VERIFIED)
+		verified(server);
 }
 
 static void pump(struct server *server)
@@ -757,6 +786,24 @@ static int disk_do(struct server *server, const struct mirror_engine_action *io)
 	return 0;
 }
 
+/* Of a follower's read the log tells what the leader read. */
+static bool is_cross_checked(struct server *server, const struct mirror_engine_action *io)
+{
+	return lying && leader != server - servers && is_duplex(server) && io->operation == MIRROR_READ &&
+	       io->buffer < 0;
+}
+
+static int cross_check(struct server *server, const struct mirror_engine_action *io, int status)
+{
+	const struct request *request = &requests[io->tag];
+
+	if (status == 0 && request->status == 0 &&
+	    memcmp(server->reads[io->tag], peer_of(server)->reads[io->tag],
+		   request->count * sizeof(uint64_t)) != 0)
+		return -EBADMSG;
+	return status;
+}
+
 static void io_end(struct server *server)
 {
 	struct mirror_engine_action io;
@@ -767,8 +814,12 @@ static void io_end(struct server *server)
 		return;
 	which = (uint32_t)random_below(server->io_count);
 	io = server->ios[which];
+	if (is_cross_checked(server, &io) && !requests[io.tag].finished)
+		return;
 	server->ios[which] = server->ios[--server->io_count];
 	status = io_fails() ? -EIO : disk_do(server, &io);
+	if (is_cross_checked(server, &io))
+		status = cross_check(server, &io, status);
 	if (status && io.slot < MIRROR_SLOT_MAX && io.buffer < 0)
 		server->hurt[io.tag] = true;
 	mirror_engine_done(&server->engine, 0, io.slot, status);
@@ -845,6 +896,21 @@ static void disk_enable(struct server *server)
 		mirror_engine_command(&server->engine, 0, MIRROR_COMMAND_ENABLE, server->engine.server);
 }
 
+/* The follower's: of two good disks that differ the leader's is right. */
+static void disk_lies(void)
+{
+	struct server *server = leader >= 0 ? peer_of(&servers[leader]) : NULL;
+	uint64_t sector = random_below(SECTORS);
+	uint64_t end = min_u64(sector + 1 + random_below(REQUEST_SECTORS_MAX), SECTORS);
+
+	if (!server || !may_be_hurt(server))
+		return;
+	total.lies++;
+	server->unreadable[random_below(SECTORS)] = true;
+	for (; sector < end; sector++)
+		server->now[sector] = server->stable[sector] = random_below(2) ? UINT64_MAX : 0;
+}
+
 static void faults(void)
 {
 	struct server *server = &servers[random_below(2)];
@@ -870,6 +936,8 @@ static void faults(void)
 		disk_dies(server);
 	else if (what < 20)
 		disk_enable(server);
+	else if (what < 50)
+		verify_begins();
 }
 
 /* Who may start without the other: the one whose state says that it ran alone. */
@@ -1081,6 +1149,18 @@ static void heal(void)
 	violation("does not heal", 0);
 }
 
+static void check_both(void)
+{
+	for (uint64_t s = 0; s < SECTORS; s++) {
+		if (servers[0].now[s] != servers[1].now[s])
+			violation("both disks are good, and differ", s);
+		if (servers[0].now[s] < told[s])
+			violation("a write is lost", s);
+		if (servers[0].now[s] > version)
+			violation("what the disk said is taken for right", s);
+	}
+}
+
 static void run(uint64_t number, uint32_t steps)
 {
 	seed_begin(number);
@@ -1091,12 +1171,27 @@ static void run(uint64_t number, uint32_t steps)
 			check_survivor();
 	}
 	heal();
-	for (uint64_t s = 0; s < SECTORS; s++) {
-		if (servers[0].now[s] != servers[1].now[s])
-			violation("both disks are good, and differ", s);
-		if (servers[0].now[s] < told[s])
-			violation("a write is lost", s);
+	check_both();
+}
+
+/* Passes while the guest writes and the disk lies, and one more when it lies no more. */
+static void run_lies(uint64_t number, uint32_t steps)
+{
+	uint64_t passes;
+
+	seed_begin(number);
+	for (uint32_t i = 0; i < steps; i++) {
+		if (random_below(100) == 0)
+			disk_lies();
+		if (random_below(50) == 0)
+			verify_begins();
+		step(true);
 	}
+	heal();
+	for (passes = total.verifies; total.verifies < passes + 2; step(true))
+		verify_begins();
+	heal();
+	check_both();
 }
 
 static uint64_t first_seed = 1;
@@ -1110,15 +1205,35 @@ static void nothing_is_lost_and_both_disks_end_equal(void **state)
 	for (uint64_t i = 0; i < seed_count; i++)
 		run(first_seed + i, STEPS);
 	print_message("%lu seeds: %lu crashes, %lu cuts, %lu divergences, %lu disks died, %lu remirrors, "
-		      "%lu joins, %lu take-overs, %lu repairs\n",
+		      "%lu joins, %lu take-overs, %lu repairs, %lu comparisons\n",
 		      seed_count, total.crashes, total.cuts, total.divergences, total.deaths, total.remirrors,
-		      total.joins, total.takeovers, total.repairs);
+		      total.joins, total.takeovers, total.repairs, total.verifies);
 	if (seed_count >= 100) {
 		assert_true(total.crashes > seed_count);
 		assert_true(total.takeovers > seed_count / 4);
 		assert_true(total.joins > seed_count);
 		assert_true(total.repairs > 0);
 		assert_true(total.deaths > 0);
+		assert_true(total.verifies > seed_count / 4);
+	}
+}
+
+/* A tenth of the seeds. */
+static void verify_finds_and_mends_what_a_disk_lies_about(void **state)
+{
+	uint64_t count = (seed_count + 9) / 10;
+
+	(void)state;
+	lying = true;
+	io_to_fail = 0;
+	for (uint64_t i = 0; i < count; i++)
+		run_lies(first_seed + i, STEPS);
+	lying = false;
+	print_message("%lu seeds: %lu lies, %lu comparisons found %lu differences\n", count, total.lies,
+		      total.verifies, total.mismatches);
+	if (seed_count >= 100) {
+		assert_true(total.lies > count);
+		assert_true(total.mismatches > count);
 	}
 }
 
@@ -1142,6 +1257,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_lost_and_both_disks_end_equal),
+		cmocka_unit_test(verify_finds_and_mends_what_a_disk_lies_about),
 		cmocka_unit_test(any_single_io_may_fail),
 	};
 

@@ -146,11 +146,14 @@ static void a_duplex_pair_as_json(void **state)
 		"\"ports\":{\"public1\":{\"state\":\"standby\",\"reason\":\"\",\"device\":\"00:06.0 e1000 "
 		"52:54:00:00:00:06\",\"rate_mbit\":1000,\"rx_frames\":10,\"tx_frames\":20,\"errors\":3}},"
 		"\"disks\":{\"boot\":{\"state\":\"good\",\"reason\":\"\",\"percent\":0,\"device\":\"00:1f.2/1 ahci serial:QM1\","
-		"\"size\":67108864,\"reads\":0,\"writes\":0,\"errors\":0,\"peer\":\"\",\"peer_lacks\":0,\"peer_copied\":0},"
+		"\"size\":67108864,\"reads\":0,\"writes\":0,\"errors\":0,\"peer\":\"\",\"peer_lacks\":0,\"peer_remaining_ns\":0,\"peer_copied\":0,\"verify_percent\":0,\"verified_ns\":0,"
+		"\"verify_mismatches\":0,\"verify_unreadable\":0,\"repaired\":0,\"faults\":0,\"peer_faults\":0,\"eras\":\"\"},"
 		"\"mirror1\":{\"state\":\"remirroring\",\"reason\":\"\",\"percent\":42,\"device\":\"00:05.0/1 nvme\","
-		"\"size\":10737418240,\"reads\":5,\"writes\":6,\"errors\":0,\"peer\":\"\",\"peer_lacks\":0,\"peer_copied\":0},"
+		"\"size\":10737418240,\"reads\":5,\"writes\":6,\"errors\":0,\"peer\":\"\",\"peer_lacks\":0,\"peer_remaining_ns\":0,\"peer_copied\":0,\"verify_percent\":0,\"verified_ns\":0,"
+		"\"verify_mismatches\":0,\"verify_unreadable\":0,\"repaired\":0,\"faults\":0,\"peer_faults\":0,\"eras\":\"\"},"
 		"\"mirror2\":{\"state\":\"missing\",\"reason\":\"no disk is serial:x\",\"percent\":0,\"device\":\"\","
-		"\"size\":0,\"reads\":0,\"writes\":0,\"errors\":0,\"peer\":\"\",\"peer_lacks\":0,\"peer_copied\":0}},"
+		"\"size\":0,\"reads\":0,\"writes\":0,\"errors\":0,\"peer\":\"\",\"peer_lacks\":0,\"peer_remaining_ns\":0,\"peer_copied\":0,\"verify_percent\":0,\"verified_ns\":0,"
+		"\"verify_mismatches\":0,\"verify_unreadable\":0,\"repaired\":0,\"faults\":0,\"peer_faults\":0,\"eras\":\"\"}},"
 		"\"faults\":[{\"sequence\":1,\"time_ns\":1000000000,\"severity\":\"error\",\"object\":\"disk mirror2\","
 		"\"old_state\":\"good\",\"new_state\":\"missing\",\"reason\":\"no disk is serial:x\"},"
 		"{\"sequence\":2,\"time_ns\":61000000000,\"severity\":\"warning\",\"object\":\"link cs2\","
@@ -164,6 +167,49 @@ static void json_of_nothing_has_no_stray_comma(void **state)
 	assert_non_null(strstr(buffer, "\"ports\":{},\"disks\":{},\"faults\":[]}"));
 	assert_null(strstr(buffer, ",}"));
 	assert_null(strstr(buffer, ",]"));
+}
+
+static void one_disk_with_all_that_is_known(void **state)
+{
+	struct status_disk *disk = &status.disks[DISK_MIRROR1];
+
+	(void)state;
+	disk->state = STATUS_DISK_GOOD;
+	strcpy(disk->device, "00:05.0/1 nvme");
+	disk->size = 10 * GIB;
+	strcpy(disk->peer, "remirroring 35 %");
+	disk->lacks = 6 * GIB;
+	disk->remaining_ns = 90 * SECOND;
+	disk->verified_ns = 3600 * SECOND;
+	disk->verify_mismatches = 2;
+	disk->faults = 1;
+	strcpy(disk->eras, "11 both, 12 a alone (written)");
+	status_add_disk(&text, &status, DISK_MIRROR1);
+	assert_string_equal(buffer, "disk mirror1: good\n"
+				    "  percent             0\n"
+				    "  device              00:05.0/1 nvme\n"
+				    "  size                10G\n"
+				    "  reads               0\n"
+				    "  writes              0\n"
+				    "  errors              0\n"
+				    "  peer                remirroring 35 %\n"
+				    "  peer lacks          6G\n"
+				    "  peer remaining      1min 30s\n"
+				    "  peer copied         0\n"
+				    "  verify percent      0\n"
+				    "  verified            1h 0min\n"
+				    "  verify mismatches   2\n"
+				    "  verify unreadable   0\n"
+				    "  repaired            0\n"
+				    "  faults              1\n"
+				    "  peer faults         0\n"
+				    "  eras                11 both, 12 a alone (written)\n");
+	text_init(&text, buffer, STATUS_TEXT_SIZE);
+	status_add_disks(&text, &status);
+	assert_string_equal(buffer,
+			    "disk mirror1    good              00:05.0/1 nvme, 10G, 0 reads, 0 writes, "
+			    "the other server's: remirroring 35 %, which lacks 6G, about 1min 30s left, "
+			    "verified 1h 0min ago, 2 regions differed\n");
 }
 
 static void one_line(void **state)
@@ -223,6 +269,7 @@ int main(void)
 		cmocka_unit_test_setup(a_step_counter_that_is_not_exact, set_up),
 		cmocka_unit_test_setup(a_duplex_pair_as_json, set_up),
 		cmocka_unit_test_setup(json_of_nothing_has_no_stray_comma, set_up),
+		cmocka_unit_test_setup(one_disk_with_all_that_is_known, set_up),
 		cmocka_unit_test_setup(one_line, set_up),
 		cmocka_unit_test_setup(the_longest_status_fits, set_up),
 	};
