@@ -308,7 +308,7 @@ static NOINLINE bool no_time(struct guest *guest, int error)
 	return false;
 }
 
-bool guest_time_update(struct guest *guest)
+bool guest_time_ask(struct guest *guest)
 {
 	uint64_t time_ns;
 	int error = guest_door_time(&guest->door, vcpu_exit_position(&guest->vcpu), &time_ns);
@@ -503,12 +503,16 @@ static NOINLINE void run_nmi_return(struct guest *guest)
 	guest->input_here = true;
 }
 
-/* Acts upon the exit; it stays open when a value is not there yet. */
-static ALWAYS_INLINE void finish_exit(struct guest *guest)
+/* Acts upon the exit. False: a value is not there yet, so the exit stays open. */
+static ALWAYS_INLINE bool finish_exit(struct guest *guest)
 {
-	guest->exit_open = !guest_exit_act(guest);
-	if (guest->machine.power && !guest->exit_open) /* a write, or a watchdog that saw the time */
+	if (!guest_exit_act(guest)) {
+		guest->exit_open = true;
+		return false;
+	}
+	if (guest->machine.power) /* a write, or a watchdog that saw the time */
 		guest_outputs(guest);
+	return true;
 }
 
 /* One run and what its exit asks for. False: the guest cannot go on here and now. */
@@ -526,10 +530,11 @@ static ALWAYS_INLINE bool run(struct guest *guest, uint64_t steps_max)
 		machine_interrupt_acknowledge(&guest->machine, vcpu->interrupt_vector);
 	if (vcpu_exit_is_asynchronous(guest->exit.kind))
 		return false;
-	finish_exit(guest);
+	if (!finish_exit(guest))
+		return false;
 	if (vcpu->state.activity == VCPU_SHUTDOWN && guest->state == GUEST_RUNNING)
 		guest_fail(guest, "triple fault");
-	return !guest->exit_open;
+	return true;
 }
 
 /* How far to run if nothing else ends the slice: to the next timer, within bounds. */
@@ -553,6 +558,7 @@ static uint64_t slice_steps(struct guest *guest)
 static void run_exits(struct guest *guest)
 {
 	uint32_t exits_left = guest->waits ? GUEST_SLICE_EXITS_WAITING : GUEST_SLICE_EXITS;
+	bool follows = guest_door_follows(&guest->door); /* roles change between polls only */
 	struct vcpu *vcpu = &guest->vcpu;
 
 	/* What the first entry costs is not its exit's doing: much else was done in between. */
@@ -563,7 +569,7 @@ static void run_exits(struct guest *guest)
 		uint64_t exit_tsc = vcpu->tsc_exit;
 		uint64_t steps_max = guest->steps_left;
 
-		if (guest_door_follows(&guest->door))
+		if (follows)
 			steps_max = min_u64(steps_max, replay_inputs(guest));
 		/* Not after the mere end of a slice: the other server's ends elsewhere. */
 		if (guest->lines_of != guest->machine.changes &&
@@ -644,7 +650,7 @@ static void lead(struct guest *guest)
 static void go_on(struct guest *guest)
 {
 	if (guest->exit_open) {
-		finish_exit(guest);
+		guest->exit_open = !finish_exit(guest);
 		if (guest->exit_open || !is_on(guest))
 			return;
 	}

@@ -107,6 +107,13 @@ static inline uint64_t guest_door_now_ns(const struct guest_door *door)
 	return max_u64(time_now_ns() - door->start_ns, door->last_ns);
 }
 
+/* OPEN: the time that the guest is told. */
+static inline uint64_t guest_door_read_clock(struct guest_door *door)
+{
+	door->last_ns = guest_door_now_ns(door);
+	return door->last_ns;
+}
+
 /* Virtual time goes on from `time_ns`. */
 void guest_door_set_time(struct guest_door *door, uint64_t time_ns);
 
@@ -121,8 +128,7 @@ static inline int guest_door_time(struct guest_door *door, const struct position
 {
 	if (door->mode != GUEST_DOOR_OPEN)
 		return guest_door_time_by_log(door, exit, time_ns);
-	door->last_ns = guest_door_now_ns(door);
-	*time_ns = door->last_ns;
+	*time_ns = guest_door_read_clock(door);
 	return 0;
 }
 

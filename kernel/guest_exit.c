@@ -106,7 +106,7 @@ static bool emulate(struct guest *guest, uint64_t gpa)
 			return true;
 		}
 		if (machine_emulate_reads_time(&emulation, &guest->machine, state, &guest->memory) &&
-		    !guest_time_update(guest))
+		    !guest_time_ask(guest))
 			return false;
 		machine_emulate_execute(&emulation, &guest->machine, state, &guest->memory);
 		guest_outputs(guest);
@@ -129,7 +129,7 @@ static bool act_on_port_in(struct guest *guest, uint16_t port, uint32_t size)
 
 static bool act_on_port_out(struct guest *guest, uint16_t port, uint32_t size)
 {
-	if (machine_port_reads_time(&guest->machine, port, size, true) && !guest_time_update(guest))
+	if (machine_port_reads_time(&guest->machine, port, size, true) && !guest_time_ask(guest))
 		return false;
 	machine_port_write(&guest->machine, &guest->memory, port, size,
 			   rax_of_size(&guest->vcpu.state, size));
@@ -153,7 +153,7 @@ static bool act_on_port(struct guest *guest)
 /* False: the time has to be known first. */
 static bool msr_time_known(struct guest *guest, bool is_write)
 {
-	return !machine_msr_reads_time(guest->exit.msr.number, is_write) || guest_time_update(guest);
+	return !machine_msr_reads_time(guest->exit.msr.number, is_write) || guest_time_ask(guest);
 }
 
 static bool act_on_msr_read(struct guest *guest)

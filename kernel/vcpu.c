@@ -132,9 +132,10 @@ struct position vcpu_position(const struct vcpu *vcpu)
 static ALWAYS_INLINE void run_once(struct vcpu *vcpu, uint64_t steps_max, bool window_watched,
 				   struct vcpu_exit *exit)
 {
-	uint32_t timer_count = vcpu->counter->ops->timer_count(vcpu->counter, steps_max);
+	uint32_t timer_count;
 
 	vcpu->window_watched = window_watched;
+	timer_count = vcpu->counter->ops->timer_count(vcpu->counter, steps_max);
 	vcpu->ops->run(vcpu, timer_count, exit);
 }
 

@@ -14,7 +14,6 @@
 #include "machine/machine.h"
 
 #define PORT_CONTROL 0x43
-#define PORT_SPEAKER 0x61
 #define SPEAKER_GATE 0x01
 #define SPEAKER_DATA 0x02
 #define SPEAKER_REFRESH 0x10
@@ -75,7 +74,7 @@ static uint16_t channel_counter(const struct machine *machine, const struct mach
 	return channel->bcd ? to_bcd((uint32_t)counter) : (uint16_t)counter;
 }
 
-static bool channel_out(const struct machine *machine, const struct machine_pit_channel *channel)
+static ALWAYS_INLINE bool channel_out(const struct machine *machine, const struct machine_pit_channel *channel)
 {
 	uint64_t elapsed = now_tick(machine) - channel->start_tick;
 
@@ -204,13 +203,13 @@ void machine_pit_port_write(struct machine *machine, uint16_t port, uint8_t valu
 	machine_changed(machine);
 	if (port == PORT_CONTROL)
 		control_write(machine, value);
-	else if (port == PORT_SPEAKER)
+	else if (port == MACHINE_PIT_SPEAKER_PORT)
 		speaker_write(machine, value);
 	else
 		channel_write(machine, &machine->pit.channels[port & 3], value);
 }
 
-static uint8_t channel_read(struct machine *machine, struct machine_pit_channel *channel)
+static NOINLINE uint8_t channel_read(struct machine *machine, struct machine_pit_channel *channel)
 {
 	uint16_t counter;
 	uint8_t value;
@@ -239,21 +238,21 @@ uint8_t machine_pit_port_read(struct machine *machine, uint16_t port)
 {
 	const struct machine_pit_channel *channel = &machine->pit.channels[2];
 
+	if (port == MACHINE_PIT_SPEAKER_PORT)
+		return (uint8_t)(channel->gate | machine->pit.speaker |
+				 (machine->now_ns / REFRESH_NS % 2 ? SPEAKER_REFRESH : 0) |
+				 (channel_out(machine, channel) ? SPEAKER_OUT : 0));
 	if (port == PORT_CONTROL)
 		return 0xff;
-	if (port != PORT_SPEAKER)
-		return channel_read(machine, &machine->pit.channels[port & 3]);
-	return (uint8_t)(channel->gate | machine->pit.speaker |
-			 (machine->now_ns / REFRESH_NS % 2 ? SPEAKER_REFRESH : 0) |
-			 (channel_out(machine, channel) ? SPEAKER_OUT : 0));
+	return channel_read(machine, &machine->pit.channels[port & 3]);
 }
 
 bool machine_pit_reads_time(const struct machine *machine, uint16_t port, bool is_write)
 {
 	const struct machine_pit_channel *channel = &machine->pit.channels[port & 3];
 
-	if (port == PORT_CONTROL || port == PORT_SPEAKER || is_write)
-		return is_write || port == PORT_SPEAKER;
+	if (port == PORT_CONTROL || port == MACHINE_PIT_SPEAKER_PORT || is_write)
+		return is_write || port == MACHINE_PIT_SPEAKER_PORT;
 	return !channel->status_latched && !channel->latched_bytes;
 }
 

@@ -8,6 +8,7 @@
 struct machine;
 
 #define MACHINE_PIT_HZ 1193182
+#define MACHINE_PIT_SPEAKER_PORT 0x61 /* shows the time whenever it is read, and acts on it when written */
 
 struct machine_pit_channel {
 	uint64_t start_tick;  /* when counting began */

@@ -18,17 +18,16 @@
 
 #include "machine/machine.h"
 
-#define NARROW_PORT_END 0x500 /* below it all devices are 8 bits wide */
 #define DEBUG_PORT 0x402
 #define DEBUG_PORT_ANSWER 0xe9 /* "something listens" */
 
-BUILD_ASSERT(MACHINE_PM_PORT >= NARROW_PORT_END);
-BUILD_ASSERT(MACHINE_FW_CFG_PORT >= NARROW_PORT_END);
-BUILD_ASSERT(MACHINE_VGA_PORT + MACHINE_VGA_PORT_COUNT <= NARROW_PORT_END);
+BUILD_ASSERT(MACHINE_PM_PORT >= MACHINE_NARROW_PORT_END);
+BUILD_ASSERT(MACHINE_FW_CFG_PORT >= MACHINE_NARROW_PORT_END);
+BUILD_ASSERT(MACHINE_VGA_PORT + MACHINE_VGA_PORT_COUNT <= MACHINE_NARROW_PORT_END);
 
 static bool is_narrow(uint16_t port, uint32_t size)
 {
-	return size == 1 && port < NARROW_PORT_END;
+	return size == 1 && port < MACHINE_NARROW_PORT_END;
 }
 
 static bool is_pm(uint16_t port, uint32_t size)
@@ -207,7 +206,7 @@ static NOINLINE bool port_reads_time_wide(const struct machine *machine, uint16_
 	return false;
 }
 
-bool machine_port_reads_time(const struct machine *machine, uint16_t port, uint32_t size, bool is_write)
+bool machine_port_asks_time(const struct machine *machine, uint16_t port, uint32_t size, bool is_write)
 {
 	return is_narrow(port, size) ? port_reads_time8(machine, port, is_write)
 				     : port_reads_time_wide(machine, port, size, is_write);

@@ -115,12 +115,11 @@ static void exit_xsetbv(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct v
 }
 
 /* The one exit that every processor tells the next RIP of. */
-static void exit_port(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit,
-		      const struct svm_instruction *instruction)
+static ALWAYS_INLINE void exit_port(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
 	uint64_t information = vmcb->exit_information1;
 
-	(void)instruction;
+	exit->kind = VCPU_EXIT_PORT;
 	exit->instruction_size = (uint32_t)(vmcb->exit_information2 - vcpu->state.rip);
 	exit->port.port = SVM_PORT_NUMBER(information);
 	exit->port.size = SVM_PORT_SIZE(information);
@@ -206,7 +205,6 @@ static const struct exit_row {
 	ROW_OF_INSTRUCTION(INVD, CACHE, NULL),
 	ROW_OF_INSTRUCTION(HLT, HLT, NULL),
 	ROW(INVLPGA, UNDEFINED),
-	[SVM_EXIT_PORT] = { .kind = VCPU_EXIT_PORT, .finish = exit_port },
 	ROW_OF_INSTRUCTION(MSR, MSR, exit_msr),
 	ROW(SHUTDOWN, SHUTDOWN),
 	ROW(VMRUN, UNDEFINED),
@@ -279,8 +277,13 @@ static NOINLINE void exit_invalid(const struct svm_vmcb *vmcb, struct vcpu_exit 
 void svm_exit_normalise(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct vcpu_exit *exit)
 {
 	uint64_t code = vmcb->exit_code;
-	const struct exit_row *row = code < SVM_EXIT_COUNT ? &rows[code] : &rows[SVM_EXIT_NONE];
+	const struct exit_row *row;
 
+	if (code == SVM_EXIT_PORT) {
+		exit_port(vcpu, vmcb, exit);
+		return;
+	}
+	row = code < SVM_EXIT_COUNT ? &rows[code] : &rows[SVM_EXIT_NONE];
 	exit->instruction_size = 0;
 	exit->kind = row->kind;
 	if (row->has_instruction)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * svm_run, `run` in RDI: into the guest and back. APM 2, 15.5 and 15.17. Leaves no
+ * svm_run, `run` in RSI: into the guest and back. APM 2, 15.5 and 15.17. Leaves no
  * register but RBP and RSP as it was: svm.c calls it with all of them declared lost,
  * so that they are saved once, by the function around.
  *
@@ -25,10 +25,8 @@
 	.global svm_run
 svm_run:
 	pushq %rbp
-	movq %rsp, %rbp
-	pushq %rdi
+	pushq %rsi
 
-	movq %rdi, %rsi
 	movq RUN_HOST_VMCB(%rsi), %rax
 	vmsave %rax
 	movq RUN_TIMER(%rsi), %rdi

@@ -203,9 +203,9 @@ static void svm_watch_nmi_return(struct vcpu *vcpu, bool on)
 static ALWAYS_INLINE void enter_guest(struct svm_run *run)
 {
 	__asm__ volatile("call svm_run"
-			 : "+D"(run)
+			 : "+S"(run)
 			 :
-			 : "rax", "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+			 : "rax", "rbx", "rcx", "rdx", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
 			   "r15", "memory", "cc");
 }
 
@@ -255,6 +255,7 @@ static inline void before_run(struct vcpu *vcpu, uint32_t timer_count)
 {
 	struct vcpu_state *state = &vcpu->state;
 
+	run_frame.timer_count = timer_count;
 	vmcb->event = 0;
 	if (state->event.kind != VCPU_EVENT_NONE)
 		put_event(state);
@@ -266,7 +267,6 @@ static inline void before_run(struct vcpu *vcpu, uint32_t timer_count)
 	vmcb->interrupt = SVM_INTERRUPT_MASKING | (vcpu->task_priority & SVM_INTERRUPT_TPR_MASK);
 	if (vcpu->interrupt_offered)
 		put_offer(vcpu);
-	run_frame.timer_count = timer_count;
 }
 
 static inline void after_run(struct vcpu *vcpu)

@@ -28,6 +28,8 @@ from tests.pair.qemu import ROOT, Server
 
 NO_STACK_OFFSET = "randomize_kstack_offset=off"
 MEMORY = "128M"
+# The guest has no RDRAND; without entropy its kernel would mix anew for each random number of an exec.
+ENTROPY_MODULES = ("virtio_pci", "virtio_rng")
 EXIT_COST = 1500  # of a real processor, in instructions: what the world switch and cold caches take
 TARGETS = {"compute": ("compute loop", 1.01), "syscall": ("system calls", 1.03), "fork": ("fork and exec", 1.05)}
 BOOT_TARGET = 1.10
@@ -75,7 +77,7 @@ class Bench:
     def yoke(self, script: str, append: str = "") -> Run:
         folder = self.directory / "yoke"
         folder.mkdir(exist_ok=True)
-        guest = small_linux(folder, script, (), self.files, memory=MEMORY,
+        guest = small_linux(folder, script, ENTROPY_MODULES, self.files, memory=MEMORY,
                             command_line=f"{COMMAND_LINE} {append}".strip())
         sections = {"guest": guest.configuration(), "pair": {"mode": "single"}}
         (folder / "yoke.conf").write_text(configuration_text(sections))
@@ -111,7 +113,7 @@ def ratio(name: str, ours: int, plain: int, exits: dict, target: float) -> Resul
 
 
 def measure_work(bench: Bench, title: str, append: str):
-    script = "cost_load {}\n"
+    script = "head -c 16 /dev/random > /dev/null; cost_load {}\n"
     plain = bench.plain("".join(script.format(kind) for kind in TARGETS), append)
     idle = bench.yoke(script.format("nothing"), append)
     for kind, (words, target) in TARGETS.items():

@@ -26,11 +26,11 @@ static const struct phase {
 	uint64_t cost_max;
 } phases[] = {
 	{ "CPUID", VCPU_EXIT_CPUID, 365 },
-	{ "RDTSC", VCPU_EXIT_TSC, 390 },
-	{ "IN of the 8254, with the time", VCPU_EXIT_PORT, 470 },
-	{ "OUT to nothing", VCPU_EXIT_PORT, 390 },
-	{ "IN of COM1's status", VCPU_EXIT_PORT, 400 },
-	{ "IN of the 8259's mask", VCPU_EXIT_PORT, 400 },
+	{ "RDTSC", VCPU_EXIT_TSC, 370 },
+	{ "IN of the 8254, with the time", VCPU_EXIT_PORT, 400 },
+	{ "OUT to nothing", VCPU_EXIT_PORT, 350 },
+	{ "IN of COM1's status", VCPU_EXIT_PORT, 365 },
+	{ "IN of the 8259's mask", VCPU_EXIT_PORT, 375 },
 	{ "RDMSR of the APIC base", VCPU_EXIT_MSR, 395 },
 	{ "RDMSR of an MTRR", VCPU_EXIT_MSR, 390 },
 	{ "MMIO of the local APIC", VCPU_EXIT_MEMORY, 2100 },
