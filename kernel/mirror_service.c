@@ -67,14 +67,6 @@ static void keep_nothing(uint32_t server)
 	mirror_engine_create(&engine, unique_number());
 }
 
-static const char *refuse_record(void)
-{
-	static char reason[METADATA_REASON_SIZE + 32];
-
-	snprintf(reason, sizeof(reason), "state partition: %s", choice.reason);
-	return reason;
-}
-
 static const char *read_record(uint32_t server, bool is_pair, bool has_disks)
 {
 	bool is_new;
@@ -86,11 +78,11 @@ static const char *read_record(uint32_t server, bool is_pair, bool has_disks)
 	is_new = metadata_may_initialise(choice.verdict);
 	if (is_pair) {
 		keeps = is_new;
-		return is_new ? NULL : refuse_record();
+		return is_new ? NULL : choice.reason;
 	}
 	/* What cannot be read may tell of another server that has the guest's disks as well. */
 	if (has_disks && !is_new && choice.verdict != METADATA_FOREIGN)
-		return refuse_record();
+		return choice.reason;
 	keep_nothing(server);
 	return NULL;
 }

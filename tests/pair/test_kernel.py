@@ -248,6 +248,23 @@ def test_a_pair_needs_a_state_partition(server, kernel, tmp_path):
     machine.expect_prompt("yoke a> ")
 
 
+@pytest.mark.parametrize("pair_mode, held", [("duplex", True), ("single", False)])
+def test_noise_in_the_state_partition_holds_the_guest_of_a_pair(server, kernel, tmp_path, pair_mode, held):
+    """It may have been this server's memory of the other one; a server without another one does not need it."""
+    boot = state_noise(tmp_path / "boot.img")
+    first = disks.make_raw(tmp_path / "mirror1.img", 8 * MIB)
+    before = boot.read_bytes()
+    text = f"[guest]\nmemory = 64M\nautostart = no\n[pair]\nmode = {pair_mode}\n"
+    machine = server(kernel=kernel, initrd=conf(tmp_path, text), extra=["-device", "e1000"], icount="on",
+                     disks=[Disk(boot, "virtio"), Disk(first, "virtio")])
+    machine.expect("^ready: ")
+    machine.expect_prompt("yoke a> ")
+    for words in ("the state partition is not Yoke's (copy 1: not Yoke's; copy 2: not Yoke's)", "the guest is not started"):
+        assert (f"\n{words}\n" in machine.output) == held
+    machine.kill()
+    assert boot.read_bytes() == before
+
+
 def partitioned(path, type_code: str):
     path.write_bytes(bytes(32 * MIB))
     subprocess.run(["sgdisk", "--clear", "--new=1:2048:+8M", f"--typecode=1:{type_code}", path], check=True,
