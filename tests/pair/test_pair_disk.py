@@ -58,15 +58,32 @@ def stop_writing(pair: Pair):
     pair.wait_until(lambda: pair.status(follower)["guest"]["uptime_ns"] >= then, "the follower is there too", 300)
 
 
-def test_both_disks_hold_the_same_after_each_server_died(pair):
-    """A rapid remirror copies what was written meanwhile and no more; the client notices nothing."""
-    pair = pair(script=WRITER, disk=SIZE, conf=CONF)
+def bring_up(pair, size: int) -> tuple:
+    """Two new disks: nobody knows that they are alike, so a person says which to copy."""
+    pair = pair(script=WRITER, disk=size, conf=CONF)
     pair.wait_until(lambda: any(pair.state(name) == "simplex" for name in NAMES), "the guest runs on one", 300)
     first = next(name for name in NAMES if pair.state(name) == "simplex")
-    assert mirror(pair, first)["peer"] == "missing"  # two new disks: nobody knows that they are alike
+    assert mirror(pair, first)["peer"] == "missing"
     pair.ask(first, f"disk remirror mirror1 {other(first)}", "disk mirror1 .: outdated -> remirroring$")
     pair.wait_duplex()
-    assert mirror(pair, first)["peer_copied"] == SIZE
+    assert mirror(pair, first)["peer_copied"] == size
+    return pair, first
+
+
+def image(pair: Pair, name: str):
+    return pair.directory / name / "mirror1.img"
+
+
+def end(pair: Pair):
+    """Without power, both disks hold the same."""
+    for name in NAMES:
+        pair.kill(name)
+    assert filecmp.cmp(*(image(pair, name) for name in NAMES), shallow=False)
+
+
+def test_both_disks_hold_the_same_after_each_server_died(pair):
+    """A rapid remirror copies what was written meanwhile and no more; the client notices nothing."""
+    pair, first = bring_up(pair, SIZE)
     client = Client(pair)
     go_on_writing(pair, first)
     for _ in range(2):
@@ -86,6 +103,31 @@ def test_both_disks_hold_the_same_after_each_server_died(pair):
         assert pair.status(survivor)["lockstep"]["divergences"] == 0
         go_on_writing(pair, survivor)
     stop_writing(pair)
+    end(pair)
+
+
+def test_verify_mends_what_a_disk_lies_about(pair):
+    """Sectors of the follower's disk change that nobody wrote: a comparison finds them while the guest writes elsewhere,
+    tells it once on each server, and the next one finds nothing."""
+    pair, leader = bring_up(pair, SIZE + 4 * MIB)  # the guest does not write behind SIZE
+    follower = other(leader)
+    client = Client(pair)
+    go_on_writing(pair, leader)
+    with open(image(pair, follower), "r+b") as disk:
+        for at in (SIZE, SIZE + MIB + 5 * 512, SIZE + MIB + 90 * 512, SIZE + 4 * MIB - 512):
+            disk.seek(at)
+            disk.write(b"a lie at %8d" % at)
+    verified = "mirror mirror1: verifying -> verified: "
+    pair.ask(follower, "disk verify mirror1", verified + "regions of 64 KiB: 3 differed, .*; 0 could not be read")
     for name in NAMES:
-        pair.kill(name)
-    assert filecmp.cmp(*(pair.directory / name / "mirror1.img" for name in NAMES), shallow=False)
+        pair.wait_until(lambda: mirror(pair, name)["verify_mismatches"] == 3, f"{name} knows what was found", 60)
+        told = [event for event in pair.events(name) if event["object"] == "mirror mirror1"]
+        assert [event["new_state"] for event in told].count("verified") == 1
+        assert mirror(pair, name)["faults"] == mirror(pair, name)["peer_faults"] == 0
+    go_on_writing(pair, leader)
+    pair.ask(leader, "disk verify mirror1", verified + "both disks are the same")
+    pair.wait_until(lambda: mirror(pair, follower)["verify_mismatches"] == 0, "the follower knows that too", 60)
+    client.talk()
+    assert pair.status(leader)["lockstep"]["divergences"] == 0
+    stop_writing(pair)
+    end(pair)
