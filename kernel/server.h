@@ -46,8 +46,9 @@ int server_open_state(void);
 /* server_configuration.c: yoke.conf. */
 void server_read_configuration(void);
 void server_show_configuration_errors(void);
-/* Trace levels and the server's letter, as the configuration says. */
+/* What counts at once, as the configuration says: trace levels, the server's letter, the disks' rates. */
 void server_apply_configuration(void);
+void server_apply_disk_rates(void);
 char server_letter(void);
 
 /* server_guest.c: whether and when the guest is started. */

@@ -9,6 +9,7 @@
 
 #include "kernel/boot_info.h"
 #include "kernel/console.h"
+#include "kernel/mirror_service.h"
 #include "kernel/pages.h"
 #include "kernel/server.h"
 #include "kernel/trace.h"
@@ -32,6 +33,12 @@ char server_letter(void)
 	return server.config.server.name == CONFIG_SERVER_A ? 'a' : 'b';
 }
 
+void server_apply_disk_rates(void)
+{
+	mirror_engine_rates(mirror_service_engine(), server.config.disk.remirror_rate,
+			    server.config.disk.verify_rate);
+}
+
 void server_apply_configuration(void)
 {
 	const struct config_trace_levels *categories = &server.config.trace.categories;
@@ -40,6 +47,7 @@ void server_apply_configuration(void)
 	trace_set_level("all", server.config.trace.level);
 	for (uint32_t i = 0; i < categories->count; i++)
 		trace_set_level(categories->list[i].category, categories->list[i].level);
+	server_apply_disk_rates();
 }
 
 void server_read_configuration(void)

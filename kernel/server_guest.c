@@ -95,6 +95,7 @@ static const char *open_mirror(void)
 		return "no memory for the state partition's writes";
 	wrong = mirror_service_init(server.config.server.name == CONFIG_SERVER_B, is_pair,
 				    server_disk_of(DISK_MIRROR1) != NULL);
+	server_apply_disk_rates();
 	return wrong || is_pair ? wrong : check_alone();
 }
 

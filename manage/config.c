@@ -73,6 +73,10 @@ static const struct config_key keys[] = {
 	MIRROR_SIZE_KEY("mirror6_size", 5),
 	MIRROR_SIZE_KEY("mirror7_size", 6),
 	MIRROR_SIZE_KEY("mirror8_size", 7),
+	{ "disk", "remirror_rate", CONFIG_SIZE, AT(disk.remirror_rate), .default_text = "16M",
+	  .minimum = MIB, .maximum = GIB * 1024, .multiple = 64 * KIB, .word = "unlimited", .word_value = 0 },
+	{ "disk", "verify_rate", CONFIG_SIZE, AT(disk.verify_rate), .default_text = "10M",
+	  .minimum = MIB, .maximum = GIB * 1024, .multiple = 64 * KIB },
 
 	{ "guest", "memory", CONFIG_SIZE, AT(guest.memory_size), .default_text = "512M",
 	  .minimum = 16 * MIB, .maximum = GIB * 1024, .multiple = 2 * MIB },

@@ -124,6 +124,8 @@ struct config {
 	struct {
 		struct config_disk_name disks[DISK_ROLE_COUNT];
 		uint64_t mirror_size[CONFIG_MIRROR_MAX]; /* bytes; 0: all of the disk */
+		uint64_t remirror_rate; /* bytes per second while the guest uses the disk; 0: no limit */
+		uint64_t verify_rate;	/* likewise, always */
 	} disk;
 	struct {
 		uint64_t memory_size; /* bytes, a multiple of 2 MiB */

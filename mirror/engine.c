@@ -17,6 +17,7 @@ void mirror_engine_init(struct mirror_engine *engine, uint32_t server, uint64_t 
 	memset(engine, 0, sizeof(*engine));
 	engine->server = server;
 	engine->partition_size = partition_size;
+	engine->verify_rate = MIRROR_ENGINE_VERIFY_RATE;
 	metadata_init(&engine->metadata, 0, server);
 }
 
@@ -85,7 +86,8 @@ static void set_init(struct mirror_engine *engine, uint32_t index, enum mirror_d
 	mirror_set_init(&at->set, known->identity, known->sector_count, own, peer,
 			&(struct mirror_set_memory){ dirty, intent });
 	remirror_init(&at->remirror, known->sector_count, intent + intent_memory_size(known->sector_count));
-	verify_init(&at->verify, known->sector_count, MIRROR_ENGINE_VERIFY_RATE);
+	at->remirror.rate_bytes = engine->remirror_rate;
+	verify_init(&at->verify, known->sector_count, engine->verify_rate);
 }
 
 void engine_set_adopt(struct mirror_engine *engine, uint32_t index)
@@ -93,7 +95,6 @@ void engine_set_adopt(struct mirror_engine *engine, uint32_t index)
 	struct mirror_engine_set *at = &engine->sets[index];
 	struct metadata_set *known = engine_known(engine, index);
 	const struct metadata_set *from = &engine->meeting.peer.sets[index];
-	uint64_t rate_bytes = at->remirror.rate_bytes;
 
 	ASSERT(from->sector_count <= known->sector_count);
 	known->identity = from->identity;
@@ -101,7 +102,6 @@ void engine_set_adopt(struct mirror_engine *engine, uint32_t index)
 	set_init(engine, index, (enum mirror_disk_state)at->set.states[MIRROR_OWN],
 		 (enum mirror_disk_state)at->set.states[MIRROR_PEER]);
 	mirror_set_mode(&at->set, (enum mirror_mode)engine->mode);
-	at->remirror.rate_bytes = rate_bytes;
 	region_map_format(&at->set.dirty);
 	region_map_format(&at->set.intent.map);
 }
@@ -319,10 +319,15 @@ void mirror_engine_mode(struct mirror_engine *engine, enum mirror_mode mode)
 		engine_meeting_begin(engine);
 }
 
-void mirror_engine_rate(struct mirror_engine *engine, uint64_t bytes)
+void mirror_engine_rates(struct mirror_engine *engine, uint64_t remirror_bytes, uint64_t verify_bytes)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
-		engine->sets[i].remirror.rate_bytes = bytes;
+	ASSERT(verify_bytes > 0);
+	engine->remirror_rate = remirror_bytes;
+	engine->verify_rate = verify_bytes;
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+		engine->sets[i].remirror.rate_bytes = remirror_bytes;
+		engine->sets[i].verify.rate_bytes = verify_bytes;
+	}
 }
 
 /* ---- requests ---- */

@@ -45,7 +45,7 @@
 #define MIRROR_ENGINE_BUFFER_SIZE MIRROR_REGION_SIZE
 /* One for whatever the peer may ask at a time, for each region that is being copied, and for one that is compared. */
 #define MIRROR_ENGINE_BUFFER_COUNT (MIRROR_MESSAGE_ASKED_MAX + MIRROR_ENGINE_COPY_MAX + 1)
-#define MIRROR_ENGINE_VERIFY_RATE (10 * MIB) /* bytes per second, where none is given */
+#define MIRROR_ENGINE_VERIFY_RATE (10 * MIB) /* where none is given */
 
 /* A slot's way over the link, in parts that a message holds. */
 struct mirror_engine_asked {
@@ -183,6 +183,8 @@ struct mirror_engine {
 	struct metadata metadata;
 	uint32_t server; /* 0: a, 1: b */
 	uint64_t partition_size;
+	uint64_t remirror_rate; /* bytes per second; 0: no limit */
+	uint64_t verify_rate;
 	uint64_t now_ns;
 	uint64_t now_s; /* the server's clock */
 	uint8_t mode;	/* enum mirror_mode, of all sets */
@@ -388,8 +390,11 @@ const struct remirror_decision *mirror_engine_decision(const struct mirror_engin
  */
 const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uint32_t server);
 
-/* What remirrors may copy in a second; 0: as fast as it goes. After the disks are open. */
-void mirror_engine_rate(struct mirror_engine *engine, uint64_t bytes);
+/*
+ * Bytes that a remirror may copy in a second while the guest uses that disk, 0: as many as it
+ * can (which holds without this), and that a comparison may read, not 0. From now on.
+ */
+void mirror_engine_rates(struct mirror_engine *engine, uint64_t remirror_bytes, uint64_t verify_bytes);
 
 /* ---- a turn ---- */
 

@@ -9,8 +9,9 @@
 #include "include/assert.h"
 
 #define SECOND_NS UINT64_C(1000000000)
-#define BURST_REGIONS 16   /* what the rate limit lets through at once */
-#define ROUND_REGIONS 1024 /* copied regions that are worth a flush and a few map blocks */
+#define IDLE_NS (SECOND_NS / 2) /* without a request: the guest does not use the disk */
+#define BURST_REGIONS 16	/* what the rate limit lets through at once */
+#define ROUND_REGIONS 1024	/* copied regions that are worth a flush and a few map blocks */
 
 /* ---- which way ---- */
 
@@ -248,6 +249,11 @@ static void budget_fill(struct remirror *remirror, uint64_t now_ns)
 	remirror->budget_ns = now_ns;
 }
 
+static bool is_limited(const struct remirror *remirror, const struct mirror_set *set, uint64_t now_ns)
+{
+	return remirror->rate_bytes != 0 && now_ns < set->last_request_ns + IDLE_NS;
+}
+
 int64_t remirror_take(struct remirror *remirror, struct mirror_set *set, uint64_t now_ns, bool *compare)
 {
 	uint64_t region = remirror->next;
@@ -255,7 +261,7 @@ int64_t remirror_take(struct remirror *remirror, struct mirror_set *set, uint64_
 	if (remirror->phase != REMIRROR_COPYING)
 		return -ENOENT;
 	budget_fill(remirror, now_ns);
-	if (remirror->rate_bytes != 0 && remirror->budget_bytes < MIRROR_REGION_SIZE)
+	if (is_limited(remirror, set, now_ns) && remirror->budget_bytes < MIRROR_REGION_SIZE)
 		return -EAGAIN;
 	for (uint32_t pass = 0; pass < 2; pass++, region = 0)
 		for (region = region_map_next(&set->dirty, region); region < set->dirty.region_count;

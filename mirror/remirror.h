@@ -81,7 +81,7 @@ struct remirror {
 	uint64_t *compare; /* only an intent names it */
 	uint64_t *round;   /* copied when the round began */
 	uint64_t word_count;
-	uint64_t rate_bytes; /* per second; 0: no limit */
+	uint64_t rate_bytes; /* per second while the guest uses the disk; 0: no limit */
 	uint64_t budget_bytes;
 	uint64_t budget_ns; /* when it was last filled */
 	uint64_t begun_ns;

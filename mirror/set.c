@@ -244,7 +244,6 @@ void mirror_set_join(struct mirror_set *set, uint64_t number)
 int mirror_set_submit(struct mirror_set *set, enum mirror_operation operation, uint64_t sector,
 		      uint32_t sector_count, uint64_t tag, uint64_t now_ns)
 {
-	(void)now_ns;
 	if (operation != MIRROR_FLUSH &&
 	    (sector_count == 0 || !range_fits(sector, sector_count, set->sector_count)))
 		return -EINVAL;
@@ -259,6 +258,7 @@ int mirror_set_submit(struct mirror_set *set, enum mirror_operation operation, u
 			.operation = (uint8_t)operation,
 			.phase = MIRROR_QUEUED,
 		};
+		set->last_request_ns = now_ns;
 		return (int)i;
 	}
 	return -EAGAIN;

@@ -127,7 +127,8 @@ struct mirror_set {
 	bool persisting;		   /* a PERSIST was taken and not answered */
 	bool persist_wanted;		   /* states differ from those being made durable */
 	uint64_t last_number;
-	uint64_t peer_done; /* DUPLEX: every request up to here has ended on the peer */
+	uint64_t last_request_ns; /* when it came */
+	uint64_t peer_done;	  /* DUPLEX: every request up to here has ended on the peer */
 	struct region_map dirty;
 	struct intent intent;
 	struct mirror_slot slots[MIRROR_SLOT_MAX];

@@ -41,6 +41,8 @@ static void empty_file_gives_the_defaults(void **state)
 	assert_int_equal(config.network.ports[NETWORK_CS1].kind, CONFIG_NAME_UNSET);
 	assert_int_equal(config.disk.disks[DISK_BOOT].kind, CONFIG_NAME_UNSET);
 	assert_int_equal(config.disk.mirror_size[0], 0);
+	assert_int_equal(config.disk.remirror_rate, 16 * MIB);
+	assert_int_equal(config.disk.verify_rate, 10 * MIB);
 	assert_int_equal(config.guest.memory_size, 512 * MIB);
 	assert_int_equal(config.guest.autostart, 1);
 	assert_int_equal(config.guest.start, CONFIG_START_DISK);
@@ -82,6 +84,8 @@ static const char every_key[] = "\xef\xbb\xbf# Server b\r\n"
 				"mirror1 = 00:1f.2/3\n"
 				"mirror8 = 00:05.0\n"
 				"mirror8_size = 10G\n"
+				"remirror_rate = unlimited\n"
+				"verify_rate = 100M\n"
 				"[guest]\n"
 				"memory = 1048576K\n"
 				"autostart = no\n"
@@ -134,6 +138,8 @@ static void check_every_key(void)
 	assert_int_equal(config.disk.disks[DISK_MIRROR1].unit, 3);
 	assert_false(config.disk.disks[DISK_MIRROR1 + 7].has_unit);
 	assert_true(config.disk.mirror_size[7] == 10 * GIB);
+	assert_int_equal(config.disk.remirror_rate, 0);
+	assert_int_equal(config.disk.verify_rate, 100 * MIB);
 	assert_true(config.guest.memory_size == GIB);
 	assert_int_equal(config.guest.autostart, 0);
 	assert_int_equal(config.guest.start, CONFIG_START_DIRECT);

@@ -447,7 +447,10 @@ static void rate_is_kept_and_progress_told(void **state)
 			 -EAGAIN); /* the map is not durable */
 	take(true);
 	for (; now <= 6 * SECOND; now += SECOND / 10) {
-		int64_t region = remirror_take(&remirror, &set, now, &compare);
+		int64_t region;
+
+		set.last_request_ns = now; /* the guest uses it */
+		region = remirror_take(&remirror, &set, now, &compare);
 
 		if (region < 0)
 			continue;
@@ -457,6 +460,9 @@ static void rate_is_kept_and_progress_told(void **state)
 	assert_in_range(taken, 9, 13);
 	assert_int_equal(remirror_percent(&remirror, &set), taken * 5);
 	assert_in_range(remirror_remaining_s(&remirror, &set, now), 2, 8);
+	/* And no longer: nothing is spared for it. */
+	for (uint64_t i = taken; i < 20; i++)
+		assert_true(remirror_take(&remirror, &set, now + SECOND, &compare) >= 0);
 	/* The target dies at the very end: it stops, and nothing is forgotten. */
 	mirror_set_mode(&set, MIRROR_ALONE);
 	assert_true(remirror_step(&remirror, &set));
