@@ -6,9 +6,10 @@ file system out of it, and GRUB goes where tools/image.py puts ours.
     1  BIOS boot     GRUB's core.img
     2  root          ext4: Debian with systemd, a serial console, and the programs of PACKAGES
 
-The guest is root@serial with PASSWORD; its address is ADDRESS. Documentation and translations are left out, as
-in Debian's own container images, and the initramfs has only the drivers of virtio; nothing else differs from
-what Debian's installer leaves behind. Wants root, for mmdebstrap's chroot.
+The guest is root@serial with PASSWORD; its address is ADDRESS, where PostgreSQL serves all of NETWORK without a
+password from boot on. Documentation and translations are left out, as in Debian's own container images, and the
+initramfs has only the drivers of virtio; nothing else differs from what Debian's installer leaves behind. Wants
+root, for mmdebstrap's chroot.
 
 The disk is kept in build/cache under a hash of all that decides it: this file and the machine's package sources.
 """
@@ -29,20 +30,23 @@ MIB = 1 << 20
 SUITE = "bookworm"
 GRUB_BOOT = "/usr/lib/grub/i386-pc/boot.img"
 LINUX_TYPE = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
-ROOT_SIZE = 1280 * MIB
+ROOT_SIZE = 960 * MIB
+
+ROOT_OFFSET = boot_image.ALIGNMENT + boot_image.BIOS_BOOT_SIZE
 
 HOST_NAME = "yoke-guest"
 PASSWORD = "yoke"
 ADDRESS = "10.77.0.10"
 GATEWAY = "10.77.0.1"
+NETWORK = "10.77.0.0/24"
 
 PACKAGES = ["systemd-sysv", "udev", "kmod", "iproute2", "iputils-ping", "procps", "initramfs-tools", "zstd",
             "linux-image-cloud-amd64", "e2fsprogs", "fio", "stress-ng", "postgresql", "nginx-light", "wget"]
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"]
 
-# Services that the tests start when it is their turn, and timers that have nothing to do here.
-NOT_AT_BOOT = ["nginx.service", "postgresql.service", "apt-daily.timer", "apt-daily-upgrade.timer",
-               "dpkg-db-backup.timer", "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer"]
+# What the tests start when it is their turn, and timers that have nothing to do here.
+NOT_AT_BOOT = ["nginx.service", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
+               "e2scrub_all.timer", "e2scrub_reap.service", "fstrim.timer"]
 COMMAND_LINE = "root=/dev/vda2 ro console=ttyS0,115200 tsc=reliable no_timer_check mitigations=off"
 
 GRUB_MODULES = ["biosdisk", "part_gpt", "ext2", "normal", "linux", "configfile", "serial", "terminal", "echo", "ls",
@@ -57,6 +61,12 @@ menuentry "Debian" {{
 	initrd /initrd.img
 }}
 """
+
+# Behind what Debian's package wrote.
+DATABASE_CONFIGURATION = {
+    "postgresql.conf": "listen_addresses = '*'",
+    "pg_hba.conf": f"host all all {NETWORK} trust",
+}
 
 # There before the packages, so that the one initramfs that is made is the right one.
 EARLY_FILES = {
@@ -124,6 +134,8 @@ def fill_root(root: Path, folder: Path, sources: str):
              f"--customize-hook=echo root:{PASSWORD} | chroot \"$1\" chpasswd",
              "--customize-hook=chroot \"$1\" systemctl enable --quiet systemd-networkd",
              f"--customize-hook=chroot \"$1\" systemctl disable --quiet {' '.join(NOT_AT_BOOT)}"]
+    hooks += [f"--customize-hook=echo \"{line}\" | tee -a \"$1\"/etc/postgresql/*/main/{name} > /dev/null"
+              for name, line in DATABASE_CONFIGURATION.items()]
     left_out = [f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT]
     run("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(PACKAGES)}",
         *left_out, *proxy_options(), *hooks, SUITE, root, folder / "sources.list")
@@ -133,11 +145,10 @@ def make_disk(path: Path, folder: Path, sources: str):
     """Makes the disk `path`; what it takes meanwhile is in `folder`."""
     fill_root(folder / "root", folder, sources)
     first = boot_image.ALIGNMENT
-    second = first + boot_image.BIOS_BOOT_SIZE
     boot_image.write_partition_table(path, [
         (1, first, boot_image.BIOS_BOOT_SIZE, boot_image.BIOS_BOOT_TYPE, "BIOS boot"),
-        (2, second, ROOT_SIZE, LINUX_TYPE, "root")])
-    run("/sbin/mke2fs", "-q", "-t", "ext4", "-d", folder / "root", "-E", f"offset={second}", path,
+        (2, ROOT_OFFSET, ROOT_SIZE, LINUX_TYPE, "root")])
+    run("/sbin/mke2fs", "-q", "-t", "ext4", "-d", folder / "root", "-E", f"offset={ROOT_OFFSET}", path,
         f"{ROOT_SIZE // 1024}k")
     core = folder / "core.img"
     run("grub-mkimage", "-O", "i386-pc", "-p", "(hd0,gpt2)/boot/grub", "-o", core, *GRUB_MODULES)
