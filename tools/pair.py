@@ -3,6 +3,7 @@
 """A pair of servers in QEMU, and the faults a person may give it from another terminal.
 
     tools/pair.py up                       starts both, with a small Linux guest, and returns
+    tools/pair.py mirror a                 new disks (up --disk): the other's becomes a copy of a's
     tools/pair.py status [--json]          what each says of itself
     tools/pair.py console a                its console on this terminal; Ctrl-A X leaves it
     tools/pair.py kill|restart|pause|resume a
@@ -20,15 +21,12 @@ import argparse
 import json
 import os
 import pathlib
-import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import termios
 import time
-import tty
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -38,9 +36,13 @@ from tests.pair.network import NetworkUnavailable, remove_leftovers  # noqa: E40
 from tests.pair.pair import CABLES, NAMES, PORTS, Guest, Pair, small_linux  # noqa: E402
 from tests.pair.qemu import ServerError  # noqa: E402
 from tests.pair.qmp import QmpError  # noqa: E402
+from tools.terminal import Terminal  # noqa: E402
 
+# For servers that a busy machine lets stand still now and then.
+PATIENCE = {"failure_timeout": "10s", "ask_time": "1s"}
 UP_S = 300
-LEAVE_KEY = b"\x01"  # Ctrl-A, then x
+SHOW_S = 0.05
+CONSOLE_TAIL_BYTES = 2000
 FAULTS = ("kill", "restart", "pause", "resume")
 LOG, SOCKET, READY = "pair.log", "pair.socket", "ready"
 
@@ -91,7 +93,17 @@ class Holder:
     def do_where(self):
         """What a client needs to join in by itself."""
         return {"namespace": self.pair.network.name,
-                "consoles": {name: str(server.console_path) for name, server in self.pair.servers.items()}}
+                "consoles": {name: str(server.console_path) for name, server in self.pair.servers.items()},
+                "power": {name: self._power(name) for name in NAMES}}
+
+    def _power(self, name: str) -> str:
+        if self.pair.answers(name):
+            return "on"
+        return "paused" if self.pair.servers[name].running else "off"
+
+    def do_mirror(self, name: str):
+        self.pair.mirror_from(name)
+        self.pair.guest_console(name)
 
     def do_type(self, name: str, text: str):
         if not self.pair.servers[name].running:
@@ -137,7 +149,7 @@ def serve(arguments):
     remove_leftovers()
     path = arguments.folder / SOCKET
     path.unlink(missing_ok=True)
-    conf = {"pair": {"mode": arguments.mode}}
+    conf = {"pair": {"mode": arguments.mode, **PATIENCE}}
     options = {"kernel": BUILD / "yoke.elf32", "guest": make_guest(arguments), "conf": conf,
                "memory": arguments.server_memory, "from_disk": arguments.from_disk, "seed": arguments.seed}
     with Pair(arguments.folder, **options) as pair, socket.socket(socket.AF_UNIX) as listener:
@@ -163,15 +175,16 @@ def connect(folder: pathlib.Path) -> socket.socket:
 
 
 class Holding:
-    """The other end of Holder."""
+    """The other end of Holder. A connection for each command, so that nobody keeps others waiting."""
 
     def __init__(self, folder: pathlib.Path):
-        self.stream = connect(folder).makefile("rw")
+        self.folder = folder
 
     def ask(self, command: str, **words):
-        self.stream.write(json.dumps({"command": command, **words}) + "\n")
-        self.stream.flush()
-        line = self.stream.readline()
+        with connect(self.folder) as connection, connection.makefile("rw") as stream:
+            stream.write(json.dumps({"command": command, **words}) + "\n")
+            stream.flush()
+            line = stream.readline()
         if not line:
             raise PairError("the pair is going down")
         answer = json.loads(line)
@@ -240,35 +253,16 @@ def console(arguments):
     path = holding.ask("where")["consoles"][arguments.name]
     print(f"console of server {arguments.name}: Ctrl-A X leaves it, Ctrl-] switches between guest and server",
           flush=True)
-    before = termios.tcgetattr(0) if os.isatty(0) else None
-    try:
-        if before:
-            tty.setraw(0)
-        with open(path, "rb") as said:
-            said.seek(max(0, os.path.getsize(path) - 2000))
-            _show_and_type(holding, arguments.name, said)
-    finally:
-        if before:
-            termios.tcsetattr(0, termios.TCSADRAIN, before)
-        print()
+    with Terminal() as terminal, open(path, "rb") as said:
+        said.seek(max(0, os.path.getsize(path) - CONSOLE_TAIL_BYTES))
+        while (typed := terminal.typed(SHOW_S)) is not None:
+            terminal.show(said.read())
+            if typed:
+                holding.ask("type", name=arguments.name, text=typed.decode("latin-1"))
 
 
-def _show_and_type(holding, name, said):
-    leaving = False
-    while True:
-        os.write(1, said.read())
-        if not select.select([0], [], [], 0.05)[0]:
-            continue
-        typed = os.read(0, 1024)
-        if not typed or (leaving and typed[:1] in b"xX") or LEAVE_KEY + b"x" in typed.lower():
-            return
-        if leaving:
-            typed = LEAVE_KEY + typed
-        leaving = typed.endswith(LEAVE_KEY)
-        if leaving:
-            typed = typed[:-1]
-        if typed:
-            holding.ask("type", name=name, text=typed.decode("latin-1"))
+def mirror(arguments):
+    Holding(arguments.folder).ask("mirror", name=arguments.name)
 
 
 def client(arguments):
@@ -325,6 +319,7 @@ def parse(words):
     command("up", up, "start both", *start, as_json)
     command("serve", serve, "the process that `up` leaves behind, in the foreground", *start, as_json)
     command("down", down, "end both")
+    command("mirror", mirror, "new disks: the other server's becomes a copy", ("name", {"choices": NAMES}))
     command("status", status, "what each says of itself", as_json)
     command("console", console, "a server's console on this terminal", ("name", {"choices": NAMES}))
     for name, text in zip(FAULTS, ("take its power", "take it and give it again", "let it hang", "let it go on")):

@@ -1,84 +1,150 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""One server in QEMU with its serial console on this terminal; Ctrl-A X ends it.
+"""The pair on this terminal: two servers in QEMU, and a Debian guest with PostgreSQL that runs on both.
 
-The machine is that of the tests (tests/pair/qemu.py describes it once): one
-processor with an exact instruction counter, a first disk that is empty, and the
-image as the second disk, which the firmware boots. Ports in the order of the
-default roles: cs1 and cs2 without a cable, management and public1 in QEMU's user
-network; there is no second server, so it is told to be `single`. Both disks stay in build/run/ from one run to the next; a newly built
-image replaces the boot disk.
-
-With --debug the kernel is started directly, and only when gdb says so.
+The terminal shows the console of the server that leads, which has the guest's (Ctrl-] switches to the server's command
+line), and in its last line both servers. Ctrl-A X ends them. Faults come from another terminal: `tools/pair.py kill a`;
+`tools/pair.py client` is a shell on the client's machine, from where `psql -h 10.77.0.10 -U postgres` is the service.
+Everything stays in build/pair/ from one run to the next; --fresh begins with new disks.
 """
 import argparse
-import os
 import pathlib
-import shutil
+import re
 import subprocess
 import sys
+import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BUILD = ROOT / "build"
 sys.path.insert(0, str(ROOT))
 
-from tests.pair.qemu import Disk, Nic, Server  # noqa: E402
+from tests.bench import debian_disk  # noqa: E402
+from tests.pair.pair import NAMES, other  # noqa: E402
+from tools.pair import BUILD, SHOW_S, Holding, PairError  # noqa: E402
+from tools.terminal import Terminal  # noqa: E402
 
-MIRROR_SIZE = 1 << 30
-# One port a user, so that two people can debug on one machine.
-DEBUG_PORT = 25000 + os.getuid() % 5000
-
-
-def disks(directory, boot_index):
-    empty = directory / "mirror1.img"
-    boot = directory / "boot.img"
-    image = BUILD / "yoke.img"
-    if not empty.exists():
-        with open(empty, "wb") as file:
-            file.truncate(MIRROR_SIZE)
-    if not boot.exists() or boot.stat().st_mtime < image.stat().st_mtime:
-        subprocess.run([sys.executable, ROOT / "tools" / "image.py", "--output", boot, "--options",
-                        "pair.mode=single"], check=True, stdout=subprocess.DEVNULL)
-    return [Disk(empty, "ahci", serial="mirror1"), Disk(boot, "ahci", serial="boot", boot_index=boot_index)]
+POLL_S = 1
+LEADING = ("simplex", "duplex-leader")
+# What a server's console says of itself, as docs/CONSOLE.md has it.
+STATE_WITHOUT_WORDS = {b"Yoke ": "starting", b"ready: ": "waiting"}
+SERVER_STATE = re.compile(rb"server ([ab]): [a-z -]+ -> ([a-z -]+)")
+DISK_STATE = re.compile(rb"disk mirror1 ([ab]): \S+ -> ([a-z-]+)")
 
 
-def ports():
-    return [Nic(None, "e1000e"), Nic(None, "e1000e"), Nic("user", "e1000e"), Nic("user", "e1000e")]
+class Console:
+    """What one server has said since, and what follows from that."""
+
+    def __init__(self, name: str, path: str):
+        self.name = name
+        self.stream = open(path, "rb")
+        self.state = "starting"
+        self.disks = {}
+        self._rest = b""
+
+    def read(self) -> bytes:
+        data = self.stream.read()
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._take(line)
+        return data
+
+    def _take(self, line: bytes):
+        for words, state in STATE_WITHOUT_WORDS.items():
+            if line.startswith(words):
+                self.state = state
+        if found := SERVER_STATE.search(line):
+            if found[1].decode() == self.name:
+                self.state = found[2].decode()
+        if found := DISK_STATE.search(line):
+            self.disks[found[1].decode()] = found[2].decode()
 
 
-def debug_script(directory, elf, port):
-    """What gdb reads: the symbols, where QEMU waits, and the first C function. Before paging
-    is on, code runs at its physical address, and has no symbols."""
-    script = directory / "debug.gdb"
-    script.write_text(f"file {elf}\nset architecture i386:x86-64\ntarget remote 127.0.0.1:{port}\n"
-                      "hbreak kernel_main\ncontinue\n")
-    return script
+class Pair:
+    """Both servers, as their consoles and the process that holds them tell."""
+
+    def __init__(self, holding: Holding):
+        self.holding = holding
+        where = holding.ask("where")
+        self.power = where["power"]
+        self.consoles = {name: Console(name, where["consoles"][name]) for name in NAMES}
+        self.shown = "a"
+        self.fault = ""
+
+    def leads(self, name: str) -> bool:
+        return self.power[name] == "on" and self.consoles[name].state in LEADING
+
+    def read(self) -> bytes:
+        """What the console that is shown said; the other's goes by."""
+        said = {name: console.read() for name, console in self.consoles.items()}
+        if not self.leads(self.shown) and self.leads(other(self.shown)):
+            self.shown = other(self.shown)
+            return f"\r\n[run] the console of server {self.shown}\r\n".encode()
+        return said[self.shown]
+
+    def status(self) -> str:
+        states = {name: console.state if self.power[name] == "on" else self.power[name]
+                  for name, console in self.consoles.items()}
+        disks = self.consoles[self.shown].disks
+        words = [f"{name} {state}" for name, state in states.items()]
+        words.append("mirror1 " + ", ".join(f"{name} {disks.get(name, 'good')}" for name in NAMES))
+        return self.fault or "  |  ".join([*words, f"console {self.shown}", "Ctrl-A X ends"])
+
+    def watch(self):
+        """For a thread of its own: a command may keep the holder busy for a while."""
+        try:
+            while True:
+                self.power = self.holding.ask("where")["power"]
+                time.sleep(POLL_S)
+        except PairError as error:
+            self.fault = str(error)
+
+    def mirror(self):
+        """Likewise, for new disks: once the guest runs on one server, the other's disk becomes a copy."""
+        while not self.leads(self.shown):
+            time.sleep(POLL_S)
+        try:
+            self.holding.ask("mirror", name=self.shown)
+        except PairError as error:
+            self.fault = str(error)
+
+
+def pair_tool(folder: pathlib.Path, *words):
+    command = [sys.executable, ROOT / "tools" / "pair.py", "--folder", folder, *words]
+    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        sys.exit(1)  # it has said why
+
+
+def show(folder: pathlib.Path, is_new: bool):
+    pair = Pair(Holding(folder))
+    for task in (pair.watch, *([pair.mirror] if is_new else [])):
+        threading.Thread(target=task, daemon=True).start()
+    with Terminal(status_line=True) as terminal:
+        while (typed := terminal.typed(SHOW_S)) is not None:
+            terminal.show(pair.read())
+            terminal.status(pair.status())
+            if typed and pair.power[pair.shown] == "on":
+                pair.holding.ask("type", name=pair.shown, text=typed.decode("latin-1"))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--uefi", action="store_true", help="UEFI instead of BIOS")
-    parser.add_argument("--memory", default="1G")
-    parser.add_argument("--append", default="", help="with --debug: the kernel's options")
-    parser.add_argument("--debug", action="store_true", help="start the kernel directly, and wait for gdb")
-    parser.add_argument("--port", type=int, default=DEBUG_PORT, help="with --debug: where gdb connects")
-    parser.add_argument("--directory", type=pathlib.Path, default=BUILD / "run", help="keeps the disks")
+    parser.add_argument("--folder", type=pathlib.Path, default=BUILD / "pair", help="holds disks and consoles")
+    parser.add_argument("--disk", type=pathlib.Path, help="what the guest starts from, instead of Debian")
+    parser.add_argument("--fresh", action="store_true", help="forget the disks of the last time")
     arguments = parser.parse_args()
-    directory = arguments.directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    options = {"memory": arguments.memory, "nics": ports(), "uefi": arguments.uefi,
-               "disks": disks(directory, None if arguments.debug else 0), "icount": "on", "rtc": "base=utc"}
-    if arguments.debug:
-        script = debug_script(directory, BUILD / "yoke.elf", arguments.port)
-        options.update(kernel=BUILD / "yoke.elf32", append=arguments.append,
-                       initrd=[(BUILD / "boot" / name, "") for name in ("yoke.conf", "bios-256k.bin")],
-                       extra=["-S", "-gdb", f"tcp:127.0.0.1:{arguments.port}"])
-        print(f"run: waiting for gdb; in another terminal: gdb -x {os.path.relpath(script)}")
-    command = Server(directory, **options).arguments + ["-serial", "mon:stdio"]
-    if not shutil.which(command[0]):
-        sys.exit(f"run: {command[0]} is not installed: run tools/setup.sh build test")
-    print("run: Ctrl-A X ends the server, Ctrl-A C switches to QEMU's monitor", flush=True)
-    os.execvp(command[0], command)
+    folder = arguments.folder.resolve()
+    try:
+        disk = arguments.disk or debian_disk.debian_disk()
+        is_new = arguments.fresh or not (folder / "a" / "mirror1.img").exists()
+        pair_tool(folder, "up", "--disk", disk, "--memory", "256M", "--server-memory", "512M",
+                  *(["--fresh"] if is_new else []))
+        print("run: Ctrl-A X ends both servers, Ctrl-] switches between the guest and its server", flush=True)
+        try:
+            show(folder, is_new)
+        finally:
+            pair_tool(folder, "down")
+    except (PairError, debian_disk.DiskError) as error:
+        sys.exit(f"run: {error}")
 
 
 if __name__ == "__main__":

@@ -20,15 +20,22 @@ check-headers: ## compile each header alone; licence lines and include guards
 	done
 	@$(PYTHON) tools/check_headers.py $(HEADERS) $(SOURCES_C) $(TEST_CODE)
 
-.PHONY: demo run debug
-demo: image kernel ## both servers die in turn under a client that must not notice: ROUNDS=3
-	@$(PYTHON) tools/demo.py $(if $(ROUNDS),--rounds $(ROUNDS))
+# Network namespaces and the guest's disk are made as root.
+AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
 
-run: image ## one server in QEMU, its console on this terminal; UEFI=1 for UEFI
-	@$(PYTHON) tools/run.py $(if $(UEFI),--uefi)
+.PHONY: demo run debug
+demo: image kernel ## both servers die in turn under a database that must not notice: ROUNDS=3
+	@$(AS_ROOT) $(PYTHON) tools/demo.py $(if $(ROUNDS),--rounds $(ROUNDS))
+
+run: image kernel ## the pair with a Debian guest on this terminal; FRESH=1 for new disks; SERVERS=1 for one server, UEFI=1 by UEFI
+ifeq ($(SERVERS),1)
+	@$(PYTHON) tools/server.py $(if $(UEFI),--uefi)
+else
+	@$(AS_ROOT) $(PYTHON) tools/run.py $(if $(FRESH),--fresh)
+endif
 
 debug: image kernel ## one server in QEMU that waits for gdb; prints the gdb command
-	@$(PYTHON) tools/run.py --debug
+	@$(PYTHON) tools/server.py --debug
 
 # What runs on the host is left to the sanitizers; gcc has its say when it compiles.
 TIDY_FLAGS = -std=gnu11 -O2 -ffreestanding -mno-red-zone -fno-strict-aliasing -Wall -Wextra -I. -nostdinc \

@@ -285,6 +285,11 @@ class Pair:
         """Types `command` at the server's command line and waits for a line that matches `answer`."""
         return self._ask(name, f"{command}\r", answer)[1]
 
+    def type(self, name: str, command: str):
+        """Types a command that has no answer of its own at the server's command line."""
+        self._at_the_command_line(name)
+        self.servers[name].send(f"{command}\r")
+
     def _ask(self, name: str, typed: str, answer: str):
         """The mark behind which the answer is, and the line. The guest takes the console when it starts, and may take
         what is typed at that moment: then it is typed again."""
@@ -355,6 +360,23 @@ class Pair:
 
         self.wait_until(duplex, "duplex", timeout_s)
         return found["duplex-leader"]
+
+    def mirror_new_disks(self) -> str:
+        """Two new disks: nobody knows that they are alike until an administrator says which may be written over.
+        Waits until the guest runs on one server, lets the other's disk become a copy, and returns the first."""
+        self.wait_until(lambda: any(self.state(name) == "simplex" for name in NAMES), "the guest runs on one")
+        first = next(name for name in NAMES if self.state(name) == "simplex")
+        self.mirror_from(first)
+        return first
+
+    def mirror_from(self, first: str):
+        """The other server's disk becomes a copy of the one of `first`, which runs the guest."""
+
+        def is_done() -> bool:
+            answer = self.ask(first, f"disk remirror mirror1 {other(first)}", r"^not done: .*$|: outdated -> remirroring$")
+            return not answer[0].startswith("not done: this disk is not there")  # the servers have not met yet
+
+        self.wait_until(is_done, "the other server's disk becomes a copy")
 
     # ---- the client
 

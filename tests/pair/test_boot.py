@@ -265,12 +265,12 @@ def test_processor_that_cannot_run_the_first_c(server, kernel, cpu, words):
     assert "".join(chr(cell & 0xFF) for cell in cells).startswith(f"yoke: refused: this CPU has no {words}")
 
 
-# ---- make run and make debug
+# ---- make run SERVERS=1 and make debug
 
 
-def test_run(tmp_path, make_image):
-    """What `make run` starts, with the console on a pipe instead of the terminal; Ctrl-A X ends it."""
-    command = ["/usr/bin/python3", ROOT / "tools/run.py", "--directory", tmp_path / "run"]
+def test_run_one_server(tmp_path, make_image):
+    """What `make run SERVERS=1` starts, with the console on a pipe instead of the terminal; Ctrl-A X ends it."""
+    command = ["/usr/bin/python3", ROOT / "tools/server.py", "--directory", tmp_path / "run"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True, errors="replace") as process:
         said = []
@@ -288,7 +288,7 @@ def test_debug(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = ["/usr/bin/python3", ROOT / "tools/run.py", "--debug", "--port", str(port), "--directory", tmp_path]
+    command = ["/usr/bin/python3", ROOT / "tools/server.py", "--debug", "--port", str(port), "--directory", tmp_path]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert "waiting for gdb" in process.stdout.readline()

@@ -59,12 +59,8 @@ def stop_writing(pair: Pair):
 
 
 def bring_up(pair, size: int) -> tuple:
-    """Two new disks: nobody knows that they are alike, so a person says which to copy."""
     pair = pair(script=WRITER, disk=size, conf=CONF)
-    pair.wait_until(lambda: any(pair.state(name) == "simplex" for name in NAMES), "the guest runs on one", 300)
-    first = next(name for name in NAMES if pair.state(name) == "simplex")
-    assert mirror(pair, first)["peer"] == "missing"
-    pair.ask(first, f"disk remirror mirror1 {other(first)}", "disk mirror1 .: outdated -> remirroring$")
+    first = pair.mirror_new_disks()
     pair.wait_duplex()
     assert mirror(pair, first)["peer_copied"] == size
     return pair, first

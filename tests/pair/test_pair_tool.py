@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -54,3 +55,26 @@ def test_commands_reach_the_pair(pair, tmp_path):
     names = sorted(path.name for path in (tmp_path / "frames").iterdir())
     assert len([name for name in names if name.startswith("a-cs1-")]) == 2, "a server that came back is recorded too"
     assert all((tmp_path / "frames" / name).read_bytes()[:4] == PCAP_MAGIC for name in names)
+
+
+def test_run_shows_both_servers(kernel, tmp_path):
+    """What `make run` shows, on pipes instead of a terminal, with a disk from which nothing starts; Ctrl-A X ends both."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: makes a network namespace")
+    (tmp_path / "blank.img").write_bytes(bytes(8 << 20))
+    command = [sys.executable, ROOT / "tools" / "run.py", "--folder", tmp_path, "--disk", tmp_path / "blank.img"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace") as process:
+        ending = threading.Timer(600 * TIMEOUT_FACTOR, process.kill)
+        ending.start()
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "a duplex-leader  |  b duplex-follower  |  mirror1 a good, b good" in line:
+                process.stdin.write("\x01x")
+                process.stdin.flush()
+        ending.cancel()
+    text = "".join(said)
+    assert process.returncode == 0, text
+    assert "a simplex  |  b waiting  |  mirror1 " in text
+    assert "No bootable device" in text, "the guest's console"
