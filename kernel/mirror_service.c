@@ -268,6 +268,9 @@ static void tell(const struct mirror_engine_action *action)
 			 (unsigned long)action->sector);
 		tell_disk(action, EVENT_INFO, "error", "good", reason);
 		break;
+	case MIRROR_EVENT_CLEARED:
+		tell_disk(action, EVENT_INFO, "error", "good", "");
+		break;
 	case MIRROR_EVENT_DECISION:
 		tell_decision(action->set);
 		break;

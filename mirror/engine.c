@@ -582,6 +582,9 @@ static bool translate(struct mirror_engine *engine, uint32_t index, const struct
 	case MIRROR_ACTION_FAULT:
 		return fault_remember(engine, index, from, to);
 	case MIRROR_ACTION_REPAIRED:
+		if (metadata_fault_clear(&engine->metadata, index, engine->server,
+					 BIT(METADATA_FAULT_READ) | BIT(METADATA_FAULT_MISMATCH)))
+			engine_record_changed(engine);
 		to->event = MIRROR_EVENT_REPAIRED;
 		return true;
 	default:
@@ -607,6 +610,13 @@ static bool take_set_event(struct mirror_engine_set *at, struct mirror_engine_ac
 		action->event = MIRROR_EVENT_DECISION;
 		return true;
 	}
+	for (uint8_t server = 0; server < 2; server++)
+		if (at->cleared_untold & BIT(server)) {
+			at->cleared_untold &= (uint8_t)~BIT(server);
+			action->event = MIRROR_EVENT_CLEARED;
+			action->server = server;
+			return true;
+		}
 	if (!at->verify_untold)
 		return false;
 	at->verify_untold = false;
@@ -648,6 +658,15 @@ bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_actio
 
 /* ---- console ---- */
 
+static bool faults_clear(struct mirror_engine *engine, uint32_t index, uint32_t server)
+{
+	bool any = metadata_fault_clear(&engine->metadata, index, server, METADATA_FAULT_ALL) > 0;
+
+	if (any)
+		engine_record_changed(engine);
+	return any;
+}
+
 const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, enum mirror_command command,
 				  uint32_t server)
 {
@@ -660,6 +679,12 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 	/* The administrator's word that was waited for. */
 	if (command == MIRROR_COMMAND_REMIRROR && at->decided && !at->joined)
 		return mirror_engine_keep(engine, index, 1 - server);
+	/* Of the last good copy, which stays whatever happens to it. */
+	if (command == MIRROR_COMMAND_ENABLE && at->set.states[side] == MIRROR_GOOD &&
+	    faults_clear(engine, index, server)) {
+		at->cleared_untold |= (uint8_t)BIT(server);
+		return NULL;
+	}
 	refusal = mirror_set_refusal(&at->set, command, side);
 	if (refusal)
 		return refusal;
@@ -669,8 +694,7 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 		return NULL;
 	case MIRROR_COMMAND_ENABLE:
 		mirror_set_change(&at->set, side, MIRROR_ADMIN_ENABLE);
-		if (metadata_fault_clear(&engine->metadata, index, server))
-			engine_record_changed(engine);
+		faults_clear(engine, index, server);
 		return NULL;
 	case MIRROR_COMMAND_REMIRROR:
 		return NULL; /* it begins by itself */

@@ -101,7 +101,8 @@ struct mirror_engine_set {
 	bool verified_owed;   /* the follower is to be told what came of one */
 	bool verify_untold;   /* that one has ended, or was stopped */
 	bool verify_stopped;
-	void *memory;	      /* the owner's */
+	uint8_t cleared_untold; /* bit of each server: its disk's faults were taken off the record */
+	void *memory;		/* the owner's */
 	uint64_t copy_number; /* requests up to here may have begun without the target, and are in the copy */
 	uint64_t copy_after_ns; /* a region could not be read: not before */
 	struct mirror_set set;
@@ -237,6 +238,7 @@ enum mirror_engine_event {
 	MIRROR_EVENT_DISK_STATE = 1, /* of server `server`'s disk: `from`, `to` */
 	MIRROR_EVENT_FAULT,	     /* a new fault: `fault` kind, `sector`, `status` */
 	MIRROR_EVENT_REPAIRED,
+	MIRROR_EVENT_CLEARED, /* an administrator has seen the faults of server `server`'s disk, which is good */
 	MIRROR_EVENT_STATE_FAILED, /* the state partition cannot be written: `status`; tried again for ever */
 	MIRROR_EVENT_STATE_BACK,
 	MIRROR_EVENT_VERIFIED,	     /* a pass has ended: mirror_engine_status() says what it found */
@@ -385,8 +387,9 @@ int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes
 const struct remirror_decision *mirror_engine_decision(const struct mirror_engine *engine, uint32_t index);
 
 /*
- * An administrator's word after a decision of SPLIT or FULL: the disk of server `server`
- * is right, and the other is written over. After a SPLIT it is the word for all sets. NULL, or a line that says why not.
+ * An administrator's word after a decision of SPLIT, FULL or NO_SOURCE: the disk of server `server`
+ * is right, and the other is written over. After a SPLIT it is the word for all sets; after a
+ * NO_SOURCE the servers meet anew, and that disk is a whole one. NULL, or a line that says why not.
  */
 const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uint32_t server);
 

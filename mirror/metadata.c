@@ -310,14 +310,15 @@ bool metadata_fault_add(struct metadata *metadata, const struct metadata_fault *
 	return true;
 }
 
-uint32_t metadata_fault_clear(struct metadata *metadata, uint32_t set, uint32_t server)
+uint32_t metadata_fault_clear(struct metadata *metadata, uint32_t set, uint32_t server, uint32_t kinds)
 {
 	uint32_t cleared = 0;
 
 	for (uint32_t i = 0; i < METADATA_FAULT_MAX; i++) {
 		struct metadata_fault *fault = &metadata->faults[i];
 
-		if (fault->kind == METADATA_FAULT_NONE || fault->set != set || fault->server != server)
+		if (fault->kind == METADATA_FAULT_NONE || fault->set != set || fault->server != server ||
+		    !(kinds & BIT(fault->kind)))
 			continue;
 		memset(fault, 0, sizeof(*fault));
 		cleared++;

@@ -195,8 +195,9 @@ static inline struct metadata_era *metadata_era_now(struct metadata *metadata)
  * one is counted only. With no room the oldest place goes.
  */
 bool metadata_fault_add(struct metadata *metadata, const struct metadata_fault *fault);
-/* Repaired: forgets every fault of that disk. Returns how many there were. */
-uint32_t metadata_fault_clear(struct metadata *metadata, uint32_t set, uint32_t server);
+/* Repaired: forgets that disk's faults of `kinds`, a bit of each kind. Returns how many there were. */
+uint32_t metadata_fault_clear(struct metadata *metadata, uint32_t set, uint32_t server, uint32_t kinds);
+#define METADATA_FAULT_ALL UINT32_MAX
 
 /* "all zeros" ... */
 const char *metadata_verdict_name(enum metadata_verdict verdict);

@@ -36,8 +36,14 @@ static uint64_t now_ns;
 
 static void note_event(const struct mirror_engine_action *action)
 {
-	static const char *const names[] = { "?",	 "state",	    "fault",
-					     "repaired", "partition fails", "partition back" };
+	static const char *const names[] = {
+		[MIRROR_EVENT_DISK_STATE] = "state",
+		[MIRROR_EVENT_FAULT] = "fault",
+		[MIRROR_EVENT_REPAIRED] = "repaired",
+		[MIRROR_EVENT_CLEARED] = "cleared",
+		[MIRROR_EVENT_STATE_FAILED] = "partition fails",
+		[MIRROR_EVENT_STATE_BACK] = "partition back",
+	};
 
 	note("%s", names[action->event]);
 	if (action->event == MIRROR_EVENT_DISK_STATE)
@@ -318,6 +324,16 @@ static void fault_is_one_event_and_stays_shown(void **state)
 	assert_in_range(status.faults[0], 2, 3);
 	assert_int_equal(status.faults[1], 0);
 	assert_int_equal(status.states[0], MIRROR_GOOD); /* the last good copy stays */
+	/* Somebody has seen them: the next one is news. */
+	assert_null(mirror_engine_command(&engine, 0, MIRROR_COMMAND_ENABLE, 0));
+	turn();
+	assert_string_equal(trail, "cleared; record; ");
+	mirror_engine_status(&engine, 0, &status);
+	assert_int_equal(status.faults[0], 0);
+	disk_error = -EIO;
+	submit(MIRROR_READ, 64, 4);
+	turn();
+	assert_string_equal(trail, "own 64; fault a 1; finished 4:-5; record; ");
 }
 
 static void pulled_disk_that_comes_back_is_the_last_good_copy(void **state)

@@ -244,9 +244,11 @@ static void faults_stay_and_are_told_once(void **state)
 	fault.server = 0;
 	assert_true(metadata_fault_add(&current, &fault));
 	assert_int_equal(current.faults[0].count, 2);
-	assert_int_equal(metadata_fault_clear(&current, 1, 1), 2);
-	assert_int_equal(metadata_fault_clear(&current, 1, 1), 0);
-	assert_int_equal(metadata_fault_clear(&current, 1, 0), 1);
+	assert_int_equal(metadata_fault_clear(&current, 1, 1, BIT(METADATA_FAULT_FLUSH)), 0);
+	assert_int_equal(metadata_fault_clear(&current, 1, 1, BIT(METADATA_FAULT_WRITE)), 1);
+	assert_int_equal(metadata_fault_clear(&current, 1, 1, METADATA_FAULT_ALL), 1);
+	assert_int_equal(metadata_fault_clear(&current, 1, 1, METADATA_FAULT_ALL), 0);
+	assert_int_equal(metadata_fault_clear(&current, 1, 0, METADATA_FAULT_ALL), 1);
 }
 
 static void wrong_disks_are_named(void **state)
