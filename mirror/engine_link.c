@@ -139,18 +139,24 @@ static void decision_respect_room(struct remirror_decision *decision, const stru
 	snprintf(decision->reason, sizeof(decision->reason), "the other disk is smaller than the set");
 }
 
-static void set_decide(struct mirror_engine *engine, uint32_t index)
+static void sides_of(const struct mirror_engine *engine, uint32_t index, struct remirror_side sides[2])
 {
 	const struct mirror_engine_meeting *meeting = &engine->meeting;
-	struct mirror_engine_set *at = &engine->sets[index];
-	struct remirror_side sides[2];
 
-	if (!at->used || at->joined || meeting->peer.sets[index].identity == 0)
-		return;
 	sides[engine->server] =
 		(struct remirror_side){ &meeting->own, index, meeting->own_words.disk_present & BIT(index) };
 	sides[1 - engine->server] = (struct remirror_side){ &meeting->peer, index,
 							    meeting->peer_words.disk_present & BIT(index) };
+}
+
+static void set_decide(struct mirror_engine *engine, uint32_t index)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	struct remirror_side sides[2];
+
+	if (!at->used || at->joined || engine->meeting.peer.sets[index].identity == 0)
+		return;
+	sides_of(engine, index, sides);
 	remirror_decide(sides, at->keep, &at->decision);
 	decision_respect_guest(engine, &at->decision);
 	decision_respect_room(&at->decision, sides);
@@ -274,6 +280,28 @@ static void word_take(struct mirror_engine *engine, uint32_t index, uint32_t ser
 	sets_join(engine);
 }
 
+/* Neither disk is whole. What may be done all the same is to take one that is there for whole. */
+static const char *refusal_without_source(const struct mirror_engine *engine, uint32_t index, uint32_t server)
+{
+	struct remirror_side sides[2];
+	struct remirror_decision decision;
+
+	sides_of(engine, index, sides);
+	remirror_decide(sides, -1, &decision);
+	if (decision.verdict != REMIRROR_NO_SOURCE)
+		return engine->sets[index].decision.reason; /* no room for a copy */
+	if (engine->meeting.own_words.runs || engine->meeting.peer_words.runs)
+		return "the guest runs without a whole disk: stop it first";
+	return sides[server].disk_present ? NULL : "the disk to copy from is not there";
+}
+
+/* On both servers, each before it tells the other its record anew. */
+static void take_for_whole(struct mirror_engine *engine, uint32_t index, uint32_t server)
+{
+	mirror_set_word(&engine->sets[index].set, server == engine->server ? MIRROR_OWN : MIRROR_PEER);
+	engine_states_remember(engine, index);
+}
+
 const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uint32_t server)
 {
 	struct mirror_engine_set *at = &engine->sets[index];
@@ -284,6 +312,16 @@ const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uin
 		return "there is no such mirror set";
 	if (!at->decided)
 		return "the other server is not there";
+	if (at->decision.verdict == REMIRROR_NO_SOURCE) {
+		const char *refusal = refusal_without_source(engine, index, server);
+
+		if (refusal)
+			return refusal;
+		at->keep = (int8_t)server;
+		at->keep_owed = true; /* the other one begins the meeting when it has heard it */
+		take_for_whole(engine, index, server);
+		return NULL;
+	}
 	if (at->decision.verdict != REMIRROR_SPLIT && at->decision.verdict != REMIRROR_FULL)
 		return "nobody has to say which disk is right: that is known";
 	if (at->decision.verdict == REMIRROR_FULL && at->decision.source != server)
@@ -308,8 +346,14 @@ static void keep_receive(struct mirror_engine *engine, const struct mirror_messa
 		engine_meeting_begin(engine);
 		return;
 	}
-	if (at->decided && !at->joined)
+	if (!at->decided || at->joined)
+		return;
+	if (at->decision.verdict != REMIRROR_NO_SOURCE) {
 		word_take(engine, message->header.set, message->keep.server);
+	} else if (!refusal_without_source(engine, message->header.set, message->keep.server)) {
+		take_for_whole(engine, message->header.set, message->keep.server);
+		engine_meeting_begin(engine);
+	}
 }
 
 /* What makes a disk that is `from` here what the other server says it is. */
@@ -328,13 +372,31 @@ static enum mirror_change change_to(uint8_t from, uint8_t to)
 	return (enum mirror_change)changes[to];
 }
 
-/* Where it says nothing of its own, we may be one change ahead, which is on its way there. */
-static void states_receive(struct mirror_engine *engine, const struct mirror_message *message)
+/*
+ * We have given our disk up, counting on the other one, and it did the same at that time. Who
+ * has the guest keeps its disk, if it is there, and says so; the other one waits for that.
+ */
+static bool both_have_failed(struct mirror_engine *engine, struct mirror_engine_set *at,
+			     const struct mirror_message *message)
 {
-	uint32_t index = message->header.set;
-	struct mirror_engine_set *at = &engine->sets[index];
-	bool was_good = at->set.states[MIRROR_OWN] == MIRROR_GOOD;
+	uint8_t own = at->set.states[MIRROR_OWN];
+	uint8_t own_said = message->states.states[engine->server];
+	uint8_t peer_said = message->states.states[1 - engine->server];
+	bool has_guest = engine->mode == MIRROR_SOURCE || (engine->mode == MIRROR_DUPLEX && engine->leads);
 
+	if (message->states.repeats || (own != MIRROR_FAILED && own != MIRROR_MISSING) ||
+	    at->set.states[MIRROR_PEER] != MIRROR_GOOD || peer_said == MIRROR_GOOD)
+		return false;
+	if (has_guest || own_said != MIRROR_GOOD)
+		mirror_set_both_failed(&at->set, has_guest && own == MIRROR_FAILED,
+				       (enum mirror_disk_state)peer_said);
+	return true;
+}
+
+/* Where it says nothing of its own, we may be one change ahead, which is on its way there. */
+static void states_apply(const struct mirror_engine *engine, struct mirror_engine_set *at,
+			 const struct mirror_message *message)
+{
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT && !message->states.repeats; side++) {
 		uint8_t state = message->states.states[engine_server_of(engine, side)];
 
@@ -343,6 +405,18 @@ static void states_receive(struct mirror_engine *engine, const struct mirror_mes
 			mirror_set_change(&at->set, (enum mirror_side)side,
 					  change_to(at->set.states[side], state));
 	}
+}
+
+static void states_receive(struct mirror_engine *engine, const struct mirror_message *message)
+{
+	uint32_t index = message->header.set;
+	struct mirror_engine_set *at = &engine->sets[index];
+	bool was_good = at->set.states[MIRROR_OWN] == MIRROR_GOOD;
+
+	if (both_have_failed(engine, at, message))
+		was_good = true;
+	else
+		states_apply(engine, at, message);
 	/* What we know the other one to lack it had itself before it was copied here. */
 	if (!was_good && at->set.states[MIRROR_OWN] == MIRROR_GOOD) {
 		region_map_clear_all(&at->set.dirty);
@@ -430,6 +504,9 @@ static int set_message_take(struct mirror_engine *engine, const struct mirror_me
 		return 0;
 	case MIRROR_MESSAGE_PROGRESS:
 		progress_receive(engine, message);
+		return 0;
+	case MIRROR_MESSAGE_FAILED:
+		mirror_set_peer_failure(&engine->sets[message->header.set].set, message->progress.number);
 		return 0;
 	case MIRROR_MESSAGE_DONE:
 	case MIRROR_MESSAGE_DATA:
@@ -606,7 +683,14 @@ static bool set_make(struct mirror_engine *engine, uint32_t index, struct mirror
 	}
 	if (engine_verify_make(engine, index, message))
 		return true;
-	if (engine->mode != MIRROR_DUPLEX || mirror_set_progress(&at->set) <= at->progress_told)
+	if (engine->mode != MIRROR_DUPLEX)
+		return false;
+	message->progress.number = mirror_set_failure(&at->set);
+	if (message->progress.number != 0) {
+		message->header.type = MIRROR_MESSAGE_FAILED;
+		return true;
+	}
+	if (mirror_set_progress(&at->set) <= at->progress_told)
 		return false;
 	message->header.type = MIRROR_MESSAGE_PROGRESS;
 	message->progress.number = mirror_set_progress(&at->set);
@@ -656,6 +740,9 @@ static void message_sent(struct mirror_engine *engine, const struct mirror_messa
 		break;
 	case MIRROR_MESSAGE_PROGRESS:
 		at->progress_told = message->progress.number;
+		break;
+	case MIRROR_MESSAGE_FAILED:
+		mirror_set_failure_told(&at->set, message->progress.number);
 		break;
 	case MIRROR_MESSAGE_WRITE:
 	case MIRROR_MESSAGE_READ:

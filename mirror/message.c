@@ -42,6 +42,7 @@ static const struct {
 	[MIRROR_MESSAGE_LEAVE] = { sizeof(struct mirror_message_copy), DATA_NONE },
 	[MIRROR_MESSAGE_HISTORY] = { 0, DATA_RECORD },
 	[MIRROR_MESSAGE_PROGRESS] = { sizeof(struct mirror_message_progress), DATA_NONE },
+	[MIRROR_MESSAGE_FAILED] = { sizeof(struct mirror_message_progress), DATA_NONE },
 	[MIRROR_MESSAGE_COMPARE] = { sizeof(struct mirror_message_compare), DATA_NONE },
 	[MIRROR_MESSAGE_FETCH] = { sizeof(struct mirror_message_copy), DATA_NONE },
 	[MIRROR_MESSAGE_VERIFY] = { 0, DATA_NONE },

@@ -17,7 +17,7 @@
  *                    COMPARE -> DONE                     not now
  *                    VERIFY, VERIFIED                    the follower asks for a pass; the leader has ended one
  *     joining        HISTORY                             the eras, with the one that both are to begin
- *     duplex         PROGRESS                            up to which request all has ended here
+ *     duplex         FAILED, PROGRESS                    what has not been done here; up to which request all has ended
  *
  * What asks for an answer carries an id of the asker's, at most MIRROR_MESSAGE_ASKED_MAX
  * of them at a time: so the answering side has room for all of them from the start.
@@ -48,6 +48,7 @@ enum mirror_message_type {
 	MIRROR_MESSAGE_LEAVE,	/* struct mirror_message_copy: not to be copied */
 	MIRROR_MESSAGE_HISTORY, /* the record */
 	MIRROR_MESSAGE_PROGRESS,
+	MIRROR_MESSAGE_FAILED, /* struct mirror_message_progress: of this one, before the PROGRESS that covers it */
 	MIRROR_MESSAGE_COMPARE, /* struct mirror_message_compare */
 	MIRROR_MESSAGE_FETCH,	/* struct mirror_message_copy: the region, unlocked by this */
 	MIRROR_MESSAGE_VERIFY,

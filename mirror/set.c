@@ -213,14 +213,11 @@ void mirror_set_mode(struct mirror_set *set, enum mirror_mode mode)
 		peer_leave(set);
 }
 
-void mirror_set_meet(struct mirror_set *set, bool is_source, enum mirror_disk_state other)
+/* Not by the table of changes: nobody relies on what they were. */
+static void states_put(struct mirror_set *set, uint8_t own, uint8_t peer)
 {
-	enum mirror_side behind = is_source ? MIRROR_PEER : MIRROR_OWN;
-	uint8_t states[MIRROR_SIDE_COUNT];
+	const uint8_t states[MIRROR_SIDE_COUNT] = { [MIRROR_OWN] = own, [MIRROR_PEER] = peer };
 
-	ASSERT(!is_source || set->states[MIRROR_OWN] == MIRROR_GOOD);
-	states[behind] = (uint8_t)other;
-	states[1 - behind] = MIRROR_GOOD;
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++) {
 		if (set->states[side] == states[side])
 			continue;
@@ -231,6 +228,42 @@ void mirror_set_meet(struct mirror_set *set, bool is_source, enum mirror_disk_st
 		set->states[side] = states[side];
 		set->persist_wanted = true;
 	}
+}
+
+void mirror_set_meet(struct mirror_set *set, bool is_source, enum mirror_disk_state other)
+{
+	ASSERT(!is_source || set->states[MIRROR_OWN] == MIRROR_GOOD);
+	if (is_source)
+		states_put(set, MIRROR_GOOD, (uint8_t)other);
+	else
+		states_put(set, (uint8_t)other, MIRROR_GOOD);
+}
+
+void mirror_set_word(struct mirror_set *set, enum mirror_side right)
+{
+	uint8_t other = set->states[1 - right] == MIRROR_MISSING ? MIRROR_MISSING : MIRROR_OUTDATED;
+
+	ASSERT(set->mode == MIRROR_IDLE);
+	if (right == MIRROR_OWN)
+		states_put(set, MIRROR_GOOD, other);
+	else
+		states_put(set, other, MIRROR_GOOD);
+}
+
+void mirror_set_both_failed(struct mirror_set *set, bool keeps_own, enum mirror_disk_state peer)
+{
+	states_put(set, keeps_own ? MIRROR_GOOD : set->states[MIRROR_OWN], (uint8_t)peer);
+	region_map_merge(&set->dirty, &set->intent.map);
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX && keeps_own; i++) {
+		struct mirror_slot *slot = &set->slots[i];
+
+		/* Made while ours counted as failed. */
+		if (slot->phase == MIRROR_RUNNING && !(slot->issued & SIDE_BIT(MIRROR_OWN))) {
+			slot->phase = MIRROR_QUEUED;
+			slot->waits = 0;
+		}
+	}
+	peer_leave(set);
 }
 
 void mirror_set_join(struct mirror_set *set, uint64_t number)
@@ -318,7 +351,7 @@ static bool is_recorded(struct mirror_set *set, struct mirror_slot *slot, uint64
 /* In duplex the peer's replica makes the same request; its progress tells when that has ended. */
 static void slot_lean_on_peer(struct mirror_set *set, struct mirror_slot *slot)
 {
-	if (set->mode != MIRROR_DUPLEX || !takes_writes(set, MIRROR_PEER) ||
+	if (set->mode != MIRROR_DUPLEX || !takes_writes(set, MIRROR_PEER) || slot->peer_failed ||
 	    (slot->done & SIDE_BIT(MIRROR_PEER)))
 		return;
 	if (set->peer_done >= slot->number)
@@ -535,10 +568,16 @@ void mirror_set_release(struct mirror_set *set, uint32_t index)
 			: MIRROR_FREE;
 }
 
+static bool owes_failure(const struct mirror_slot *slot)
+{
+	return slot->operation != MIRROR_READ && slot->status != 0 && !slot->failure_told &&
+	       (slot->phase == MIRROR_ENDING || slot->phase == MIRROR_HELD);
+}
+
 /* Our own part of it is over: a failed disk has none. */
 static bool slot_has_ended(const struct mirror_set *set, const struct mirror_slot *slot)
 {
-	if (slot->phase == MIRROR_QUEUED)
+	if (slot->phase == MIRROR_QUEUED || owes_failure(slot))
 		return false;
 	if (slot->phase == MIRROR_FREE || slot->phase >= MIRROR_HELD)
 		return true;
@@ -554,6 +593,43 @@ uint64_t mirror_set_progress(const struct mirror_set *set)
 		if (!slot_has_ended(set, &set->slots[i]))
 			number = min_u64(number, set->slots[i].number - 1);
 	return number;
+}
+
+uint64_t mirror_set_failure(const struct mirror_set *set)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (owes_failure(&set->slots[i]))
+			return set->slots[i].number;
+	return 0;
+}
+
+/* The write or flush of that number, if it is still there. */
+static struct mirror_slot *slot_of(struct mirror_set *set, uint64_t number)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (set->slots[i].phase != MIRROR_FREE && set->slots[i].number == number &&
+		    set->slots[i].operation != MIRROR_READ)
+			return &set->slots[i];
+	return NULL;
+}
+
+void mirror_set_failure_told(struct mirror_set *set, uint64_t number)
+{
+	struct mirror_slot *slot = slot_of(set, number);
+
+	ASSERT(slot);
+	slot->failure_told = 1;
+}
+
+void mirror_set_peer_failure(struct mirror_set *set, uint64_t number)
+{
+	struct mirror_slot *slot = slot_of(set, number);
+
+	if (!slot || set->mode != MIRROR_DUPLEX)
+		return;
+	slot->peer_failed = 1;
+	slot->waits &= (uint8_t)~SIDE_BIT(MIRROR_PEER);
+	slot_settle(set, slot);
 }
 
 void mirror_set_peer_progress(struct mirror_set *set, uint64_t number)
@@ -692,7 +768,7 @@ static const char *refusal_remirror(const struct mirror_set *set, enum mirror_si
 		break;
 	}
 	if (set->states[source] != MIRROR_GOOD)
-		return "the other disk is not good either: nothing to copy from";
+		return "the other disk is not good either: stop the guest on both servers, then say it again";
 	return set->mode == MIRROR_SOURCE || set->mode == MIRROR_DUPLEX || set->mode == MIRROR_TARGET
 		       ? NULL
 		       : "the other server is not there";
@@ -707,8 +783,9 @@ const char *mirror_set_refusal(const struct mirror_set *set, enum mirror_command
 	case MIRROR_COMMAND_ENABLE:
 		if (set->states[side] == MIRROR_MISSING)
 			return "this disk is not there";
-		return set->states[side] == MIRROR_FAILED ? NULL
-							  : "this disk has not failed: nothing to enable";
+		return set->states[side] == MIRROR_FAILED
+			       ? NULL
+			       : "this disk has not failed, nor has it faults on record: nothing to enable";
 	case MIRROR_COMMAND_REMIRROR:
 		return refusal_remirror(set, side);
 	case MIRROR_COMMAND_VERIFY:

@@ -82,7 +82,8 @@ struct mirror_slot {
 	uint8_t done;	   /* bit of each side on which a write or flush succeeded */
 	uint8_t issued;	   /* bit of each side that was asked */
 	uint8_t intent_counted;
-	uint8_t reserved[2];
+	uint8_t failure_told; /* to the peer */
+	uint8_t peer_failed;  /* DUPLEX: the peer says that its disk has not done it */
 };
 
 /* A range that nobody may write meanwhile: a copy or a comparison. */
@@ -173,6 +174,19 @@ bool mirror_set_is_quiet(const struct mirror_set *set);
  */
 void mirror_set_meet(struct mirror_set *set, bool is_source, enum mirror_disk_state other);
 
+/*
+ * Both disks were given up at once, each because the other one was there; the peer's is `peer`.
+ * `keeps_own`: ours is the last good copy then, as it would have been had the other one failed
+ * first. What waits for the peer's ends with an error, or is done on ours.
+ */
+void mirror_set_both_failed(struct mirror_set *set, bool keeps_own, enum mirror_disk_state peer);
+
+/*
+ * Nobody runs a guest, and neither disk is whole: an administrator says that the disk of `right`
+ * is to be taken for whole all the same, and what only the other one holds is given up.
+ */
+void mirror_set_word(struct mirror_set *set, enum mirror_side right);
+
 /* Before DUPLEX, on who joins, with no request under way: the source's last number. */
 void mirror_set_join(struct mirror_set *set, uint64_t number);
 
@@ -198,6 +212,13 @@ void mirror_set_release(struct mirror_set *set, uint32_t slot);
 /* DUPLEX: up to which number has all ended here, reads as well? Told to the peer now and then. */
 uint64_t mirror_set_progress(const struct mirror_set *set);
 void mirror_set_peer_progress(struct mirror_set *set, uint64_t number);
+/*
+ * DUPLEX: a write or flush that ended here with an error, 0: none is untold. Progress stays below it
+ * until it is told: the peer may count on our disk for it.
+ */
+uint64_t mirror_set_failure(const struct mirror_set *set);
+void mirror_set_failure_told(struct mirror_set *set, uint64_t number);
+void mirror_set_peer_failure(struct mirror_set *set, uint64_t number);
 
 /*
  * A disk's state changes. False: not possible from the state it is in, or it is the last

@@ -826,6 +826,84 @@ static void disk_that_fails_in_duplex_is_dropped_in_step(void **state)
 }
 
 /* The other one dies; who is left goes on, and the intents of both are what is compared later. */
+/* Within one round trip: each gives its own up and counts on the other's. */
+static void both_disks_fail_and_the_leaders_stays(void **state)
+{
+	(void)state;
+	join();
+	for (uint32_t i = 0; i < 2; i++) {
+		servers[i].disk_error = -EIO;
+		submit(i, MIRROR_WRITE, 300, 8, 1, 0xcc);
+		take(&servers[i]);
+	}
+	settle();
+	assert_non_null(
+		strstr(servers[0].trail, "finished 1:-5; ")); /* the guest knows, by the leader's log */
+	assert_non_null(strstr(servers[1].trail, "finished 1:"));
+	for (uint32_t i = 0; i < 2; i++) {
+		servers[i].disk_error = 0;
+		submit(i, MIRROR_WRITE, 300, 8, 2, 0xdd);
+	}
+	settle();
+	states_are("good", "failed");
+	for (uint32_t i = 0; i < 2; i++)
+		assert_non_null(strstr(servers[i].trail, "finished 2:0; "));
+	assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_ENABLE, 1));
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+}
+
+static void without_a_whole_disk_words_are_refused(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		servers[i].engine.metadata.sets[0].disk_states[i] = MIRROR_FAILED;
+		era(i, 1, 11, false);
+		power_on(i);
+	}
+	go_alone(1, 2);
+	connect_servers(true);
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_NO_SOURCE);
+	assert_non_null(strstr(mirror_engine_keep(&servers[0].engine, 0, 0), "stop it first"));
+	assert_non_null(strstr(mirror_engine_keep(&servers[1].engine, 0, 1), "stop it first"));
+	mirror_engine_mode(&servers[1].engine, MIRROR_IDLE);
+	settle();
+	/* What only a's disk holds is given up; said at a, about b's. */
+	assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 0));
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_RAPID);
+	assert_int_equal(decision()->source, 1);
+	go_alone(1, 3);
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+	connect_servers(false);
+	assert_non_null(strstr(mirror_engine_keep(&servers[0].engine, 0, 0), "not there"));
+}
+
+/* Two at once, about different disks: then both are taken for whole, and the last leader's is right. */
+static void two_words_at_once_without_a_whole_disk(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		servers[i].engine.metadata.sets[0].disk_states[i] = MIRROR_FAILED;
+		servers[i].engine.metadata.pair.was_leader = i == 1;
+		mirror_engine_remember(&servers[i].engine, &servers[i].engine.metadata.pair);
+		take(&servers[i]);
+		power_on(i);
+	}
+	connect_servers(true);
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_NO_SOURCE);
+	for (uint32_t i = 0; i < 2; i++)
+		assert_null(mirror_engine_keep(&servers[i].engine, 0, i));
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_NOTHING);
+	assert_int_equal(decision()->source, 1);
+}
+
 static void survivor_of_a_duplex_goes_on_and_copies(void **state)
 {
 	(void)state;
@@ -914,6 +992,9 @@ int main(void)
 		cmocka_unit_test_setup(follower_reads_what_the_leader_read, begin),
 		cmocka_unit_test_setup(leader_waits_for_the_follower_to_come_so_far, begin),
 		cmocka_unit_test_setup(disk_that_fails_in_duplex_is_dropped_in_step, begin),
+		cmocka_unit_test_setup(both_disks_fail_and_the_leaders_stays, begin),
+		cmocka_unit_test_setup(without_a_whole_disk_words_are_refused, begin),
+		cmocka_unit_test_setup(two_words_at_once_without_a_whole_disk, begin),
 		cmocka_unit_test_setup(survivor_of_a_duplex_goes_on_and_copies, begin),
 		cmocka_unit_test_setup(broken_words_end_the_link, begin),
 	};
