@@ -103,6 +103,11 @@ MUTATIONS = {
         "	return memcmp(at->told, at->set.states, sizeof(at->told)) == 0 && at->kept_number == at->told_number;",
         "	return true;",
     ),
+    "call the target good before the last intents are durable": (
+        "mirror/remirror.c",
+        "if (!is_durable_in_intents(set))",
+        "if (set->dirty.set_count > set->dirty.region_count)",
+    ),
     "copy all where a rapid copy is possible": (
         "mirror/remirror.c",
         "from->sector_count != to->sector_count ||",
@@ -121,13 +126,18 @@ MUTATIONS = {
     ),
     "tell the peer of requests that have not ended": (
         "mirror/set.c",
-        "	if (slot->phase == MIRROR_QUEUED)\n		return false;",
-        "	if (slot->phase == MIRROR_QUEUED)\n		return true;",
+        "	if (slot->phase == MIRROR_QUEUED || owes_failure(slot))\n		return false;",
+        "	if (slot->phase == MIRROR_QUEUED || owes_failure(slot))\n		return true;",
     ),
     "hand an error to the guest though the peer has the data": (
         "mirror/set.c",
         "	if (is_readable(set, MIRROR_PEER)) {\n		slot->phase = MIRROR_REPAIR_READ;",
         "	if (set->states[MIRROR_OWN] == MIRROR_MISSING) {\n		slot->phase = MIRROR_REPAIR_READ;",
+    ),
+    "count what neither disk has done as done": (
+        "mirror/set.c",
+        "slot->status != 0 && !slot->failure_told &&",
+        "slot->status > 0 && !slot->failure_told &&",
     ),
     "compare a region while the guest writes it": (
         "mirror/engine_verify.c",

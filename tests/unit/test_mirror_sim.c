@@ -4,7 +4,8 @@
  * volatile cache, a state partition whose writes tear, a link with little room, requests
  * of one guest that runs on one server or on both; crashes of one or both at any step, a
  * link that is cut, replicas that diverge, I/O errors, sectors that cannot be read, disks
- * that die for good and are enabled again. Now and then both disks are compared meanwhile.
+ * that die for good and are enabled again, flushes that fail on both. Now and then both disks
+ * are compared meanwhile.
  *
  * Seeds of their own have a follower's disk that lies: sectors change that nobody wrote.
  *
@@ -115,7 +116,8 @@ static uint64_t now_ns;
 static uint64_t delicate_until_ns;
 static uint64_t random_state;
 static uint64_t seed;
-static bool lying; /* seeds of the disk that lies */
+static bool lying;	   /* seeds of the disk that lies */
+static bool intents_stuck; /* no block of the leader's write-intent map reaches its partition */
 static bool healing;
 static uint64_t healing_ns; /* since when */
 static bool slow_disks;
@@ -211,12 +213,23 @@ static bool io_fails(void)
 	return ++io_done == io_to_fail;
 }
 
+static bool is_stuck(const struct server *server)
+{
+	return intents_stuck && server - servers == leader &&
+	       server->state.offset == server->engine.metadata.sets[0].intent_map_offset;
+}
+
 static void state_step(struct server *server)
 {
 	bool fails;
 
 	if (!server->writes_state || random_below(2))
 		return;
+	if (is_stuck(server)) {
+		server->writes_state = false;
+		mirror_engine_state_written(&server->engine, -EIO);
+		return;
+	}
 	fails = io_fails() || (!healing && io_to_fail == 0 && random_below(20) == 0);
 	state_put(server, fails);
 	server->writes_state = false;
@@ -888,6 +901,25 @@ static void disk_dies(struct server *server)
 	server->dead_disk = true;
 }
 
+/* On both at once. Either disk holds what was safe before. */
+static void flushes_fail(struct server *server)
+{
+	if (!may_be_hurt(server))
+		return;
+	total.deaths++;
+	servers[0].flush_fails = servers[1].flush_fails = true;
+}
+
+/* Neither disk is whole, and nobody has the guest: some one is taken. */
+static void administrator_speaks(void)
+{
+	const struct remirror_decision *decision = mirror_engine_decision(&servers[0].engine, 0);
+
+	if (servers[0].runs && leader < 0 && decision && decision->verdict == REMIRROR_NO_SOURCE)
+		mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR,
+				      (uint32_t)random_below(2));
+}
+
 /* It is repaired, and the administrator says so. */
 static void disk_enable(struct server *server)
 {
@@ -934,6 +966,8 @@ static void faults(void)
 		server->flush_fails = may_be_hurt(server);
 	else if (what == 12)
 		disk_dies(server);
+	else if (what == 13)
+		flushes_fail(server);
 	else if (what < 20)
 		disk_enable(server);
 	else if (what < 50)
@@ -1142,6 +1176,7 @@ static void heal(void)
 			servers[s].flush_fails = false;
 			disk_enable(&servers[s]);
 		}
+		administrator_speaks();
 		step(false);
 	}
 	if (is_healed())
@@ -1194,6 +1229,45 @@ static void run_lies(uint64_t number, uint32_t steps)
 	check_both();
 }
 
+static bool both_are_duplex(void)
+{
+	return is_duplex(&servers[0]) && is_duplex(&servers[1]);
+}
+
+/*
+ * All is copied, writes are under way, and the blocks of the write-intent map that tell of
+ * them do not get to the partition. Until they do the target must not be taken for good: the
+ * dirty map, which tells of them as well, goes then, and both servers die as soon as it has.
+ */
+static void run_end_of_copy(uint64_t number)
+{
+	struct server *source;
+	struct mirror_set *set;
+
+	seed_begin(number);
+	for (uint32_t i = 0; i < HEAL_STEPS && !both_are_duplex(); i++)
+		step(true);
+	crash(peer_of(&servers[leader]));
+	source = &servers[leader];
+	set = set_of(source);
+	for (uint32_t i = 0; i < HEAL_STEPS && source->engine.sets[0].remirror.phase != REMIRROR_TURNING; i++)
+		step(true);
+	intents_stuck = true;
+	for (uint32_t i = 0; i < 60; i++) {
+		step(true);
+		if (set->states[MIRROR_PEER] == MIRROR_GOOD && set->dirty.set_count == 0 &&
+		    region_map_is_settled(&set->dirty))
+			break;
+	}
+	intents_stuck = false;
+	for (uint64_t i = random_below(5); i > 0; i--)
+		step(true);
+	crash(&servers[0]);
+	crash(&servers[1]);
+	heal();
+	check_both();
+}
+
 static uint64_t first_seed = 1;
 static uint64_t seed_count = 300;
 static uint64_t error_count = 500;
@@ -1216,6 +1290,14 @@ static void nothing_is_lost_and_both_disks_end_equal(void **state)
 		assert_true(total.deaths > 0);
 		assert_true(total.verifies > seed_count / 4);
 	}
+}
+
+static void target_is_good_when_the_last_intents_are_durable(void **state)
+{
+	(void)state;
+	io_to_fail = 0;
+	for (uint64_t i = 0; i < (seed_count + 9) / 10; i++)
+		run_end_of_copy(first_seed + i);
 }
 
 /* A tenth of the seeds. */
@@ -1257,6 +1339,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_is_lost_and_both_disks_end_equal),
+		cmocka_unit_test(target_is_good_when_the_last_intents_are_durable),
 		cmocka_unit_test(verify_finds_and_mends_what_a_disk_lies_about),
 		cmocka_unit_test(any_single_io_may_fail),
 	};
