@@ -635,12 +635,23 @@ static void tell_horizon(struct guest *guest)
 	guest->outside->slice_end();
 }
 
+static void count_wait(struct guest *guest)
+{
+	if (guest->wait_since_ns)
+		guest->wait_ns += time_now_ns() - guest->wait_since_ns;
+	guest->wait_since_ns = 0;
+}
+
 static void lead(struct guest *guest)
 {
 	if (guest->state == GUEST_WAITING)
 		guest->state = GUEST_RUNNING; /* as a follower it waited for its leader */
-	if (!leader_may_run(guest))
+	if (!leader_may_run(guest)) {
+		if (!guest->wait_since_ns)
+			guest->wait_since_ns = time_now_ns();
 		return;
+	}
+	count_wait(guest);
 	decide_inputs(guest);
 	if (is_on(guest) && !guest->drains)
 		run_slice(guest);

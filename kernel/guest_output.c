@@ -8,6 +8,7 @@
 #include "kernel/console.h"
 #include "kernel/guest_net.h"
 #include "kernel/pages.h"
+#include "kernel/time.h"
 #include "nic/held_output.h"
 
 #define RING_SIZE (2 * MIB)
@@ -21,6 +22,9 @@
 
 static struct pair *pair;
 static struct held_output held;
+static uint64_t watched_number; /* of the output whose time is taken; 0: of none */
+static uint64_t watched_since_ns;
+static struct guest_output_held held_times;
 static void (*serial_output)(const char *bytes, uint64_t size) = console_write;
 
 int guest_output_init(struct pair *of_pair)
@@ -46,6 +50,7 @@ void guest_output_restart(uint64_t count)
 {
 	if (pair)
 		held_output_restart(&held, count);
+	watched_number = 0;
 }
 
 uint64_t guest_output_count(void)
@@ -57,10 +62,15 @@ uint64_t guest_output_count(void)
 
 void guest_output_frame(uint32_t port, const uint8_t *data, uint32_t size)
 {
-	if (pair)
-		held_output_put(&held, port, data, size);
-	else
+	if (!pair) {
 		guest_net_take(port, data, size);
+		return;
+	}
+	held_output_put(&held, port, data, size);
+	if (watched_number == 0) {
+		watched_number = held.number;
+		watched_since_ns = time_now_ns();
+	}
 }
 
 void guest_output_serial(const uint8_t *bytes, uint32_t size)
@@ -94,6 +104,20 @@ static void let_out(const struct held_frame *frame)
 		guest_net_take(frame->port, frame->data, frame->size);
 }
 
+static void count_held(void)
+{
+	if (watched_number == 0 || held_output_left(&held) < watched_number)
+		return;
+	held_times.count++;
+	held_times.ns += time_now_ns() - watched_since_ns;
+	watched_number = 0;
+}
+
+const struct guest_output_held *guest_output_held(void)
+{
+	return &held_times;
+}
+
 bool guest_output_poll(void)
 {
 	uint64_t left_before = held_output_left(&held);
@@ -107,6 +131,7 @@ bool guest_output_poll(void)
 	}
 	if (held_output_left(&held) == left_before)
 		return false;
+	count_held();
 	pair_released(pair, held_output_left(&held));
 	return true;
 }

@@ -29,6 +29,13 @@ uint64_t guest_output_count(void);
 void guest_output_frame(uint32_t port, const uint8_t *data, uint32_t size);
 void guest_output_serial(const uint8_t *bytes, uint32_t size);
 
+/* How long outputs are held back, of one at a time: sums since start-up. */
+struct guest_output_held {
+	uint64_t count;
+	uint64_t ns;
+};
+const struct guest_output_held *guest_output_held(void);
+
 /* Is there room for all that one slice may put out? The guest does not run without. */
 bool guest_output_has_room(void);
 

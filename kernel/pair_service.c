@@ -61,6 +61,14 @@ static bool namesake_told;
 static bool diverged_shown;
 static bool alone_asked; /* before there was a pair to ask it of */
 
+/* What status shows: how much log a second, and how long a failover took. */
+#define LOG_RATE_INTERVAL_NS NS_PER_S
+static uint64_t log_rate_bits;
+static uint64_t log_rate_since_ns;
+static uint64_t log_rate_bytes; /* there had been then */
+static uint64_t peer_heard_ns;	/* last, while the guest was on both; 0: told in failover_ns */
+static uint64_t failover_ns;
+
 struct pair *pair_service_pair(void)
 {
 	return &pair;
@@ -415,6 +423,40 @@ static void show_healed(void)
 	guest_events_tell(EVENT_INFO, "lockstep", "diverged", "equal", "joined again");
 }
 
+/* On the CS links: silence there is what a death looks like. The pair forgets it when it goes alone. */
+static void note_peer(void)
+{
+	if (pair.role == PAIR_LEADER || pair.role == PAIR_FOLLOWER)
+		peer_heard_ns = max_u64(pair.detector.paths[0].heard_ns, pair.detector.paths[1].heard_ns);
+}
+
+static void count_failover(void)
+{
+	if (peer_heard_ns)
+		failover_ns = time_now_ns() - peer_heard_ns;
+	peer_heard_ns = 0;
+}
+
+static bool leads(void)
+{
+	return pair.role == PAIR_LEADER && pair.peer_ready;
+}
+
+static void measure_log_rate(void)
+{
+	uint64_t now_ns = time_now_ns();
+	uint64_t bytes = leads() ? pair.leader.written : 0;
+
+	if (now_ns - log_rate_since_ns < LOG_RATE_INTERVAL_NS)
+		return;
+	/* The log of a new duplex begins at 0. */
+	log_rate_bits = bytes < log_rate_bytes
+				? 0
+				: (bytes - log_rate_bytes) * 8 * NS_PER_S / (now_ns - log_rate_since_ns);
+	log_rate_since_ns = now_ns;
+	log_rate_bytes = bytes;
+}
+
 static void take_over(void)
 {
 	guest_output_take_over();
@@ -437,6 +479,7 @@ static void do_action(const struct pair_action *action)
 	case PAIR_ACTION_GUEST_RESUME:
 		mirror_engine_mode(record(), MIRROR_ALONE);
 		guest_service_resume();
+		count_failover();
 		break;
 	case PAIR_ACTION_GUEST_FREEZE:
 		break; /* pair_plan() says WAIT from here on */
@@ -496,8 +539,10 @@ bool pair_service_poll(void)
 		return worked;
 	worked |= pair_paths_poll(&pair);
 	look_at_carriers();
+	note_peer();
 	pair_tick(&pair, time_now_ns());
 	worked |= do_actions();
+	measure_log_rate();
 	show_healed();
 	look_at_disks();
 	return guest_join_poll() || worked;
@@ -563,6 +608,15 @@ static void fill_links(struct status *status)
 	}
 }
 
+static void fill_join(struct status_lockstep *lockstep)
+{
+	const struct guest_join_statistics *join = guest_join_statistics();
+
+	lockstep->join_stop_ns = join->stop_ns;
+	lockstep->join_rounds = join->rounds;
+	lockstep->join_bytes = join->bytes;
+}
+
 static void fill_lockstep(struct status_lockstep *lockstep)
 {
 	const struct step_counter *counter = guest_service_counter();
@@ -573,9 +627,16 @@ static void fill_lockstep(struct status_lockstep *lockstep)
 	lockstep->joins = pair.joins;
 	lockstep->failovers = pair.failovers;
 	lockstep->digest_checks = guest_service_guest()->check_count;
-	lockstep->join_stop_ns = guest_join_statistics()->stop_ns;
-	if (pair.role == PAIR_LEADER && pair.peer_ready)
-		lockstep->lag_ns = pair.time_ns - min_u64(pair.time_ns, pair.peer_time_ns);
+	fill_join(lockstep);
+	lockstep->failover_ns = failover_ns;
+	lockstep->wait_ns = guest_service_guest()->wait_ns;
+	lockstep->held_outputs = guest_output_held()->count;
+	lockstep->held_ns = guest_output_held()->ns;
+	if (!leads())
+		return;
+	lockstep->lag_ns = pair.time_ns - min_u64(pair.time_ns, pair.peer_time_ns);
+	lockstep->log_rate_bits = log_rate_bits;
+	lockstep->log_bytes = pair.leader.written;
 }
 
 void pair_service_status(struct status *status)

@@ -173,6 +173,12 @@ static const struct field lockstep_fields[] = {
 	  " ms" },
 	{ "failovers", FIELD_NUMBER, AT(lockstep, failovers), ALWAYS, "", " failovers" },
 	{ "failover_ns", FIELD_MILLION, AT(lockstep, failover_ns), ALWAYS, "the last took ", " ms" },
+	{ "join_rounds", FIELD_NUMBER, AT(lockstep, join_rounds), NEVER, "", "" },
+	{ "join_bytes", FIELD_NUMBER, AT(lockstep, join_bytes), NEVER, "", "" },
+	{ "log_bytes", FIELD_NUMBER, AT(lockstep, log_bytes), NEVER, "", "" },
+	{ "wait_ns", FIELD_NUMBER, AT(lockstep, wait_ns), NEVER, "", "" },
+	{ "held_outputs", FIELD_NUMBER, AT(lockstep, held_outputs), NEVER, "", "" },
+	{ "held_ns", FIELD_NUMBER, AT(lockstep, held_ns), NEVER, "", "" },
 };
 
 static const char *server_name(uint32_t index)

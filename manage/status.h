@@ -138,7 +138,14 @@ struct status_lockstep {
 	uint64_t joins;
 	uint64_t failovers;
 	uint64_t join_stop_ns; /* the guest's stop in the last join */
-	uint64_t failover_ns;  /* from the last death to the guest running on */
+	uint64_t failover_ns;  /* from the last word of one that died to the guest running on */
+	uint64_t join_rounds;  /* of copying, in the last join */
+	uint64_t join_bytes;   /* of memory, copied in it */
+	/* Sums, for who takes two and compares; of the log: since duplex began. */
+	uint64_t log_bytes;
+	uint64_t wait_ns;      /* that the guest stood still for a follower that lagged */
+	uint64_t held_outputs; /* some of the guest's outputs ... */
+	uint64_t held_ns;      /* ... and how long these were held back */
 };
 
 struct status {

@@ -62,6 +62,12 @@ static void make_duplex(void)
 	status.lockstep.digest_checks = 777;
 	status.lockstep.joins = 1;
 	status.lockstep.join_stop_ns = 45 * 1000000;
+	status.lockstep.join_rounds = 5;
+	status.lockstep.join_bytes = 536870912;
+	status.lockstep.log_bytes = 123;
+	status.lockstep.wait_ns = 456;
+	status.lockstep.held_outputs = 7;
+	status.lockstep.held_ns = 89;
 	status.links[0].state = STATUS_LINK_GOOD;
 	status.links[0].rate_mbit = 1000;
 	status.links[0].round_trip_ns = 151200;
@@ -139,7 +145,8 @@ static void a_duplex_pair_as_json(void **state)
 		"\"uptime_ns\":125000000000,\"exits\":123456,\"restarts\":2},"
 		"\"lockstep\":{\"step_counter\":\"icount\",\"exact\":true,\"lag_ns\":1234567,\"log_rate_bits\":1500000,"
 		"\"digest_checks\":777,\"divergences\":0,\"joins\":1,\"join_stop_ns\":45000000,\"failovers\":0,"
-		"\"failover_ns\":0},"
+		"\"failover_ns\":0,\"join_rounds\":5,\"join_bytes\":536870912,\"log_bytes\":123,\"wait_ns\":456,"
+		"\"held_outputs\":7,\"held_ns\":89},"
 		"\"links\":{\"cs1\":{\"state\":\"good\",\"reason\":\"\",\"rate_mbit\":1000,\"round_trip_ns\":151200,"
 		"\"loss_ppm\":10100},\"cs2\":{\"state\":\"failed\",\"reason\":\"carrier lost\",\"rate_mbit\":0,"
 		"\"round_trip_ns\":0,\"loss_ppm\":0}},"
