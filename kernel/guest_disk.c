@@ -431,7 +431,16 @@ static void drop_stale(struct guest_disk *disk)
 	}
 }
 
-static void poll_disks(void)
+bool guest_disk_busy(void)
+{
+	uint32_t count = 0;
+
+	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++)
+		count += disks[index].request_count;
+	return count > 0;
+}
+
+static bool poll_disks(void)
 {
 	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
 		struct guest_disk *disk = &disks[index];
@@ -441,15 +450,7 @@ static void poll_disks(void)
 		drop_stale(disk);
 		give_to_set(disk);
 	}
-}
-
-bool guest_disk_busy(void)
-{
-	uint32_t count = 0;
-
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++)
-		count += disks[index].request_count;
-	return count > 0;
+	return guest_disk_busy();
 }
 
 /* ---- to the guest ---- */

@@ -166,14 +166,19 @@ static void take_back(struct mirror_disk *disk, struct mirror_disk_job *job)
 	job->ended(job, status);
 }
 
-void mirror_disk_poll(void)
+bool mirror_disk_poll(void)
 {
+	bool came = false;
+
 	for (uint32_t index = 0; index < MIRROR_SET_MAX; index++) {
 		struct mirror_disk *disk = &disks[index];
 		struct disk_request *piece;
 
 		while ((disk->under_way > 0 || disk->first) &&
-		       (piece = disk->device->ops->poll(disk->device)) != NULL)
+		       (piece = disk->device->ops->poll(disk->device)) != NULL) {
 			take_back(disk, job_of(piece));
+			came = true;
+		}
 	}
+	return came;
 }

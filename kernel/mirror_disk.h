@@ -44,8 +44,8 @@ void mirror_disk_do(struct mirror_disk_job *job);
 /* For `memory`: `size` bytes at `physical` are next; the rules are struct disk_segment's. */
 void mirror_disk_add(struct mirror_disk_job *job, uint64_t physical, uint64_t size);
 
-/* Once a loop turn: what came back from the disks, and then, to the disks. */
-void mirror_disk_poll(void);
+/* Once a loop turn: what came back from the disks (true: something did), and then, to the disks. */
+bool mirror_disk_poll(void);
 void mirror_disk_start(void);
 
 #endif

@@ -21,6 +21,9 @@
 
 TRACE_FILE("mirror", TRACE_INFO);
 
+#define BUSY_NS (2 * NS_PER_MS) /* behind the last that happened */
+#define ASK_INTERVAL_NS NS_PER_MS
+
 #define ERAS_SHOWN 4
 
 static struct mirror_engine engine;
@@ -373,16 +376,34 @@ static bool take_actions(void)
 	return worked;
 }
 
+/*
+ * To ask the engine costs thousands of instructions. While something happens, and a little
+ * longer, it is asked each round; else now and then, for what only time brings.
+ */
+static bool is_to_be_asked(bool happened)
+{
+	static uint64_t busy_until_ns;
+	static uint64_t asked_ns;
+	uint64_t now_ns = time_now_ns();
+
+	if (happened)
+		busy_until_ns = now_ns + BUSY_NS;
+	if (now_ns >= busy_until_ns && now_ns - asked_ns < ASK_INTERVAL_NS)
+		return false;
+	asked_ns = now_ns;
+	return true;
+}
+
 bool mirror_service_poll(void)
 {
+	static bool acted;
 	bool worked = poll_state();
 
-	mirror_disk_poll();
+	worked |= mirror_disk_poll();
 	worked |= mirror_link_receive();
-	guest->poll();
-	worked |= take_actions();
+	acted = is_to_be_asked(guest->poll() | worked | acted) && take_actions();
 	mirror_disk_start();
-	return worked;
+	return worked | acted;
 }
 
 bool mirror_service_wait(uint64_t ticket)

@@ -16,8 +16,8 @@
 
 /* The guest's requests (kernel/guest_disk.h); called from mirror_service_poll(). */
 struct mirror_service_guest {
-	/* Gives the engine what it had no room for. */
-	void (*poll)(void);
+	/* Gives the engine what it had no room for. True: requests of the guest are under way. */
+	bool (*poll)(void);
 	/* An OWN action for a request of the guest, or FINISHED. */
 	void (*act)(const struct mirror_engine_action *action);
 	/* The data of one: kernel/mirror_link.h. */
