@@ -7,6 +7,7 @@
 #include "include/assert.h"
 #include "kernel/console.h"
 #include "kernel/guest_net.h"
+#include "kernel/loop.h"
 #include "kernel/pages.h"
 #include "kernel/time.h"
 #include "nic/held_output.h"
@@ -17,6 +18,8 @@
  * one exit puts out: a virtqueue full of frames.
  */
 #define RING_RESERVE (640 * KIB)
+/* After a frame: the follower has its log soon, and it is to leave then. */
+#define AWAKE_US 500
 #define PORT_SERIAL UINT32_MAX /* among the guest's ports: not a network port */
 #define PIECE_MAX HELD_OUTPUT_FRAME_MAX
 
@@ -71,6 +74,8 @@ void guest_output_frame(uint32_t port, const uint8_t *data, uint32_t size)
 		watched_number = held.number;
 		watched_since_ns = time_now_ns();
 	}
+	if (pair->role == PAIR_LEADER)
+		loop_stay_awake(AWAKE_US);
 }
 
 void guest_output_serial(const uint8_t *bytes, uint32_t size)

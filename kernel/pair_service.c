@@ -30,7 +30,7 @@ extern const char yoke_version[];
 
 #define HEARTBEAT_MIN_NS (2 * NS_PER_MS)
 #define HEARTBEAT_MAX_NS (20 * NS_PER_MS)
-#define ACK_DELAY_NS (100 * NS_PER_US)
+#define ACK_DELAY_NS (20 * NS_PER_US) /* below LOOP_SPIN_US: not slept over, for outputs wait for it */
 #define CARRIER_TIMEOUT_NS (3 * NS_PER_MS)
 #define LINK_TEST_COUNT 3
 #define PROGRESS_NS (5 * NS_PER_MS)
