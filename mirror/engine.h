@@ -81,15 +81,17 @@ struct mirror_engine_set {
 	bool joined;	/* both have agreed on it in this meeting */
 	bool maps_owed; /* we are behind: ours are to be sent, from this block on */
 	uint64_t maps_next;
-	bool maps_in;		/* we are the source, and have the other's */
-	uint8_t told[2];	/* states in our last STATES */
-	uint8_t heard[2];	/* in the peer's last, if we have said nothing else since */
-	uint32_t told_number;	/* of it; 0: none was sent */
-	uint32_t kept_number;	/* of the last of ours that the peer made durable */
-	uint32_t kept_owed;	/* of the peer's last STATES, 0: answered */
-	uint64_t kept_ticket;	/* it is answered when this is durable */
-	uint64_t target_ticket; /* nothing is written for the peer before */
-	uint64_t forwarded;	/* TARGET: the highest of the peer's numbers that has come */
+	bool maps_in;		 /* we are the source, and have the other's */
+	uint8_t told[2];	 /* states in our last STATES */
+	uint8_t heard[2];	 /* in the peer's last, if we have said nothing else since */
+	uint32_t told_number;	 /* of it; 0: none was sent */
+	uint32_t heard_number;	 /* of the peer's last */
+	uint32_t dropped_number; /* of ours that said first that our disk is good no more */
+	uint32_t kept_number;	 /* of the last of ours that the peer made durable */
+	uint32_t kept_owed;	 /* of the peer's last STATES, 0: answered */
+	uint64_t kept_ticket;	 /* it is answered when this is durable */
+	uint64_t target_ticket;	 /* nothing is written for the peer before */
+	uint64_t forwarded;	 /* TARGET: the highest of the peer's numbers that has come */
 	uint64_t progress_told;
 	uint64_t peer_progress; /* that came before we were DUPLEX, too */
 

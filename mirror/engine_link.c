@@ -61,7 +61,8 @@ static void meeting_renew(struct mirror_engine *engine, uint32_t number)
 		at->decided = at->decision_untold = at->joined = false;
 		at->keep = -1;
 		at->keep_owed = at->maps_owed = at->maps_in = false;
-		at->told_number = at->kept_number = at->kept_owed = 0;
+		at->told_number = at->heard_number = at->dropped_number = 0;
+		at->kept_number = at->kept_owed = 0;
 		at->forwarded = at->progress_told = at->peer_progress = 0;
 	}
 }
@@ -373,37 +374,44 @@ static enum mirror_change change_to(uint8_t from, uint8_t to)
 }
 
 /*
- * We have given our disk up, counting on the other one, and it did the same at that time. Who
- * has the guest keeps its disk, if it is there, and says so; the other one waits for that.
+ * We have given our disk up, counting on the other one, and it did the same before it heard of
+ * that. Who has the guest keeps its disk, if it is there, and says so; the other one waits for that.
  */
 static bool both_have_failed(struct mirror_engine *engine, struct mirror_engine_set *at,
 			     const struct mirror_message *message)
 {
 	uint8_t own = at->set.states[MIRROR_OWN];
-	uint8_t own_said = message->states.states[engine->server];
 	uint8_t peer_said = message->states.states[1 - engine->server];
+	bool crossed = at->told[MIRROR_OWN] == MIRROR_GOOD || message->states.heard < at->dropped_number;
 	bool has_guest = engine->mode == MIRROR_SOURCE || (engine->mode == MIRROR_DUPLEX && engine->leads);
 
-	if (message->states.repeats || (own != MIRROR_FAILED && own != MIRROR_MISSING) ||
+	if (message->states.repeats || !crossed || own == MIRROR_GOOD || own == MIRROR_REMIRRORING ||
 	    at->set.states[MIRROR_PEER] != MIRROR_GOOD || peer_said == MIRROR_GOOD)
 		return false;
-	if (has_guest || own_said != MIRROR_GOOD)
-		mirror_set_both_failed(&at->set, has_guest && own == MIRROR_FAILED,
-				       (enum mirror_disk_state)peer_said);
+	if (has_guest)
+		mirror_set_both_failed(&at->set, own != MIRROR_MISSING, (enum mirror_disk_state)peer_said);
 	return true;
 }
 
-/* Where it says nothing of its own, we may be one change ahead, which is on its way there. */
+/*
+ * Where it says nothing of its own, we may be one change ahead, which is on its way there. So we
+ * are with our own disk that is out of the set, where it had not heard of that.
+ */
 static void states_apply(const struct mirror_engine *engine, struct mirror_engine_set *at,
 			 const struct mirror_message *message)
 {
+	uint8_t own = at->set.states[MIRROR_OWN];
+	bool own_is_news = (own == MIRROR_FAILED || own == MIRROR_MISSING) &&
+			   (own != at->told[MIRROR_OWN] || message->states.heard < at->told_number);
+
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT && !message->states.repeats; side++) {
 		uint8_t state = message->states.states[engine_server_of(engine, side)];
 
-		at->heard[side] = state;
-		if (at->set.states[side] != state)
+		if (at->set.states[side] != state && !(side == MIRROR_OWN && own_is_news))
 			mirror_set_change(&at->set, (enum mirror_side)side,
 					  change_to(at->set.states[side], state));
+		at->heard[side] =
+			at->set.states[side] == state ? state : UINT8_MAX; /* else ours is no echo */
 	}
 }
 
@@ -424,6 +432,7 @@ static void states_receive(struct mirror_engine *engine, const struct mirror_mes
 	}
 	at->kept_ticket = engine_states_remember(engine, index);
 	at->kept_owed = message->states.number;
+	at->heard_number = message->states.number;
 }
 
 static int history_receive(struct mirror_engine *engine, const uint8_t *data)
@@ -639,6 +648,7 @@ static void states_make(const struct mirror_engine *engine, const struct mirror_
 {
 	message->header.type = MIRROR_MESSAGE_STATES;
 	message->states.number = at->told_number + 1;
+	message->states.heard = at->heard_number;
 	message->states.repeats = memcmp(at->heard, at->set.states, sizeof(at->heard)) == 0;
 	for (uint8_t side = 0; side < MIRROR_SIDE_COUNT; side++)
 		message->states.states[engine_server_of(engine, side)] = at->set.states[side];
@@ -724,8 +734,10 @@ static void message_sent(struct mirror_engine *engine, const struct mirror_messa
 		at->keep_owed = false;
 		break;
 	case MIRROR_MESSAGE_STATES:
-		memcpy(at->told, at->set.states, sizeof(at->told));
 		at->told_number++;
+		if (at->told[MIRROR_OWN] == MIRROR_GOOD && at->set.states[MIRROR_OWN] != MIRROR_GOOD)
+			at->dropped_number = at->told_number;
+		memcpy(at->told, at->set.states, sizeof(at->told));
 		if (!message->states.repeats)
 			memset(at->heard, 0xff, sizeof(at->heard));
 		break;

@@ -92,6 +92,7 @@ struct mirror_message_states {
 	uint8_t repeats;   /* 1: just what the other server said last */
 	uint8_t reserved;
 	uint32_t number; /* KEPT repeats it */
+	uint32_t heard;	 /* number of the other server's last that was heard before this was said */
 };
 
 struct mirror_message_kept {
@@ -166,7 +167,7 @@ BUILD_ASSERT(sizeof(struct mirror_message_header) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_metadata) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_map) == 16);
 BUILD_ASSERT(sizeof(struct mirror_message_keep) == 8);
-BUILD_ASSERT(sizeof(struct mirror_message_states) == 8);
+BUILD_ASSERT(sizeof(struct mirror_message_states) == 12);
 BUILD_ASSERT(sizeof(struct mirror_message_kept) == 8);
 BUILD_ASSERT(sizeof(struct mirror_message_io) == 24);
 BUILD_ASSERT(sizeof(struct mirror_message_done) == 16);

@@ -250,6 +250,15 @@ void mirror_set_word(struct mirror_set *set, enum mirror_side right)
 		states_put(set, other, MIRROR_GOOD);
 }
 
+/* Made, or ended, while ours counted as failed: it is to be done on ours. */
+static bool is_owed(const struct mirror_slot *slot)
+{
+	if (slot->phase == MIRROR_RUNNING)
+		return !(slot->issued & SIDE_BIT(MIRROR_OWN));
+	return slot->phase == MIRROR_ENDING && slot->operation != MIRROR_READ && slot->status == 0 &&
+	       !(slot->done & SIDE_BIT(MIRROR_OWN));
+}
+
 void mirror_set_both_failed(struct mirror_set *set, bool keeps_own, enum mirror_disk_state peer)
 {
 	states_put(set, keeps_own ? MIRROR_GOOD : set->states[MIRROR_OWN], (uint8_t)peer);
@@ -257,10 +266,10 @@ void mirror_set_both_failed(struct mirror_set *set, bool keeps_own, enum mirror_
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX && keeps_own; i++) {
 		struct mirror_slot *slot = &set->slots[i];
 
-		/* Made while ours counted as failed. */
-		if (slot->phase == MIRROR_RUNNING && !(slot->issued & SIDE_BIT(MIRROR_OWN))) {
+		if (is_owed(slot)) {
 			slot->phase = MIRROR_QUEUED;
 			slot->waits = 0;
+			slot->done = 0;
 		}
 	}
 	peer_leave(set);

@@ -534,6 +534,30 @@ static void what_the_other_server_repeats_is_no_news(void **state)
 	disks_are_equal();
 }
 
+/* The source gives the copy up, and the target's disk fails at that time: what the source says is older. */
+static void a_failure_is_not_enabled_by_words_that_cross_it(void **state)
+{
+	(void)state;
+	part_and_meet();
+	for (uint32_t i = 0; i < 100 && !strstr(servers[1].trail, "b remirroring"); i++) {
+		now_ns += MS;
+		for (uint32_t s = 0; s < 2; s++) {
+			take(&servers[s]);
+			receive(&servers[1 - s]);
+		}
+	}
+	mirror_set_change(&servers[0].engine.sets[0].set, MIRROR_PEER, MIRROR_COPY_BROKEN);
+	mirror_set_fault(&servers[1].engine.sets[0].set, MIRROR_OWN, MIRROR_FLUSH, 0, 0, -EIO);
+	take(&servers[0]);
+	take(&servers[1]);
+	settle();
+	states_are("good", "failed");
+	assert_null(mirror_engine_command(&servers[1].engine, 0, MIRROR_COMMAND_ENABLE, 1));
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+}
+
 /* A write that comes while its region is on its way: what was read before it is not put over it. */
 static void later_write_is_behind_the_copy(void **state)
 {
@@ -854,6 +878,22 @@ static void both_disks_fail_and_the_leaders_stays(void **state)
 	disks_are_equal();
 }
 
+/* One that failed long ago lacks what was written since: it is none to go back to. */
+static void last_good_copy_that_is_pulled_out_leaves_none(void **state)
+{
+	(void)state;
+	join();
+	mirror_set_fault(&servers[0].engine.sets[0].set, MIRROR_OWN, MIRROR_FLUSH, 0, 0, -EIO);
+	settle();
+	states_are("failed", "good");
+	mirror_set_fault(&servers[1].engine.sets[0].set, MIRROR_OWN, MIRROR_FLUSH, 0, 0, -ENODEV);
+	settle();
+	states_are("failed", "missing");
+	submit(0, MIRROR_READ, 5, 8, 1, 0);
+	settle();
+	assert_non_null(strstr(servers[0].trail, "finished 1:-5; "));
+}
+
 static void without_a_whole_disk_words_are_refused(void **state)
 {
 	(void)state;
@@ -983,6 +1023,7 @@ int main(void)
 		cmocka_unit_test_setup(guest_runs_from_the_peers_disk, begin),
 		cmocka_unit_test_setup(failing_target_is_dropped_and_nobody_waits, begin),
 		cmocka_unit_test_setup(what_the_other_server_repeats_is_no_news, begin),
+		cmocka_unit_test_setup(a_failure_is_not_enabled_by_words_that_cross_it, begin),
 		cmocka_unit_test_setup(later_write_is_behind_the_copy, begin),
 		cmocka_unit_test_setup(broken_link_is_taken_up_where_it_was, begin),
 		cmocka_unit_test_setup(power_may_go_at_any_message, begin),
@@ -993,6 +1034,7 @@ int main(void)
 		cmocka_unit_test_setup(leader_waits_for_the_follower_to_come_so_far, begin),
 		cmocka_unit_test_setup(disk_that_fails_in_duplex_is_dropped_in_step, begin),
 		cmocka_unit_test_setup(both_disks_fail_and_the_leaders_stays, begin),
+		cmocka_unit_test_setup(last_good_copy_that_is_pulled_out_leaves_none, begin),
 		cmocka_unit_test_setup(without_a_whole_disk_words_are_refused, begin),
 		cmocka_unit_test_setup(two_words_at_once_without_a_whole_disk, begin),
 		cmocka_unit_test_setup(survivor_of_a_duplex_goes_on_and_copies, begin),
