@@ -22,7 +22,7 @@ static const uint16_t successors[PAIR_ROLE_COUNT] = {
 	[PAIR_TARGET] = BIT(PAIR_FOLLOWER) | BIT(PAIR_WAITING),
 	[PAIR_LEADER] = BIT(PAIR_ALONE) | BIT(PAIR_STOPPED),
 	[PAIR_FOLLOWER] = BIT(PAIR_ALONE) | BIT(PAIR_STOPPED) | BIT(PAIR_WAITING),
-	[PAIR_STOPPED] = BIT(PAIR_ALONE) | BIT(PAIR_TARGET) | BIT(PAIR_REFUSED),
+	[PAIR_STOPPED] = BIT(PAIR_ALONE) | BIT(PAIR_TARGET) | BIT(PAIR_REFUSED) | BIT(PAIR_WAITING),
 	[PAIR_REFUSED] = BIT(PAIR_WAITING),
 };
 
@@ -195,9 +195,10 @@ static void abort_copy(struct pair *pair)
 	pair_action_add(pair, PAIR_ACTION_JOIN_ABORT);
 }
 
-static void leave_join(struct pair *pair, const char *reason)
+static void leave_guest(struct pair *pair, const char *reason)
 {
-	pair_change_role(pair, PAIR_WAITING, reason);
+	if (pair->role != PAIR_WAITING)
+		pair_change_role(pair, PAIR_WAITING, reason);
 	pair->has_guest = false;
 	pair_action_add(pair, PAIR_ACTION_GUEST_DISCARD);
 }
@@ -252,7 +253,7 @@ void pair_join_loaded(struct pair *pair, bool right)
 		return;
 	if (!right) {
 		pair_send_text(pair, MESSAGE_DIVERGED, "the joined state's digest is not the source's");
-		leave_join(pair, "join failed: the state's digest is not the source's");
+		leave_guest(pair, "join failed: the state's digest is not the source's");
 		pair_send_identity(pair); /* to be tried again */
 		return;
 	}
@@ -264,7 +265,7 @@ void pair_join_loaded(struct pair *pair, bool right)
 static void target_is_durable(struct pair *pair)
 {
 	if (!pair_send(pair, MESSAGE_JOIN_READY, NULL, 0)) {
-		leave_join(pair, "join failed: no room for words");
+		leave_guest(pair, "join failed: no room for words");
 		new_incarnation(pair);
 		return;
 	}
@@ -412,6 +413,18 @@ static void tell_no_duplex(struct pair *pair, const char *reason)
 		be_refused(pair, reason);
 }
 
+/*
+ * What we froze may have had to go on, if the peer had died. Now it has a newer generation, on its
+ * disk: ours is the past. Who keeps a guest keeps its disks from being brought up to date as well.
+ */
+static void let_go(struct pair *pair)
+{
+	bool keeps = pair->has_guest && (pair->role == PAIR_STOPPED || pair->role == PAIR_WAITING);
+
+	if (keeps && pair->peer.role == PAIR_SIMPLEX && pair->peer.generation > pair->durable.generation)
+		leave_guest(pair, "the peer went on alone");
+}
+
 static void meet(struct pair *pair)
 {
 	const char *only_simplex = no_duplex(&pair->config.identity, &pair->peer);
@@ -431,6 +444,7 @@ static void meet(struct pair *pair)
 	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && !peer_runs(pair) &&
 	    is_ours_to_start(pair))
 		go_alone(pair, "met the peer; ours is the newest state");
+	let_go(pair);
 	if (only_simplex)
 		tell_no_duplex(pair, only_simplex);
 }
@@ -440,7 +454,7 @@ static void begin_target(struct pair *pair, const struct message_join_begin *beg
 	struct channel_receiver *bulk = &pair->channel.receivers[WIRE_STREAM_BULK];
 
 	if (pair->role == PAIR_TARGET) /* the source began anew */
-		leave_join(pair, "the source began anew");
+		leave_guest(pair, "the source began anew");
 	if ((pair->role != PAIR_WAITING && pair->role != PAIR_STOPPED) || pair->going_alone ||
 	    pair->persisting) {
 		pair->protocol_faults++;
@@ -613,7 +627,7 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 			go_alone(pair, "the peer has restarted"); /* connects when it says hello again */
 		break;
 	case PAIR_TARGET:
-		leave_join(pair, "the source has restarted");
+		leave_guest(pair, "the source has restarted");
 		connect_to(pair, peer->incarnation);
 		break;
 	case PAIR_REFUSED:
@@ -743,7 +757,7 @@ static void judge_peer(struct pair *pair)
 	case PAIR_TARGET:
 		if (pair->persisting)
 			break; /* the answer of the disk comes first */
-		leave_join(pair, "join failed: the source is silent");
+		leave_guest(pair, "join failed: the source is silent");
 		new_incarnation(pair);
 		break;
 	case PAIR_SIMPLEX:

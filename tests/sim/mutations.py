@@ -115,6 +115,11 @@ MUTATIONS = {
         "if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)",
         "if (pair->now_ns < pair->rejoin_at_ns)",
     ),
+    "keep a guest that goes on elsewhere": (
+        "lockstep/pair.c",
+        "if (keeps && pair->peer.role == PAIR_SIMPLEX &&",
+        "if (keeps && pair->peer.role == PAIR_ALONE &&",
+    ),
     "join again at once after a divergence": (
         "lockstep/pair.c",
         "if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)",

@@ -765,6 +765,14 @@ static void check_lag(struct world *world, const struct server *server)
 			(unsigned long)(pair->time_ns - pair->peer_time_ns));
 }
 
+/* As the mirrored disks do: one is not written over while its server keeps a guest that wrote to it. */
+static bool disks_hold_the_join(const struct world *world, uint32_t side)
+{
+	const struct server *peer = &world->servers[1 - side];
+
+	return world->now_ns < world->servers[side].hold_until_ns || (peer->running && peer->pair.has_guest);
+}
+
 static void take_turn(struct world *world, uint32_t side)
 {
 	struct server *server = &world->servers[side];
@@ -772,7 +780,7 @@ static void take_turn(struct world *world, uint32_t side)
 	uint64_t now_ns = server_now_ns(world, server);
 	uint64_t wait_ns;
 
-	pair_hold_join(&server->pair, world->now_ns < server->hold_until_ns);
+	pair_hold_join(&server->pair, disks_hold_the_join(world, side));
 	pair_tick(&server->pair, now_ns);
 	take_disk_words(server);
 	if (server->persist_done_ns && world->now_ns >= server->persist_done_ns) {
