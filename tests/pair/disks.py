@@ -2,6 +2,7 @@
 """Disk images for servers, the faults in them, and looking at them from outside with tools
 that are not ours (qemu-img, sha256sum)."""
 
+import contextlib
 import random
 import subprocess
 from pathlib import Path
@@ -68,6 +69,18 @@ def inject_error(operation: str, sector: int | None = None, errno: str = "EIO", 
     if sector is not None:
         rule["sector"] = sector
     return rule
+
+
+@contextlib.contextmanager
+def failing(server, disk_id: str, *rules: dict):
+    """For as long as it lasts, the disk of a running server fails by these rules of inject_error()."""
+    node = f"{disk_id}-fault"
+    server.qmp("blockdev-add", driver="blkdebug", node_name=node, image=f"{disk_id}-file", inject_error=list(rules))
+    disk = {"driver": "raw", "node-name": disk_id, "read-only": False, "discard": "unmap"}
+    server.qmp("blockdev-reopen", options=[{**disk, "file": node}])
+    yield
+    server.qmp("blockdev-reopen", options=[{**disk, "file": f"{disk_id}-file"}])
+    server.qmp("blockdev-del", node_name=node)
 
 
 class HungRequests:

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two servers and one guest with a disk that cannot be read, written or flushed: the guest sees none of it while one
+good copy is there, gets an I/O error when none is, and each fault is told once."""
+
+import contextlib
+import socket
+
+import pytest
+
+from tests.pair import disks
+from tests.pair.pair import GUEST_ADDRESS, NAMES, SMALL_LINUX_SCRIPT, Pair, other
+from tests.pair.qemu import TIMEOUT_FACTOR
+from tests.pair.test_pair_disk import bring_up, mirror
+
+pytestmark = pytest.mark.pair
+
+MIB = 1024 * 1024
+SIZE = 8 * MIB
+DISK = "disk1"  # mirror1, as QEMU calls it
+IO_PORT = 9
+ANSWER_S = 120
+# Does what a client asks for in a line, past the cache: "read 800", "write 800", "flush 800"; says good or error.
+SCRIPT = SMALL_LINUX_SCRIPT.replace('echo "@@ serving"', f"""
+cat > /tmp/io << 'END'
+#!/bin/sh
+read what sector
+case $what in
+read) dd if=/dev/vda of=/dev/null bs=4096 skip=$((sector / 8)) count=1 iflag=direct 2>/dev/null;;
+write) dd if=/tmp/data of=/dev/vda bs=4096 seek=$((sector / 8)) count=1 oflag=direct conv=notrunc 2>/dev/null;;
+flush) dd if=/tmp/data of=/dev/vda bs=4096 seek=$((sector / 8)) count=1 conv=notrunc,fsync 2>/dev/null;;
+esac && echo good || echo error
+END
+chmod +x /tmp/io
+head -c 4096 /dev/urandom > /tmp/data
+nc -ll -p {IO_PORT} -e /tmp/io &
+echo "@@ serving"
+""")
+
+
+def ask_guest(pair: Pair, request: str) -> str:
+    """What became of a request; one that hangs is a failed test."""
+    with pair.network.entered():
+        with socket.create_connection((GUEST_ADDRESS, IO_PORT), ANSWER_S * TIMEOUT_FACTOR) as connection:
+            connection.sendall(f"{request}\n".encode())
+            return connection.makefile().readline().strip()
+
+
+def ready(pair: Pair):
+    def answers() -> bool:
+        try:
+            return ask_guest(pair, "read 0") == "good"
+        except OSError:
+            return False
+
+    pair.wait_until(answers, "the guest does as it is asked", 300)
+
+
+class Told:
+    """The faults that either server tells from now on."""
+
+    def __init__(self, pair: Pair):
+        self.pair = pair
+        self.since = {name: self._last(name) for name in NAMES if pair.answers(name)}
+
+    def _last(self, name: str) -> int:
+        return max((event["sequence"] for event in self.pair.events(name)), default=0)
+
+    def on(self, name: str, victim: str) -> list[str]:
+        return [event["reason"] for event in self.pair.events(name)
+                if event["sequence"] > self.since.get(name, 0) and event["object"] == f"disk mirror1 {victim}"
+                and event["new_state"] == "error"]
+
+    def once(self, victim: str, kind: str):
+        """Told by who saw it, once each, and by nobody in other words."""
+        names = [name for name in NAMES if self.pair.answers(name)]
+        told = {name: self.on(name, victim) for name in names}
+        assert any(told.values()), f"nobody told of a {kind} of {victim}"
+        for name, reasons in told.items():
+            assert len(reasons) <= 1 and all(kind in reason for reason in reasons), (name, told)
+
+
+@contextlib.contextmanager
+def fault(pair: Pair, victim: str, kind: str, sector: int):
+    server = pair.servers[victim]
+    operation = kind.split()[0]
+    # QEMU flushes the disk itself when the fault is taken away: that must not fail.
+    rule = disks.inject_error(operation, once=True) if operation == "flush" else disks.inject_error(operation, sector)
+    with disks.failing(server, DISK, rule):
+        yield
+
+
+def states(pair: Pair, name: str) -> tuple:
+    disk = mirror(pair, name)
+    return disk["state"], disk["peer"]
+
+
+def whole_again(pair: Pair, leader: str, victim: str):
+    """A disk that was dropped is used again, and copied to."""
+    pair.ask(leader, f"disk enable mirror1 {victim}", f"disk mirror1 {victim}: failed -> outdated")
+    pair.wait_until(lambda: states(pair, leader) == ("good", "good"), "both disks are good", 300)
+
+
+# What a client asks for, where the fault lies, whether it costs the disk its place.
+FAULTS = (("read error", "read 800", False), ("write error", "write 1600", True), ("flush error", "flush 2400", True))
+
+
+def test_the_guest_sees_no_fault_of_the_leaders_disk(pair):
+    pair, _ = bring_up(pair, SIZE, SCRIPT)
+    ready(pair)
+    leader = pair.leader()
+    for kind, request, drops in FAULTS:
+        told = Told(pair)
+        with fault(pair, leader, kind, int(request.split()[1])):
+            assert ask_guest(pair, request) == "good", kind
+            if drops:
+                pair.wait_until(lambda: mirror(pair, leader)["state"] == "failed", kind, 120)
+            assert ask_guest(pair, "read 4000") == "good"
+        told.once(leader, kind)
+        if drops:
+            whole_again(pair, leader, leader)
+        assert ask_guest(pair, request) == "good"
+
+
+def test_alone_the_guest_gets_an_error(pair):
+    """And the last good copy stays what it is."""
+    pair, _ = bring_up(pair, SIZE, SCRIPT)
+    ready(pair)
+    leader = pair.leader()
+    pair.kill(other(leader))
+    pair.wait_role(leader, "simplex")
+    for kind, request, _ in FAULTS:
+        told = Told(pair)
+        with fault(pair, leader, kind, int(request.split()[1])):
+            assert ask_guest(pair, request) == "error", kind
+            told.once(leader, kind)
+        assert ask_guest(pair, request) == "good", kind
+        assert mirror(pair, leader)["state"] == "good"
