@@ -38,31 +38,6 @@ def up(bring_up, conf=CONF, **options) -> tuple:
     return pair, Client(pair)
 
 
-def test_each_server_dies_and_comes_back(pair):
-    pair, client = up(pair)
-    client.talk()
-    for _ in range(2):
-        dead = pair.leader()
-        pair.kill(dead)
-        client.talk()
-        assert pair.state(other(dead)) == "simplex"
-        pair.restart(dead)
-        pair.wait_duplex()
-        client.talk()
-        assert pair.status(dead)["lockstep"]["divergences"] == 0
-
-
-def test_the_follower_dies(pair):
-    pair, client = up(pair)
-    leader = pair.leader()
-    pair.kill(other(leader))
-    client.talk()
-    pair.wait_role(leader, "simplex")
-    pair.restart(other(leader))
-    pair.wait_duplex()
-    client.talk()
-
-
 def test_links_that_lose_repeat_and_corrupt(pair):
     """On both links at once; then each in turn is cut: the client sees none of it."""
     pair, client = up(pair)

@@ -58,8 +58,8 @@ def stop_writing(pair: Pair):
     pair.wait_until(lambda: pair.status(follower)["guest"]["uptime_ns"] >= then, "the follower is there too", 300)
 
 
-def bring_up(pair, size: int, script: str = WRITER) -> tuple:
-    pair = pair(script=script, disk=size, conf=CONF)
+def bring_up(pair, size: int, script: str = WRITER, conf=CONF) -> tuple:
+    pair = pair(script=script, disk=size, conf=conf)
     first = pair.mirror_new_disks()
     pair.wait_duplex()
     assert mirror(pair, first)["peer_copied"] == size
