@@ -38,8 +38,8 @@ from tests.pair.qemu import ServerError  # noqa: E402
 from tests.pair.qmp import QmpError  # noqa: E402
 from tools.terminal import Terminal  # noqa: E402
 
-# For servers that a busy machine lets stand still now and then.
-PATIENCE = {"failure_timeout": "10s", "ask_time": "1s"}
+# For servers that a busy machine lets stand still now and then, and whose time passes more slowly than ours.
+PATIENCE = {"pair": {"failure_timeout": "10s", "ask_time": "1s"}, "disk": {"remirror_rate": "unlimited"}}
 UP_S = 300
 SHOW_S = 0.05
 CONSOLE_TAIL_BYTES = 2000
@@ -149,7 +149,7 @@ def serve(arguments):
     remove_leftovers()
     path = arguments.folder / SOCKET
     path.unlink(missing_ok=True)
-    conf = {"pair": {"mode": arguments.mode, **PATIENCE}}
+    conf = {**PATIENCE, "pair": {"mode": arguments.mode, **PATIENCE["pair"]}}
     options = {"kernel": BUILD / "yoke.elf32", "guest": make_guest(arguments), "conf": conf,
                "memory": arguments.server_memory, "from_disk": arguments.from_disk, "seed": arguments.seed}
     with Pair(arguments.folder, **options) as pair, socket.socket(socket.AF_UNIX) as listener:
