@@ -7,9 +7,12 @@ anew and linked with the other objects of the build. Usage:
 
     mutations.py OBJECT_DIRECTORY [NAME ...]
 """
+import concurrent.futures
+import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SEEDS = 2000
@@ -239,11 +242,16 @@ def main(mutations, seeds, libraries=()):
     directory = build / "mutants"
     directory.mkdir(exist_ok=True)
     names = sys.argv[2:] or list(mutations)
-    missed = 0
-    for name in names:
-        found = is_found(compile_mutant(mutations[name], name, objects, directory, libraries), seeds)
+
+    def try_one(name: str) -> bool:
+        with tempfile.TemporaryDirectory(dir=directory) as folder:
+            mutant = compile_mutant(mutations[name], name, objects, pathlib.Path(folder), libraries)
+            found = is_found(mutant, seeds)
         print(f"mutation {'found' if found else f'NOT FOUND in {seeds} seeds'}: {name}", flush=True)
-        missed += not found
+        return found
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        missed = list(pool.map(try_one, names)).count(False)
     print(f"mutations: {len(names) - missed} passed, {missed} failed")
     return 1 if missed else 0
 
