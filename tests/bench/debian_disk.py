@@ -40,7 +40,7 @@ ADDRESS = "10.77.0.10"
 GATEWAY = "10.77.0.1"
 NETWORK = "10.77.0.0/24"
 
-PACKAGES = ["systemd-sysv", "udev", "kmod", "iproute2", "iputils-ping", "procps", "initramfs-tools", "zstd",
+PACKAGES = ["systemd-sysv", "dbus", "udev", "kmod", "iproute2", "iputils-ping", "procps", "initramfs-tools", "zstd",
             "linux-image-cloud-amd64", "e2fsprogs", "fio", "stress-ng", "postgresql", "nginx-light", "wget"]
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"]
 

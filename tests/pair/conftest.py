@@ -144,11 +144,12 @@ def pytest_terminal_summary(terminalreporter):
 @pytest.fixture
 def pair(kernel, tmp_path):
     """pair(script=..., conf=...) brings up two servers with a small Linux that runs `script`; they end with the test.
-    `disk`: it has one, an image that each server gets a copy of, or a blank one of so many bytes."""
+    `disk`: it has one, an image that each server gets a copy of, or a blank one of so many bytes. pair(guest=...) with
+    another guest."""
     made = []
 
-    def make(script=SMALL_LINUX_SCRIPT, disk=None, **options) -> Pair:
-        guest = small_linux(tmp_path, script, ("virtio_pci", "virtio_net", "virtio_blk"), disk=disk)
+    def make(script=SMALL_LINUX_SCRIPT, disk=None, guest=None, **options) -> Pair:
+        guest = guest or small_linux(tmp_path, script, ("virtio_pci", "virtio_net", "virtio_blk"), disk=disk)
         try:
             made.append(Pair(tmp_path, kernel=kernel, guest=guest, **options))
         except network_module.NetworkUnavailable as reason:
