@@ -22,6 +22,7 @@
 #include "kernel/guest_trail.h"
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
+#include "kernel/rtc.h"
 #include "kernel/time.h"
 #include "machine/digest.h"
 #include "machine/firmware_boot.h"
@@ -42,7 +43,7 @@ TRACE_FILE("guest", TRACE_INFO);
 #define TYPED_SIZE 256
 /* As fast as a line of 115200 baud: the guest's chip holds 16 bytes, and more at once would be lost. */
 #define TYPED_INTERVAL_NS (87 * NS_PER_US)
-/* Virtual time 0 is always this moment until the pair agrees on a real one: 2026-01-01 UTC. */
+/* What the guest's clock shows at power-on where the server's own shows no date: 2026-01-01 UTC. */
 #define EPOCH_S UINT64_C(1767225600)
 
 static struct guest guest;
@@ -65,6 +66,7 @@ static enum guest_state told_state;
 static uint32_t told_resets;
 static uint64_t told_restarts;
 static uint32_t pressed;       /* bit of each enum machine_button that the guest is to be given */
+static uint64_t date_s;	       /* what a guest that was switched on is to be told; 0: nothing */
 static bool held;	       /* at the console's `guest stop` */
 static uint64_t held_since_ns; /* of the server's clock */
 
@@ -101,9 +103,18 @@ static bool give_button(struct machine_input *input)
 	return true;
 }
 
+static bool give_date(struct machine_input *input)
+{
+	if (!date_s)
+		return false;
+	*input = (struct machine_input){ .kind = MACHINE_INPUT_DATE, .value = (uint32_t)date_s };
+	date_s = 0;
+	return true;
+}
+
 static bool give_input(struct machine_input *input)
 {
-	if (give_button(input))
+	if (give_date(input) || give_button(input))
 		return true;
 	if (guest.state != GUEST_RUNNING)
 		return false;
@@ -367,6 +378,7 @@ static const char *power_on(void)
 	if (wrong)
 		return wrong;
 	set_door();
+	date_s = rtc_now_s();
 	told_state = GUEST_RUNNING;
 	guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "power-on");
 	return NULL;

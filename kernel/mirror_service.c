@@ -29,7 +29,6 @@ TRACE_FILE("mirror", TRACE_INFO);
 static struct mirror_engine engine;
 static struct metadata_choice choice;
 static bool keeps;	 /* what the engine writes goes to the state partition; else nowhere */
-static uint64_t clock_s; /* the server's, when time_now_ns() was 0 */
 static const struct mirror_service_guest *guest;
 static struct {
 	void *at;
@@ -92,10 +91,7 @@ static const char *read_record(uint32_t server, bool is_pair, bool has_disks)
 
 const char *mirror_service_init(uint32_t server, bool is_pair, bool has_disks)
 {
-	uint64_t now_s = rtc_read_s();
-
-	clock_s = now_s - time_now_ns() / NS_PER_S;
-	unique_init(now_s);
+	unique_init(rtc_now_s());
 	if (state_partition_size() >= METADATA_MAPS_OFFSET)
 		return read_record(server, is_pair, has_disks);
 	if (is_pair)
@@ -368,7 +364,7 @@ static bool take_actions(void)
 	struct mirror_engine_action action;
 	bool worked = false;
 
-	mirror_engine_tick(&engine, now_ns, clock_s + now_ns / NS_PER_S);
+	mirror_engine_tick(&engine, now_ns, rtc_now_s());
 	while (mirror_engine_take(&engine, &action)) {
 		act(&action);
 		worked = true;

@@ -133,7 +133,7 @@ const char *pair_service_init(const struct pair_service_ports *ports, const stru
 	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
 		paths |= ports->cs[link] ? UINT32_C(1) << link : 0;
 	guest_net_set_filter(pair_paths_take);
-	starts = mirror_engine_count_start(record(), rtc_read_s(), &ticket);
+	starts = mirror_engine_count_start(record(), rtc_now_s(), &ticket);
 	incarnation = (starts << 1 | self) << 16;
 	if (record()->metadata.pair_identity && !mirror_service_wait(ticket))
 		return "the state partition cannot be written";

@@ -93,7 +93,7 @@ static uint64_t seconds_of(const struct clock_fields *fields, uint8_t control)
 	       number_of(fields->minutes, is_binary) * 60ull + number_of(fields->seconds, is_binary);
 }
 
-uint64_t rtc_read_s(void)
+static uint64_t read_s(void)
 {
 	uint8_t control = read_register(REGISTER_B);
 	uint64_t last_s = UINT64_MAX;
@@ -111,4 +111,19 @@ uint64_t rtc_read_s(void)
 	}
 	trace(TRACE_WARNING, "the battery-backed clock gives no steady date");
 	return 0;
+}
+
+uint64_t rtc_now_s(void)
+{
+	static bool was_read;
+	static uint64_t at_power_on_s; /* when time_now_ns() was 0 */
+	uint64_t passed_s = time_now_ns() / NS_PER_S;
+
+	if (!was_read) {
+		uint64_t now_s = read_s();
+
+		at_power_on_s = now_s ? now_s - passed_s : 0;
+		was_read = true;
+	}
+	return at_power_on_s ? at_power_on_s + passed_s : 0;
 }

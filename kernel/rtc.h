@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server's battery-backed clock, read at start-up: what day it is. Taken as UTC.
+ * The server's battery-backed clock: what day it is. Read once, and taken as UTC.
  * Nothing that must be right hangs on it: it may be set back, or stand still.
  */
 #ifndef KERNEL_RTC_H
@@ -8,7 +8,7 @@
 
 #include "include/bits.h"
 
-/* Seconds since 1970; 0 when the clock gives no date. Start-up only: may wait a few milliseconds. */
-uint64_t rtc_read_s(void);
+/* Seconds since 1970 by now; 0 when the clock gives no date. The first call, at start-up, may wait a few milliseconds. */
+uint64_t rtc_now_s(void);
 
 #endif

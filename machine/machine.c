@@ -330,6 +330,9 @@ bool machine_input(struct machine *machine, const struct guest_memory *memory,
 		return true;
 	case MACHINE_INPUT_BUTTON:
 		return input_button(machine, input->value);
+	case MACHINE_INPUT_DATE:
+		machine_rtc_set(machine, input->value);
+		return true;
 	default:
 		return machine_virtio_input(machine, memory, input);
 	}

@@ -156,6 +156,15 @@ static void registers_load(struct machine *machine)
 	rtc->cmos[CMOS_CENTURY] = encode(rtc, calendar.year / 100);
 }
 
+/* The clock shows `wanted_ns` since 1970 now. */
+static void clock_set(struct machine *machine, uint64_t wanted_ns)
+{
+	struct machine_rtc *rtc = &machine->rtc;
+
+	rtc->offset_ns = (int64_t)(wanted_ns - machine->config.epoch_s * CLOCK_NS_PER_S - machine->now_ns);
+	rtc->second = wanted_ns / CLOCK_NS_PER_S;
+}
+
 /* Lets the clock run on from the time registers; `fraction_ns` of a second have passed. */
 static void registers_store(struct machine *machine, uint64_t fraction_ns)
 {
@@ -168,10 +177,8 @@ static void registers_store(struct machine *machine, uint64_t fraction_ns)
 		.month = decode(rtc, rtc->cmos[CMOS_MONTH]),
 		.year = decode(rtc, rtc->cmos[CMOS_CENTURY]) * 100 + decode(rtc, rtc->cmos[CMOS_YEAR]),
 	};
-	uint64_t wanted_ns = calendar_to_seconds(&calendar) * CLOCK_NS_PER_S + fraction_ns;
 
-	rtc->offset_ns = (int64_t)(wanted_ns - machine->config.epoch_s * CLOCK_NS_PER_S - machine->now_ns);
-	rtc->second = wanted_ns / CLOCK_NS_PER_S;
+	clock_set(machine, calendar_to_seconds(&calendar) * CLOCK_NS_PER_S + fraction_ns);
 }
 
 /* 0: no periodic interrupt. */
@@ -242,6 +249,13 @@ static void flags_catch_up(struct machine *machine)
 	second = clock_now_ns(machine) / CLOCK_NS_PER_S;
 	if (second > rtc->second)
 		seconds_pass(machine, second);
+}
+
+void machine_rtc_set(struct machine *machine, uint64_t second)
+{
+	machine_changed(machine);
+	if (!is_held(&machine->rtc))
+		clock_set(machine, second * CLOCK_NS_PER_S);
 }
 
 void machine_rtc_time_set(struct machine *machine)

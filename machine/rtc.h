@@ -26,6 +26,8 @@ uint8_t machine_rtc_port_read(struct machine *machine, uint16_t port);
 void machine_rtc_port_write(struct machine *machine, uint16_t port, uint8_t value);
 bool machine_rtc_reads_time(const struct machine *machine, uint16_t port, bool is_write);
 
+/* From outside: the clock shows `second` (UTC, since 1970) now. A clock that the guest holds stays as it is. */
+void machine_rtc_set(struct machine *machine, uint64_t second);
 void machine_rtc_time_set(struct machine *machine);
 uint64_t machine_rtc_deadline_ns(const struct machine *machine);
 

@@ -21,6 +21,10 @@ HOST_ADDRESS, GUEST_ADDRESS = "10.77.0.1", "10.77.0.2"
 GUEST_END = r"^guest: (.+) at exit (\d+) \+ (\d+), rip (0x[0-9a-f]+), (\d+) steps, digest ([0-9a-f]+)"
 RECORDING = "record.log"
 
+# The server's clock: a replay on another day shows the guest the day of the recording.
+DATE = "2031-05-06"
+CLOCK, OTHER_CLOCK = f"base={DATE}T07:08:09,clock=vm", "base=2040-02-29T23:59:59,clock=vm"
+
 # Timers, processes, files, page faults: something of everything that could differ.
 MIXED_LOAD = """
 echo "uname: $(uname -s)"
@@ -104,9 +108,10 @@ def end_of(machine, timeout_s: float = 300) -> tuple:
 
 
 def test_boots_to_its_script_and_off(guest):
-    machine = guest(MIXED_LOAD)
+    machine = guest(f"{MIXED_LOAD}\ndate -u '+@@ %F'", rtc=CLOCK)
     machine.expect("^uname: Linux", 300)
     machine.expect("^compressed and back")
+    machine.expect(f"^@@ {DATE}$")
     assert end_of(machine)[0] == "off"
 
 
@@ -164,11 +169,12 @@ def test_recordings_replay(guest, devices, rounds, tmp_path):
     for number in range(count):
         means = [round(math.exp(lengths.uniform(math.log(least), math.log(100_000)))) for _ in range(2)]
         record_options, replay_options = [f"slice_mean={mean} slice_seed={number + 1}" for mean in means]
-        end, output = recorded(guest, DEVICES_LOAD, record_options if number % 2 else "", **devices())
+        end, output = recorded(guest, DEVICES_LOAD, record_options if number % 2 else "", rtc=CLOCK,
+                               **devices())
         assert f"fetched {disks.sha256(tmp_path / 'served/file')}" in output
         assert "to the disk and back" in output
         assert " 0% packet loss" in output
-        machine = guest(DEVICES_LOAD, "replay", replay_options, **devices())
+        machine = guest(DEVICES_LOAD, "replay", replay_options, rtc=OTHER_CLOCK, **devices())
         assert end_of(machine, 3600) == end, f"recorded with '{record_options}', replayed with '{replay_options}'"
         machine.kill()
 

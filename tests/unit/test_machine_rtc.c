@@ -37,6 +37,21 @@ static void starts_at_the_epoch_and_runs(void **state)
 	assert_int_equal(cmos(6), 4);
 }
 
+static void the_date_comes_from_outside(void **state)
+{
+	const struct machine_input date = { .kind = MACHINE_INPUT_DATE, .value = 1709164800 };
+
+	(void)state;
+	machine_time_set(&machine, 3 * CLOCK_NS_PER_S + 1);
+	assert_true(machine_input(&machine, &memory, &date));
+	assert_clock(0x20, 0x24, 0x02, 0x29, 0x00, 0x00, 0x00);
+	machine_time_set(&machine, 5 * CLOCK_NS_PER_S + 1);
+	assert_clock(0x20, 0x24, 0x02, 0x29, 0x00, 0x00, 0x02);
+	cmos_put(0x0b, 0x82); /* held: the guest is setting it */
+	assert_true(machine_input(&machine, &memory, &date));
+	assert_clock(0x20, 0x24, 0x02, 0x29, 0x00, 0x00, 0x02);
+}
+
 static void calendar_is_right_at_its_corners(void **state)
 {
 	static const struct {
@@ -184,11 +199,17 @@ static void nonsense_in_the_clock_is_survived(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(starts_at_the_epoch_and_runs),	     TEST(calendar_is_right_at_its_corners),
-		TEST(modes_are_binary_and_twelve_hours_too), TEST(a_set_clock_runs_from_there),
-		TEST(update_bit_comes_before_each_second),   TEST(periodic_interrupt_needs_its_flag_read),
-		TEST(alarm_rings_also_after_a_pause),	     TEST(update_interrupt_comes_each_second),
-		TEST(memory_is_kept_over_a_reset),	     TEST(nonsense_in_the_clock_is_survived),
+		TEST(the_date_comes_from_outside),
+		TEST(starts_at_the_epoch_and_runs),
+		TEST(calendar_is_right_at_its_corners),
+		TEST(modes_are_binary_and_twelve_hours_too),
+		TEST(a_set_clock_runs_from_there),
+		TEST(update_bit_comes_before_each_second),
+		TEST(periodic_interrupt_needs_its_flag_read),
+		TEST(alarm_rings_also_after_a_pause),
+		TEST(update_interrupt_comes_each_second),
+		TEST(memory_is_kept_over_a_reset),
+		TEST(nonsense_in_the_clock_is_survived),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
