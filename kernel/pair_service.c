@@ -427,7 +427,7 @@ static void show_healed(void)
 static void note_peer(void)
 {
 	if (pair.role == PAIR_LEADER || pair.role == PAIR_FOLLOWER)
-		peer_heard_ns = max_u64(pair.detector.paths[0].heard_ns, pair.detector.paths[1].heard_ns);
+		peer_heard_ns = detector_cs_heard_ns(&pair.detector);
 }
 
 static void count_failover(void)

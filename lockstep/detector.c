@@ -81,8 +81,7 @@ uint64_t detector_timeout_ns(const struct detector *detector)
 	return min_u64(max_u64(timeout_ns, detector->config.timeout_min_ns), detector->config.timeout_max_ns);
 }
 
-/* When the peer was last heard on any CS link. */
-static uint64_t cs_heard_ns(const struct detector *detector)
+uint64_t detector_cs_heard_ns(const struct detector *detector)
 {
 	return max_u64(detector->paths[0].heard_ns, detector->paths[1].heard_ns);
 }
@@ -114,7 +113,7 @@ static bool proven_elsewhere(const struct detector *detector, uint64_t now_ns)
 
 		if (other->used && other->carrier && other->proven &&
 		    now_ns - other->proven_ns <= detector->config.proof_gap_ns &&
-		    other->proven_since_ns <= cs_heard_ns(detector))
+		    other->proven_since_ns <= detector_cs_heard_ns(detector))
 			return true;
 	}
 	return false;
@@ -122,7 +121,7 @@ static bool proven_elsewhere(const struct detector *detector, uint64_t now_ns)
 
 enum detector_verdict detector_judge(struct detector *detector, uint64_t now_ns)
 {
-	if (now_ns - cs_heard_ns(detector) < detector_timeout_ns(detector)) {
+	if (now_ns - detector_cs_heard_ns(detector) < detector_timeout_ns(detector)) {
 		detector->suspecting = false;
 		return DETECTOR_ALIVE;
 	}
@@ -142,7 +141,7 @@ uint64_t detector_next_deadline_ns(const struct detector *detector)
 {
 	if (detector->suspecting)
 		return detector->suspected_ns + detector->config.ask_ns;
-	return cs_heard_ns(detector) + detector_timeout_ns(detector);
+	return detector_cs_heard_ns(detector) + detector_timeout_ns(detector);
 }
 
 const char *detector_verdict_name(enum detector_verdict verdict)

@@ -91,6 +91,9 @@ uint64_t detector_next_deadline_ns(const struct detector *detector);
 /* The silence on the CS links after which the peer is suspected, as things are. */
 uint64_t detector_timeout_ns(const struct detector *detector);
 
+/* When the peer was last heard on any CS link. */
+uint64_t detector_cs_heard_ns(const struct detector *detector);
+
 const char *detector_verdict_name(enum detector_verdict verdict);
 
 #endif

@@ -75,7 +75,7 @@ MUTATIONS = {
     ),
     "take a path that had a break for proof": (
         "lockstep/detector.c",
-        "other->proven_since_ns <= cs_heard_ns(detector))",
+        "other->proven_since_ns <= detector_cs_heard_ns(detector))",
         "other->proven_since_ns <= detector->suspected_ns)",
     ),
     "believe every claim of having stopped": (
@@ -205,8 +205,8 @@ MUTATIONS = {
     ),
     "suspect a peer that lives": (
         "lockstep/detector.c",
-        "if (now_ns - cs_heard_ns(detector) < detector_timeout_ns(detector)) {",
-        "if (now_ns - cs_heard_ns(detector) < detector->config.carrier_timeout_ns / 2) {",
+        "if (now_ns - detector_cs_heard_ns(detector) < detector_timeout_ns(detector)) {",
+        "if (now_ns - detector_cs_heard_ns(detector) < detector->config.carrier_timeout_ns / 2) {",
     ),
 }
 
