@@ -114,10 +114,12 @@ static bool give_date(struct machine_input *input)
 
 static bool give_input(struct machine_input *input)
 {
-	if (give_date(input) || give_button(input))
+	if (give_button(input))
 		return true;
 	if (guest.state != GUEST_RUNNING)
 		return false;
+	if (give_date(input))
+		return true;
 	if (guest_devices_input(input)) {
 		if (input->kind == MACHINE_INPUT_DISK_COMPLETION && pair && pair->role == PAIR_LEADER)
 			input->value = guest_disk_checksum(input);
@@ -359,6 +361,7 @@ static const char *make_new(void)
 	guest_devices_restart();
 	guest_output_restart(0);
 	pressed = 0;
+	date_s = 0;
 	held = false;
 	log_sent = 0;
 	log_sent_ns = time_now_ns();
