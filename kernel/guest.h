@@ -91,14 +91,14 @@ struct guest {
 	const struct guest_outside *outside;
 
 	enum guest_state state;
-	const char *reason;    /* of STOPPED */
-	struct vcpu_exit exit; /* the last one */
-	bool exit_open;	       /* not acted upon yet: it waits for a value */
-	bool drains;	       /* executes nothing; inputs go in all the same */
+	const char *reason;	/* of STOPPED */
+	struct vcpu_exit exit;	/* the last one */
+	bool exit_open;		/* not acted upon yet: it waits for a value */
+	bool drains;		/* executes nothing; inputs go in all the same */
 	uint64_t wait_since_ns; /* it waits for a follower that lags; 0: it does not */
 	uint64_t wait_ns;	/* that it has so waited, in all */
-	uint64_t
-		lines_of; /* machine.changes when the interrupt lines were looked at last; guest_look_again() */
+	/* machine.changes when the interrupt lines were looked at last; guest_look_again() */
+	uint64_t lines_of;
 	uint64_t deadline_of; /* machine.changes when `deadline_ns` was machine_next_deadline_ns() */
 	uint64_t deadline_ns;
 	bool input_here;  /* an input took effect at this position */

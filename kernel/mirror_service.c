@@ -28,7 +28,7 @@ TRACE_FILE("mirror", TRACE_INFO);
 
 static struct mirror_engine engine;
 static struct metadata_choice choice;
-static bool keeps;	 /* what the engine writes goes to the state partition; else nowhere */
+static bool keeps; /* what the engine writes goes to the state partition; else nowhere */
 static const struct mirror_service_guest *guest;
 static struct {
 	void *at;

@@ -65,8 +65,7 @@
  */
 struct machine_config {
 	uint64_t memory_size; /* bytes: multiple of 2 MiB, at least 16 MiB */
-	uint64_t
-		epoch_s; /* UTC seconds since 1970 when now_ns is 0, until MACHINE_INPUT_DATE or the guest says more */
+	uint64_t epoch_s;     /* UTC seconds since 1970 when now_ns is 0; MACHINE_INPUT_DATE says more */
 
 	uint32_t disk_count;
 	uint32_t net_port_count;
@@ -103,7 +102,7 @@ enum machine_input_kind {
 	MACHINE_INPUT_KEYBOARD,	       /* data, size: scan codes, set 2 */
 	MACHINE_INPUT_ENTROPY,	       /* data, size: random bytes that were asked for */
 	MACHINE_INPUT_BUTTON,	       /* value: enum machine_button */
-	MACHINE_INPUT_DATE, /* value: UTC seconds since 1970, what the battery-backed clock shows now */
+	MACHINE_INPUT_DATE,	       /* value: UTC seconds since 1970, for the battery-backed clock */
 };
 
 enum machine_button {

@@ -74,7 +74,8 @@ static uint16_t channel_counter(const struct machine *machine, const struct mach
 	return channel->bcd ? to_bcd((uint32_t)counter) : (uint16_t)counter;
 }
 
-static ALWAYS_INLINE bool channel_out(const struct machine *machine, const struct machine_pit_channel *channel)
+static ALWAYS_INLINE bool channel_out(const struct machine *machine,
+				      const struct machine_pit_channel *channel)
 {
 	uint64_t elapsed = now_tick(machine) - channel->start_tick;
 

@@ -110,17 +110,17 @@ struct status_disk {
 	char device[STATUS_DEVICE_SIZE]; /* "00:1f.2/0 ahci serial:QM00001" */
 	uint64_t size;			 /* bytes */
 	uint32_t percent;		 /* while remirroring */
-	char peer
-		[STATUS_PEER_DISK_SIZE]; /* the other server's, as we know it: "remirroring 35 %"; "": none */
-	uint64_t lacks;			 /* bytes that the other server's disk lacks */
-	uint64_t remaining_ns;		 /* estimated, while it is remirrored */
-	uint64_t copied;		 /* bytes that the last remirror has copied to it */
-	uint32_t verify_percent;	 /* while both are compared */
-	uint64_t verified_ns;		 /* since the last comparison ended; 0: there was none */
-	uint64_t verify_mismatches;	 /* regions of 64 KiB that differed in it */
-	uint64_t verify_unreadable;	 /* that one of the two could not read */
-	uint64_t repaired; /* ranges written anew from the other server's disk, since power-on */
-	uint64_t faults;   /* on record */
+	/* The other server's, as we know it: "remirroring 35 %"; "": none. */
+	char peer[STATUS_PEER_DISK_SIZE];
+	uint64_t lacks;		    /* bytes that the other server's disk lacks */
+	uint64_t remaining_ns;	    /* estimated, while it is remirrored */
+	uint64_t copied;	    /* bytes that the last remirror has copied to it */
+	uint32_t verify_percent;    /* while both are compared */
+	uint64_t verified_ns;	    /* since the last comparison ended; 0: there was none */
+	uint64_t verify_mismatches; /* regions of 64 KiB that differed in it */
+	uint64_t verify_unreadable; /* that one of the two could not read */
+	uint64_t repaired;	    /* ranges written anew from the other server's disk, since power-on */
+	uint64_t faults;	    /* on record */
 	uint64_t peer_faults;
 	char eras[STATUS_ERAS_SIZE]; /* the pair's last generations: "11 both, 12 a alone (written)" */
 	uint64_t reads;

@@ -94,11 +94,8 @@ static const struct {
 	const char *name;
 	int (*work)(void);
 } kinds[] = {
-	{ "nothing", nothing },
-	{ "compute", compute },
-	{ "syscall", system_calls },
-	{ "fork", fork_and_execute },
-	{ "database", database },
+	{ "nothing", nothing },	      { "compute", compute },	{ "syscall", system_calls },
+	{ "fork", fork_and_execute }, { "database", database },
 };
 
 static char **command; /* of `run` */

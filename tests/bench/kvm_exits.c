@@ -27,12 +27,14 @@ static const struct body {
 	uint8_t size;
 	uint8_t bytes[8];
 } bodies[] = {
-	{ NULL, 1, { 0x90 } },						     /* nop */
-	{ "CPUID", 8, { 0x66, 0xb8, 1, 0, 0, 0, 0x0f, 0xa2 } },		     /* movl $1, %eax; cpuid */
-	{ "IN of the 8254, with the time", 2, { 0xe4, 0x61 } },		     /* inb $0x61, %al */
-	{ "OUT to nothing", 2, { 0xe6, 0x80 } },			     /* outb %al, $0x80 */
-	{ "IN of the 8259's mask", 2, { 0xe4, 0x21 } },			     /* inb $0x21, %al */
-	{ "RDMSR of the APIC base", 8, { 0x66, 0xb9, 0x1b, 0, 0, 0, 0x0f, 0x32 } }, /* movl $0x1b, %ecx; rdmsr */
+	{ NULL, 1, { 0x90 } },					/* nop */
+	{ "CPUID", 8, { 0x66, 0xb8, 1, 0, 0, 0, 0x0f, 0xa2 } }, /* movl $1, %eax; cpuid */
+	{ "IN of the 8254, with the time", 2, { 0xe4, 0x61 } }, /* inb $0x61, %al */
+	{ "OUT to nothing", 2, { 0xe6, 0x80 } },		/* outb %al, $0x80 */
+	{ "IN of the 8259's mask", 2, { 0xe4, 0x21 } },		/* inb $0x21, %al */
+	{ "RDMSR of the APIC base",
+	  8,
+	  { 0x66, 0xb9, 0x1b, 0, 0, 0, 0x0f, 0x32 } }, /* movl $0x1b, %ecx; rdmsr */
 };
 
 static struct kvm_run *run;
