@@ -19,37 +19,33 @@ sys.path.insert(0, str(ROOT))
 from tests.bench import debian_disk  # noqa: E402
 from tests.pair.database import Database, DatabaseError, Inserter  # noqa: E402
 from tests.pair.network import NetworkUnavailable  # noqa: E402
-from tests.pair.pair import Guest, Pair, other  # noqa: E402
+from tests.pair.pair import DEBIAN_CONF, Guest, Pair, other  # noqa: E402
 from tests.pair.qemu import ServerError  # noqa: E402
-from tools.pair import PATIENCE  # noqa: E402
 
 QUIET_S = 3  # of undisturbed work before each fault, and after each join
 TELL_S = 10
+COPY_S = 3600
 
 
 def tell(text: str):
     print(f"demo: {text}", flush=True)
 
 
-def wait_until(condition, words):
-    """Tells now and then how far it is."""
-    told = time.monotonic()
-    while not condition():
-        if time.monotonic() >= told + TELL_S:
-            told = time.monotonic()
-            tell(words())
-        time.sleep(0.5)
-
-
 def bring_up(pair: Pair) -> Database:
     """Returns the database, which both servers run."""
     first = pair.mirror_new_disks()
     tell(f"{first} runs the guest; {other(first)}'s new disk becomes a copy of {first}'s")
+    told = time.monotonic()
 
-    def mirror():
-        return pair.status(first)["disks"]["mirror1"]
+    def is_copied() -> bool:
+        nonlocal told
+        state = pair.status(first)["disks"]["mirror1"]["peer"]
+        if time.monotonic() >= told + TELL_S:
+            told = time.monotonic()
+            tell(f"{other(first)}'s disk is {state}")
+        return state == "good"
 
-    wait_until(lambda: mirror()["peer"] == "good", lambda: f"{other(first)}'s disk is {mirror()['peer']}")
+    pair.wait_until(is_copied, "the new disk is a copy", COPY_S)
     database = Database(pair, debian_disk.ADDRESS)
     tell("the database answers")
     pair.wait_duplex()
@@ -91,7 +87,7 @@ def print_table(rows: list, client: Inserter):
 def run(directory: pathlib.Path, rounds: int):
     guest = Guest(memory="256M", disk=debian_disk.debian_disk())
     rows = []
-    with Pair(directory, kernel=ROOT / "build/yoke.elf32", guest=guest, conf=PATIENCE, memory="512M") as pair:
+    with Pair(directory, kernel=ROOT / "build/yoke.elf32", guest=guest, conf=DEBIAN_CONF, memory="512M") as pair:
         tell("two servers start")
         client = Inserter(bring_up(pair))
         client.start()

@@ -33,13 +33,11 @@ BUILD = ROOT / "build"
 sys.path.insert(0, str(ROOT))
 
 from tests.pair.network import NetworkUnavailable, remove_leftovers  # noqa: E402
-from tests.pair.pair import CABLES, NAMES, PORTS, Guest, Pair, small_linux  # noqa: E402
+from tests.pair.pair import CABLES, DEBIAN_CONF, NAMES, PATIENCE, PORTS, Guest, Pair, small_linux  # noqa: E402
 from tests.pair.qemu import ServerError  # noqa: E402
 from tests.pair.qmp import QmpError  # noqa: E402
 from tools.terminal import Terminal  # noqa: E402
 
-# For servers that a busy machine lets stand still now and then, and whose time passes more slowly than ours.
-PATIENCE = {"pair": {"failure_timeout": "10s", "ask_time": "1s"}, "disk": {"remirror_rate": "unlimited"}}
 UP_S = 300
 SHOW_S = 0.05
 CONSOLE_TAIL_BYTES = 2000
@@ -149,7 +147,7 @@ def serve(arguments):
     remove_leftovers()
     path = arguments.folder / SOCKET
     path.unlink(missing_ok=True)
-    conf = {**PATIENCE, "pair": {"mode": arguments.mode, **PATIENCE["pair"]}}
+    conf = {**DEBIAN_CONF, "pair": {"mode": arguments.mode, **PATIENCE}}
     options = {"kernel": BUILD / "yoke.elf32", "guest": make_guest(arguments), "conf": conf,
                "memory": arguments.server_memory, "from_disk": arguments.from_disk, "seed": arguments.seed}
     with Pair(arguments.folder, **options) as pair, socket.socket(socket.AF_UNIX) as listener:
@@ -202,6 +200,8 @@ def is_up(folder: pathlib.Path) -> bool:
 
 
 def up(arguments):
+    if arguments.disk and not arguments.disk.is_file():
+        raise PairError(f"--disk: there is no file {arguments.disk}")
     if is_up(arguments.folder):
         raise PairError("a pair is up already (tools/pair.py down)")
     if arguments.fresh:

@@ -19,12 +19,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from tests.bench import debian_disk  # noqa: E402
-from tests.pair.pair import NAMES, other  # noqa: E402
+from tests.pair.pair import LEADING, NAMES, other  # noqa: E402
 from tools.pair import BUILD, SHOW_S, Holding, PairError  # noqa: E402
 from tools.terminal import Terminal  # noqa: E402
 
 POLL_S = 1
-LEADING = ("simplex", "duplex-leader")
 # What a server's console says of itself, as docs/CONSOLE.md has it.
 STATE_WITHOUT_WORDS = {b"Yoke ": "starting", b"ready: ": "waiting"}
 SERVER_STATE = re.compile(rb"server ([ab]): [a-z -]+ -> ([a-z -]+)")
@@ -59,8 +58,8 @@ class Console:
             self.disks[found[1].decode()] = found[2].decode()
 
 
-class Pair:
-    """Both servers, as their consoles and the process that holds them tell."""
+class Servers:
+    """Both, as their consoles and the process that holds them tell."""
 
     def __init__(self, holding: Holding):
         self.holding = holding
@@ -115,15 +114,15 @@ def pair_tool(folder: pathlib.Path, *words):
 
 
 def show(folder: pathlib.Path, is_new: bool):
-    pair = Pair(Holding(folder))
-    for task in (pair.watch, *([pair.mirror] if is_new else [])):
+    servers = Servers(Holding(folder))
+    for task in (servers.watch, *([servers.mirror] if is_new else [])):
         threading.Thread(target=task, daemon=True).start()
     with Terminal(status_line=True) as terminal:
         while (typed := terminal.typed(SHOW_S)) is not None:
-            terminal.show(pair.read())
-            terminal.status(pair.status())
-            if typed and pair.power[pair.shown] == "on":
-                pair.holding.ask("type", name=pair.shown, text=typed.decode("latin-1"))
+            terminal.show(servers.read())
+            terminal.status(servers.status())
+            if typed and servers.power[servers.shown] == "on":
+                servers.holding.ask("type", name=servers.shown, text=typed.decode("latin-1"))
 
 
 def main():

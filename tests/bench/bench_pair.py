@@ -22,7 +22,8 @@ import socket
 
 from tests.bench.linux_guest import COMMAND_LINE, compile_static
 from tests.bench.report import Result
-from tests.pair.pair import (CABLES, GUEST_ADDRESS, SMALL_LINUX_SCRIPT, Pair, other, small_linux, wait_for_echo)
+from tests.pair.pair import (CABLES, GUEST_ADDRESS, PATIENCE, SMALL_LINUX_SCRIPT, Pair, other, small_linux,
+                             wait_for_echo)
 from tests.pair.qemu import ROOT, TIMEOUT_FACTOR
 
 WORK_PORT = 9
@@ -31,7 +32,7 @@ MODULES = ("virtio_pci", "virtio_net", "virtio_blk", "virtio_rng")
 DISK_SIZE = 16 << 20
 GUEST_MEMORY, SERVER_MEMORY = "512M", "896M"
 EXIT_COST = 1500  # as in bench_cost.py
-CONF = {"pair": {"failure_timeout": "10s", "ask_time": "1s"}, "console": {"attach": "server"}}
+CONF = {"pair": PATIENCE, "console": {"attach": "server"}}
 LOADS = {"compute": ("compute loop", 0.98), "fork": ("fork and exec", 0.95), "build": ("shell, sort and gzip", 0.95),
          "database": ("8 KiB writes with flushes", 0.94)}
 PUBLISHED_LOG = {"compute": 1.5, "fork": 3, "build": 3, "database": 18}  # Mbit/s

@@ -11,7 +11,6 @@ from tests.pair.pair import ANSWER_S, Pair
 from tests.pair.qemu import TIMEOUT_FACTOR, ServerError
 
 DatabaseError = psycopg2.Error
-POLL_S = 1
 
 
 class Database:
@@ -19,16 +18,18 @@ class Database:
 
     def __init__(self, pair: Pair, address: str, timeout_s: float = 600):
         """Waits until the guest has booted and the database serves."""
-        deadline = time.monotonic() + timeout_s * TIMEOUT_FACTOR
-        while True:
+        found = []
+
+        def serves() -> bool:
             try:
                 with pair.network.entered():
-                    self.connection = psycopg2.connect(host=address, user="postgres", connect_timeout=60)
-                break
-            except DatabaseError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(POLL_S)
+                    found.append(psycopg2.connect(host=address, user="postgres", connect_timeout=60))
+            except psycopg2.OperationalError:
+                return False
+            return True
+
+        pair.wait_until(serves, "the database serves", timeout_s)
+        self.connection = found[0]
         self.connection.autocommit = True
 
     def run(self, statement: str, *values) -> list[tuple]:

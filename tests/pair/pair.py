@@ -46,6 +46,11 @@ GUEST_CONSOLE = r"^\[yoke\] the guest's console; "
 START_S = 300
 ANSWER_S = 120
 POLL_S = 0.3
+# Of yoke.conf, for servers that a busy machine lets stand still now and then.
+PATIENCE = {"failure_timeout": "10s", "ask_time": "1s"}
+# With a disk that takes its time to copy: their time passes more slowly than ours, and a limit counts in theirs.
+DEBIAN_CONF = {"pair": PATIENCE, "disk": {"remirror_rate": "unlimited"}}
+LEADING = ("simplex", "duplex-leader")
 EVENT_COUNT = 128
 
 # A guest that is reached: what a TCP client says to port 7 comes back, and its console is a shell.
@@ -329,7 +334,7 @@ class Pair:
     def leader(self) -> str | None:
         """The server that runs the guest and decides: the leader in duplex, or the one in simplex."""
         for name in NAMES:
-            if self.state(name) in ("duplex-leader", "simplex"):
+            if self.state(name) in LEADING:
                 return name
         return None
 

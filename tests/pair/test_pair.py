@@ -4,7 +4,7 @@
 import pytest
 
 from tests.bench.linux_guest import COMMAND_LINE
-from tests.pair.pair import NAMES, SMALL_LINUX_SCRIPT, Pair, other, wait_for_echo
+from tests.pair.pair import NAMES, PATIENCE, SMALL_LINUX_SCRIPT, Pair, other, wait_for_echo
 
 pytestmark = pytest.mark.pair
 
@@ -13,7 +13,7 @@ WORDY = SMALL_LINUX_SCRIPT.replace('echo "@@ serving"', """
 (n=0; while true; do n=$((n+1)); echo "@@ $n"; sleep 0.2; done) &
 echo "@@ serving"
 """)
-CONF = {"pair": {"mode": "duplex", "failure_timeout": "10s", "ask_time": "1s"}}
+CONF = {"pair": PATIENCE}
 
 
 class Client:

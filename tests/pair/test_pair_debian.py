@@ -9,8 +9,8 @@ import pytest
 
 from tests.bench import debian_disk
 from tests.pair.database import Database, DatabaseError, Inserter
-from tests.pair.pair import NAMES, Guest, other
-from tools.pair import PATIENCE
+from tests.pair.pair import DEBIAN_CONF, NAMES, Guest, other
+from tests.pair.qemu import TIMEOUT_FACTOR
 
 pytestmark = pytest.mark.pair
 
@@ -39,8 +39,8 @@ class Fio(threading.Thread):
 
     def finish(self):
         self._stopping = True
-        self.join()
-        assert self.fault is None
+        self.join(900 * TIMEOUT_FACTOR)
+        assert not self.is_alive() and self.fault is None
         assert self.times > 0
 
 
@@ -54,7 +54,7 @@ def power_off(pair):
 
 def test_nothing_is_lost_when_servers_die(pair, rounds):
     guest = Guest(memory="256M", disk=debian_disk.debian_disk())
-    pair = pair(guest=guest, memory="512M", conf=PATIENCE)
+    pair = pair(guest=guest, memory="512M", conf=DEBIAN_CONF)
     pair.mirror_new_disks()
     client = Inserter(Database(pair, debian_disk.ADDRESS))
     fio = Fio(Database(pair, debian_disk.ADDRESS))
