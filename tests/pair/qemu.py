@@ -48,6 +48,7 @@ DEBUG_EXIT_PORT = 0xF4
 # A fail-stop is told at once instead of by a time-out; its dump may take a moment.
 FATAL = re.compile(r"fail-stop:")
 FATAL_GRACE_S = 60
+ERASED_LINE = re.compile(r"[^\n]*\r\x1b\[K")
 
 
 class ServerError(AssertionError):
@@ -354,9 +355,9 @@ class Server:
         text = self._output[line_start:] + self._pending + text
         self._pending = re.search(r"(\r(\x1b\[?)?)?\Z", text)[0]  # may be the first half of an erasure
         text = text[: len(text) - len(self._pending)]
-        if re.match(r"[^\n]*\r\x1b\[K", text):  # what stands there now has not been looked at
+        if ERASED_LINE.match(text):  # what stands there now has not been looked at
             self._position = min(self._position, line_start)
-        text = re.sub(r"[^\n]*\r\x1b\[K", "", text).replace("\r", "").replace("\x1b[K", "")
+        text = ERASED_LINE.sub("", text).replace("\r", "").replace("\x1b[K", "")
         self._output = self._output[:line_start] + text
 
     @property

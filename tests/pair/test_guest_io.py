@@ -11,6 +11,7 @@ import pytest
 
 from tests.bench.linux_guest import COMMAND_LINE, build_initramfs, kernel_package
 from tests.pair import disks
+from tests.pair.pair import GUEST_CONSOLE
 from tests.pair.qemu import Disk, Nic
 
 MIB = 1 << 20
@@ -326,7 +327,7 @@ def command(machine, words: str):
     if words != "start":
         machine.expect_prompt("yoke a> ")
         machine.send("\x1d")
-    machine.expect(r"^\[yoke\] the guest's console; ")
+    machine.expect(GUEST_CONSOLE)
 
 
 def test_buttons_at_the_console(guest):

@@ -5,15 +5,14 @@ the beginning, nothing that the guest read back was wrong, and both disks hold t
 
 import pytest
 
-from tests.pair.pair import NAMES, Pair, other
+from tests.pair.pair import LEADING, NAMES, PATIENCE, PORTS, START_S, Pair, other
 from tests.pair.test_pair import Client
 from tests.pair.test_pair_disk import SIZE, bring_up, end, stop_writing
 
 pytestmark = pytest.mark.pair
 
-CONF = {"pair": {"mode": "duplex", "failure_timeout": "4s", "ask_time": "1s"}}
+CONF = {"pair": {**PATIENCE, "failure_timeout": "4s"}}
 NOISE = {"loss": 0.01, "duplication": 0.01, "reordering": 0.01, "bit_error": 1e-5}
-RUNNING = {"simplex", "duplex-leader"}
 
 
 class Story:
@@ -30,8 +29,10 @@ class Story:
 
     def begin_join(self):
         """The follower comes back, and is becoming one."""
+        server = self.pair.servers[self.follower]
+        since = server.mark()
         self.pair.restart(self.follower)
-        self.pair.wait_role(self.follower, "joining")
+        server.wait_for(f"server {self.follower}: waiting -> joining", START_S, since)
 
     def heal(self):
         """All is whole again, and the pair finds together without anybody's help."""
@@ -40,7 +41,7 @@ class Story:
                 self.pair.restart(name)
             elif name in self.pair.paused:
                 self.pair.resume(name)
-            for port in ("cs1", "cs2", "public1", "management"):
+            for port in PORTS:
                 self.pair.set_link(name, port, True)
         self.pair.heal()
         self.leader = self.pair.wait_duplex(600)
@@ -126,7 +127,7 @@ def all_cables_are_cut(story: Story):
     story.pair.cut("all")
     story.pair.wait_until(lambda: "simplex" in map(story.pair.state, NAMES), "one goes on", 300)
     story.client.talk()
-    assert len(RUNNING & set(map(story.pair.state, NAMES))) == 1
+    assert [story.pair.state(name) in LEADING for name in NAMES].count(True) == 1
 
 
 def failover_over_one_cable(story: Story):
