@@ -80,12 +80,12 @@ def end(pair: Pair):
 def test_verify_mends_what_a_disk_lies_about(pair):
     """Sectors of the follower's disk change that nobody wrote: a comparison finds them while the guest writes elsewhere,
     tells it once on each server, and the next one finds nothing."""
-    pair, leader = bring_up(pair, SIZE + 4 * MIB)  # the guest does not write behind SIZE
+    pair, leader = bring_up(pair, SIZE + 4 * MIB)  # behind SIZE the guest does not write; just behind it, it reads ahead
     follower = other(leader)
     client = Client(pair)
     go_on_writing(pair, leader)
     with open(image(pair, follower), "r+b") as disk:
-        for at in (SIZE, SIZE + MIB + 5 * 512, SIZE + MIB + 90 * 512, SIZE + 4 * MIB - 512):
+        for at in (SIZE + MIB, SIZE + 2 * MIB + 5 * 512, SIZE + 2 * MIB + 90 * 512, SIZE + 4 * MIB - 512):
             disk.seek(at)
             disk.write(b"a lie at %8d" % at)
     verified = "mirror mirror1: verifying -> verified: "
