@@ -98,10 +98,15 @@ static bool transmit(uint32_t link, uint64_t (*next)(uint32_t link, uint8_t *fra
 bool pair_links_transmit(uint64_t (*next)(uint32_t link, uint8_t *frame))
 {
 	bool worked = false;
+	bool sent;
 
-	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
-		if (links[link].device && links[link].device->opened)
-			worked |= transmit(link, next);
+	do { /* in turns: one link may have left something to the other */
+		sent = false;
+		for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
+			if (links[link].device && links[link].device->opened)
+				sent |= transmit(link, next);
+		worked |= sent;
+	} while (sent);
 	return worked;
 }
 

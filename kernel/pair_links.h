@@ -16,8 +16,8 @@ void pair_links_init(struct net_device *const ports[WIRE_LINK_COUNT]);
 bool pair_links_poll(void (*take)(uint32_t link, const uint8_t *frame, uint64_t size));
 
 /*
- * Sends what `next` has for `link`, until it answers 0 or the port has no room: it writes
- * a frame of WIRE_FRAME_MAX bytes at most and returns its size.
+ * Sends what `next` has for each link, until it answers 0 for both or the ports have no
+ * room: it writes a frame of WIRE_FRAME_MAX bytes at most and returns its size.
  */
 bool pair_links_transmit(uint64_t (*next)(uint32_t link, uint8_t *frame));
 

@@ -148,11 +148,25 @@ static bool next_piece(struct channel *channel, uint32_t stream, struct link_pie
 	return true;
 }
 
+/* Not while the other link has less under way: an owner that empties us over one link would never use the other. */
+static bool may_carry_bulk(const struct channel *channel, const struct link *link)
+{
+	for (uint32_t i = 0; i < WIRE_LINK_COUNT; i++) {
+		const struct link *other = &channel->links[i];
+
+		if (link_can_carry(other) && link->in_flight >= other->in_flight + CHANNEL_RUN)
+			return false;
+	}
+	return true;
+}
+
 static bool choose_piece(struct channel *channel, const struct link *link, struct link_piece *piece)
 {
+	uint32_t streams = may_carry_bulk(channel, link) ? WIRE_STREAM_COUNT : WIRE_STREAM_URGENT_COUNT;
+
 	if (!link_can_carry(link))
 		return false;
-	for (uint32_t stream = 0; stream < WIRE_STREAM_COUNT; stream++)
+	for (uint32_t stream = 0; stream < streams; stream++)
 		if (next_piece(channel, stream, piece))
 			return true;
 	return false;

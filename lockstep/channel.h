@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reliable, ordered streams between the two servers, over both CS links at
- * once. A piece of a stream goes out on whichever good link asks for a frame first;
- * what is lost on one is sent again on either. One link less costs bandwidth only.
+ * once. Words and log go out on whichever good link asks for a frame first. Bulk is
+ * spread: it goes over the link that has less under way, so a slow one gets less.
+ * What is lost on one is sent again on either. One link less costs bandwidth only.
  * Streams are served in their order: words and log before bulk.
  *
- * Sans I/O. The owner, for each link: gives received frames to channel_receive(),
- * takes frames to send from channel_transmit() until it answers 0, and calls
- * channel_tick() no later than channel_next_deadline_ns().
+ * Sans I/O. The owner gives each link's received frames to channel_receive(), takes
+ * frames to send from channel_transmit() until it answers 0 for both links (one may
+ * leave bulk to the other), and calls channel_tick() no later than
+ * channel_next_deadline_ns().
  *
  * A channel talks to one incarnation of the peer. Until it knows one it says HELLO;
  * when the peer has restarted it says so and goes silent until channel_connect().
@@ -20,6 +22,12 @@
 #include "lockstep/wire.h"
 
 #define CHANNEL_GAP_MAX 64 /* pieces received ahead of a gap */
+/*
+ * So many more frames than the other a link may have under way with bulk. What one link
+ * carries in a row is one piece ahead of a gap, however much later the other's arrives.
+ */
+#define CHANNEL_RUN 16
+BUILD_ASSERT(LINK_PACKET_MAX / CHANNEL_RUN <= CHANNEL_GAP_MAX / 2);
 #define CHANNEL_LOST_MAX (WIRE_LINK_COUNT * LINK_PACKET_MAX)
 
 struct channel_config {

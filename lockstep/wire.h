@@ -16,6 +16,7 @@
 
 #define WIRE_LINK_COUNT 2 /* cs1, cs2 */
 #define WIRE_STREAM_COUNT 4
+#define WIRE_STREAM_URGENT_COUNT 2 /* the first of them: small and urgent; the others are bulk */
 
 /* The identity of a pair that a server speaks of which has none yet (pairing.h). */
 #define WIRE_PAIR_NONE 0

@@ -17,7 +17,7 @@
 
 #define MS UINT64_C(1000000)
 #define FLYING_MAX 8192
-#define BUFFER_SIZE (64 * KIB)
+#define BUFFER_SIZE (256 * KIB)
 #define PAIR UINT64_C(0x1234567890)
 
 struct flying {
@@ -33,7 +33,8 @@ struct cable {
 	uint32_t duplication_percent;
 	uint32_t corruption_percent;
 	uint32_t jitter_us;
-	bool cut[2]; /* by direction: towards side 0, 1 */
+	uint32_t delay_us; /* beyond the ordinary */
+	bool cut[2];	   /* by direction: towards side 0, 1 */
 };
 
 static struct flying flying[FLYING_MAX];
@@ -44,7 +45,9 @@ static uint64_t written[2][WIRE_STREAM_COUNT];
 static uint64_t got[2][WIRE_STREAM_COUNT];
 static uint64_t carried[WIRE_LINK_COUNT]; /* bytes put onto each cable */
 static uint64_t now_ns;
-static uint32_t flying_top; /* none at or above it is under way */
+static bool asked_in_runs;   /* how links are asked for frames */
+static uint32_t bulk_writes; /* tried in a step */
+static uint32_t flying_top;  /* none at or above it is under way */
 static uint64_t random_state;
 
 static uint64_t random_below(uint64_t limit)
@@ -88,6 +91,8 @@ static int set_up(void **state)
 	memset(carried, 0, sizeof(carried));
 	now_ns = 1000 * MS;
 	random_state = 1;
+	asked_in_runs = false;
+	bulk_writes = 1;
 	side_start(0, 100);
 	side_start(1, 200);
 	return 0;
@@ -95,8 +100,8 @@ static int set_up(void **state)
 
 static void fly(uint32_t to, uint32_t link, const uint8_t *frame, uint64_t size)
 {
-	uint64_t delay_ns =
-		60000 + (cables[link].jitter_us ? random_below(cables[link].jitter_us) * 1000 : 0);
+	uint64_t delay_ns = 60000 + cables[link].delay_us * UINT64_C(1000) +
+			    (cables[link].jitter_us ? random_below(cables[link].jitter_us) * 1000 : 0);
 
 	for (uint32_t i = 0; i < FLYING_MAX; i++) {
 		if (flying[i].arrives_ns)
@@ -114,23 +119,40 @@ static void fly(uint32_t to, uint32_t link, const uint8_t *frame, uint64_t size)
 	fail_msg("more frames under way than the test holds");
 }
 
-static void send_all(uint32_t side)
+/* False: there was nothing for this link. */
+static bool send_one(uint32_t side, uint32_t link)
 {
 	uint8_t frame[WIRE_FRAME_MAX];
+	uint32_t to = 1 - side;
+	uint64_t size = channel_transmit(&sides[side], link, now_ns, frame);
 
-	for (uint32_t i = 0; i < 8 * WIRE_LINK_COUNT;
-	     i++) { /* in turns, as network ports with room would ask */
-		uint32_t to = 1 - side;
-		uint32_t link = i % WIRE_LINK_COUNT;
-		uint64_t size = channel_transmit(&sides[side], link, now_ns, frame);
-
-		carried[link] += size;
-		if (size == 0 || cables[link].cut[to] || random_below(100) < cables[link].loss_percent)
-			continue;
+	carried[link] += size;
+	if (size == 0 || cables[link].cut[to] || random_below(100) < cables[link].loss_percent)
+		return size > 0;
+	fly(to, link, frame, size);
+	if (random_below(100) < cables[link].duplication_percent)
 		fly(to, link, frame, size);
-		if (random_below(100) < cables[link].duplication_percent)
-			fly(to, link, frame, size);
-	}
+	return true;
+}
+
+/* In turns, as network ports with little room ask. */
+static void send_in_turns(uint32_t side)
+{
+	for (uint32_t i = 0; i < 8 * WIRE_LINK_COUNT; i++)
+		send_one(side, i % WIRE_LINK_COUNT);
+}
+
+/* One link after the other, as network ports with much room do, until neither gets anything. */
+static void send_in_runs(uint32_t side)
+{
+	bool sent;
+
+	do {
+		sent = false;
+		for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
+			while (send_one(side, link))
+				sent = true;
+	} while (sent);
 }
 
 static void arrive_all(void)
@@ -166,7 +188,7 @@ static void write_some(uint32_t side, uint32_t stream, uint64_t size)
 
 static void read_all(uint32_t side)
 {
-	uint8_t bytes[4096];
+	uint8_t bytes[32 * KIB];
 
 	for (uint32_t stream = 0; stream < WIRE_STREAM_COUNT; stream++) {
 		uint64_t size = channel_read(&sides[side], stream, bytes, sizeof(bytes));
@@ -187,9 +209,9 @@ static void step(bool writing)
 		channel_tick(&sides[side], now_ns);
 		if (writing && sides[side].peer && random_below(4) == 0)
 			write_some(side, WIRE_STREAM_LOG, random_below(200));
-		if (writing && sides[side].peer)
+		for (uint32_t i = 0; writing && sides[side].peer && i < bulk_writes; i++)
 			write_some(side, WIRE_STREAM_BULK, random_below(3000));
-		send_all(side);
+		asked_in_runs ? send_in_runs(side) : send_in_turns(side);
 		read_all(side);
 	}
 }
@@ -235,6 +257,47 @@ static void both_links_carry_and_are_good(void **state)
 	assert_int_equal(sides[0].links[0].failures + sides[1].links[1].failures, 0);
 	/* A round trip is twice the cable, and what the steps of this test add. */
 	assert_in_range(sides[0].links[0].round_trip_ns, 100000, 400000);
+}
+
+/* However links are asked, both carry their share, and a gap never has too many pieces behind it. */
+static void bulk_is_spread_over_both_links(void **state)
+{
+	(void)state;
+	run_ms(50, false);
+	asked_in_runs = true;
+	bulk_writes = 20;
+	run_ms(20, true);
+	assert_true(carried[0] + carried[1] > 20 * MIB);
+	assert_in_range(carried[0] * 100 / (carried[0] + carried[1]), 40, 60);
+	/* One that is slow gets less. */
+	cables[0].delay_us = 500;
+	run_ms(5, true);
+	memset(carried, 0, sizeof(carried));
+	run_ms(20, true);
+	assert_true(2 * carried[1] > 3 * carried[0]);
+	all_arrives_within_ms(20);
+	assert_int_equal(sides[0].unstorable + sides[1].unstorable, 0);
+}
+
+/* What is urgent does not wait for the other link, and takes the one that asks though bulk may not. */
+static void what_is_urgent_goes_out_on_whichever_link_asks(void **state)
+{
+	static const uint8_t bytes[BUFFER_SIZE];
+	uint32_t count = 0;
+
+	(void)state;
+	run_ms(100, false);
+	channel_write(&sides[0], WIRE_STREAM_DISK, bytes, sizeof(bytes));
+	while (send_one(0, 0))
+		count++;
+	assert_in_range(count, CHANNEL_RUN,
+			CHANNEL_RUN + 2); /* and not all of it: the rest is the other link's */
+	channel_write(&sides[0], WIRE_STREAM_LOG, bytes, 100);
+	assert_true(send_one(0, 0));
+	assert_int_equal(sides[0].senders[WIRE_STREAM_LOG].sent, 100);
+	assert_true(sides[0].senders[WIRE_STREAM_DISK].sent < sizeof(bytes));
+	assert_true(send_one(0, 1));
+	assert_true(send_one(0, 0) || send_one(0, 1));
 }
 
 static void bad_cables_lose_nothing(void **state)
@@ -403,6 +466,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(both_links_carry_and_are_good, set_up),
+		cmocka_unit_test_setup(bulk_is_spread_over_both_links, set_up),
+		cmocka_unit_test_setup(what_is_urgent_goes_out_on_whichever_link_asks, set_up),
 		cmocka_unit_test_setup(bad_cables_lose_nothing, set_up),
 		cmocka_unit_test_setup(one_link_cut_costs_bandwidth_only, set_up),
 		cmocka_unit_test_setup(a_one_way_cut_fails_the_link_on_the_side_that_is_not_answered, set_up),
