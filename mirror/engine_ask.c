@@ -142,6 +142,8 @@ void engine_ask_sent(struct mirror_engine *engine, const struct mirror_message *
 	ask->number = at->set.slots[s].number;
 	at->asked[s].part_begin += (uint32_t)max_u64(message->io.sector_count, 1);
 	at->asked[s].under_way++;
+	if (is_all_asked(&at->asked[s], &at->set.slots[s]))
+		mirror_set_sent(&at->set, s);
 }
 
 /* One part has its answer. The last one's ends the slot's way over the link. */

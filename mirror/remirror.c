@@ -223,6 +223,7 @@ void remirror_begin(struct remirror *remirror, struct mirror_set *set, bool full
 	remirror->budget_bytes = 0;
 	remirror->budget_ns = now_ns;
 	remirror->begun_ns = now_ns;
+	set->trails = set->mode == MIRROR_SOURCE;
 }
 
 void remirror_stop(struct remirror *remirror)
@@ -309,8 +310,11 @@ static bool is_all_copied(const struct remirror *remirror, const struct mirror_s
 
 bool remirror_round_is_due(const struct remirror *remirror, const struct mirror_set *set)
 {
-	return remirror->phase == REMIRROR_COPYING && !set->intent.in_round &&
-	       (remirror->copied_count >= ROUND_REGIONS || is_all_copied(remirror, set));
+	if (remirror->phase != REMIRROR_COPYING || set->intent.in_round)
+		return false;
+	if (!set->trails && mirror_set_is_trailed(set))
+		return false; /* the last round's flush is to follow what trailed */
+	return remirror->copied_count >= ROUND_REGIONS || is_all_copied(remirror, set);
 }
 
 void remirror_round_begin(struct remirror *remirror, struct mirror_set *set, uint64_t now_ns)
@@ -340,7 +344,11 @@ void remirror_round_end(struct remirror *remirror, struct mirror_set *set, uint6
 	intent_round_abort(&set->intent, now_ns);
 	if (!all)
 		return;
-	remirror->phase = REMIRROR_TURNING;
+	/* Once more, with nothing that trails: what the guest has flushed is then safe on both. */
+	if (set->trails)
+		set->trails = false;
+	else
+		remirror->phase = REMIRROR_TURNING;
 }
 
 static bool is_durable_in_intents(const struct mirror_set *set)

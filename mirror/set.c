@@ -94,6 +94,13 @@ static void slot_end(struct mirror_slot *slot, int status)
 	slot->phase = MIRROR_ENDING;
 }
 
+/* May the peer's disk do its part later? */
+static bool peer_trails(const struct mirror_set *set)
+{
+	return set->trails && set->mode == MIRROR_SOURCE && set->states[MIRROR_PEER] == MIRROR_REMIRRORING &&
+	       set->states[MIRROR_OWN] == MIRROR_GOOD;
+}
+
 /* Of a disk that holds everything, or, as TARGET, ours as far as it goes. */
 static bool is_kept(const struct mirror_set *set, const struct mirror_slot *slot)
 {
@@ -104,12 +111,19 @@ static bool is_kept(const struct mirror_set *set, const struct mirror_slot *slot
 
 /*
  * All have answered, or are no longer waited for. One disk that holds the write is
- * enough: the other has been dropped, durably, before this is told.
+ * enough: the other has been dropped, durably, before this is told; or it trails.
  */
 static void slot_settle(const struct mirror_set *set, struct mirror_slot *slot)
 {
-	if (slot->phase == MIRROR_RUNNING && slot->waits == 0)
+	if (slot->phase == MIRROR_RUNNING && slot->waits == 0) {
 		slot_end(slot, is_kept(set, slot) ? 0 : -EIO);
+	} else if (slot->phase == MIRROR_RUNNING && slot->waits == SIDE_BIT(MIRROR_PEER) &&
+		   slot->operation == MIRROR_WRITE && slot->is_sent && peer_trails(set)) {
+		slot_end(slot, 0);
+		slot->waits = SIDE_BIT(MIRROR_PEER);
+	} else if (slot->phase == MIRROR_TRAILING && slot->waits == 0) {
+		slot->phase = MIRROR_FREE;
+	}
 }
 
 /* Nobody waits for the peer's disk any more; a read goes to ours if that is whole. */
@@ -186,6 +200,14 @@ bool mirror_set_is_quiet(const struct mirror_set *set)
 		if (set->slots[i].phase != MIRROR_FREE && set->slots[i].phase < MIRROR_ENDING)
 			return false;
 	return true;
+}
+
+bool mirror_set_is_trailed(const struct mirror_set *set)
+{
+	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+		if (set->slots[i].phase >= MIRROR_ENDING && (set->slots[i].waits & SIDE_BIT(MIRROR_PEER)))
+			return true;
+	return false;
 }
 
 void mirror_set_peer_lost(struct mirror_set *set)
@@ -318,6 +340,7 @@ static bool is_held_back(const struct mirror_set *set, const struct mirror_slot 
 		const struct mirror_slot *other = &set->slots[i];
 
 		if (other->phase != MIRROR_FREE && other->number < slot->number &&
+		    (other->phase != MIRROR_TRAILING || slot->operation != MIRROR_READ) &&
 		    (other->operation == MIRROR_WRITE || slot->operation == MIRROR_WRITE) &&
 		    ranges_overlap(other->sector, other->sector_count, slot->sector, slot->sector_count))
 			return true;
@@ -382,6 +405,8 @@ static void slot_begin(struct mirror_set *set, struct mirror_slot *slot, uint64_
 	}
 	slot->phase = MIRROR_RUNNING;
 	slot->waits = (uint8_t)((own ? SIDE_BIT(MIRROR_OWN) : 0));
+	if (slot->operation == MIRROR_FLUSH && peer_trails(set))
+		peer = false;
 	if (peer && (set->mode == MIRROR_SOURCE || slot->operation == MIRROR_READ))
 		slot->waits |= SIDE_BIT(MIRROR_PEER);
 	/* In duplex the peer's own replica writes; we wait for it to flush, or where its disk is all there
@@ -559,6 +584,13 @@ void mirror_set_done(struct mirror_set *set, uint32_t index, enum mirror_side si
 	slot_settle(set, slot);
 }
 
+void mirror_set_sent(struct mirror_set *set, uint32_t index)
+{
+	ASSERT(index < MIRROR_SLOT_MAX);
+	set->slots[index].is_sent = 1;
+	slot_settle(set, &set->slots[index]);
+}
+
 void mirror_set_persisted(struct mirror_set *set)
 {
 	ASSERT(set->persisting);
@@ -571,6 +603,10 @@ void mirror_set_release(struct mirror_set *set, uint32_t index)
 
 	ASSERT(index < MIRROR_SLOT_MAX);
 	ASSERT(slot->phase == MIRROR_HELD);
+	if (slot->waits & SIDE_BIT(MIRROR_PEER)) {
+		slot->phase = MIRROR_TRAILING;
+		return;
+	}
 	slot->phase =
 		set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ && slot->number > set->peer_done
 			? MIRROR_WATCHED

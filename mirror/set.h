@@ -5,7 +5,7 @@
  *
  *     mode      who runs the guest      where a write goes
  *     ALONE     we                      own disk; dirty bit durable first
- *     SOURCE    we; the peer copies     own disk and, over the link, the peer's
+ *     SOURCE    we; the peer copies     own disk and, over the link, the peer's (see `trails`)
  *     DUPLEX    both                    own disk; the peer's replica writes its own
  *     TARGET    the peer                what it forwards goes to our disk
  *
@@ -67,6 +67,7 @@ enum mirror_phase {
 	MIRROR_REPAIR_WRITE, /* and written over what is bad */
 	MIRROR_ENDING,	     /* its state change is not durable yet, or FINISHED is not taken */
 	MIRROR_HELD,	     /* FINISHED was taken */
+	MIRROR_TRAILING,     /* a write that is over, but for the disk that is being remirrored */
 	MIRROR_WATCHED,	     /* DUPLEX: a read that is over, but for the peer, who may need our disk for it */
 };
 
@@ -81,6 +82,7 @@ struct mirror_slot {
 	uint8_t waits;	   /* bit of each enum mirror_side still to answer */
 	uint8_t done;	   /* bit of each side on which a write or flush succeeded */
 	uint8_t issued;	   /* bit of each side that was asked */
+	uint8_t is_sent;   /* all of it is on its way to the peer */
 	uint8_t intent_counted;
 	uint8_t failure_told; /* to the peer */
 	uint8_t peer_failed;  /* DUPLEX: the peer says that its disk has not done it */
@@ -127,6 +129,13 @@ struct mirror_set {
 	bool peer_lost;			   /* the link is gone, and nobody knows yet who goes on */
 	bool persisting;		   /* a PERSIST was taken and not answered */
 	bool persist_wanted;		   /* states differ from those being made durable */
+	/*
+	 * SOURCE, while the peer's disk is remirrored: a write ends when our disk has it and all of it has
+	 * been sent, a flush when our disk has flushed. The dirty map tells of either until a round after
+	 * it, so that disk is no worse for being late. Before it is called good nothing may trail any
+	 * more, and a flush of it must have followed.
+	 */
+	bool trails;
 	uint64_t last_number;
 	uint64_t last_request_ns; /* when it came */
 	uint64_t peer_done;	  /* DUPLEX: every request up to here has ended on the peer */
@@ -168,6 +177,9 @@ void mirror_set_peer_lost(struct mirror_set *set);
 /* Is no disk at work for any request? */
 bool mirror_set_is_quiet(const struct mirror_set *set);
 
+/* Does the peer's disk still lack the end of a write that is over? */
+bool mirror_set_is_trailed(const struct mirror_set *set);
+
 /*
  * The servers have met, and agreed whose disk is right: ours is the source, or the other
  * is. `other`: what the disk that is not right is: OUTDATED, FAILED or MISSING.
@@ -205,6 +217,8 @@ bool mirror_set_take(struct mirror_set *set, struct mirror_action *action, uint6
  * checksum differs from the leader's, so the peer's data is the right one.
  */
 void mirror_set_done(struct mirror_set *set, uint32_t slot, enum mirror_side side, int status);
+/* All of a PEER write has been given to the link: its data is not needed for that any more. */
+void mirror_set_sent(struct mirror_set *set, uint32_t slot);
 void mirror_set_persisted(struct mirror_set *set);
 /* The completion has its place in the guest's stream. */
 void mirror_set_release(struct mirror_set *set, uint32_t slot);

@@ -141,6 +141,57 @@ static void flush_needs_both_or_who_is_left(void **state)
 	assert_string_equal(trail, "finished 2:0; ");
 }
 
+/* A write on our disk and on its way is over; the disk that is remirrored may come after. */
+static void disk_being_remirrored_trails(void **state)
+{
+	uint32_t slot;
+	uint32_t flush;
+	uint32_t later;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_SOURCE);
+	set.trails = true;
+	slot = submit(MIRROR_WRITE, 10, 10, 1);
+	take(true);
+	assert_string_equal(trail, "own write 10; peer write 10; ");
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, ""); /* its data is still the guest's to keep */
+	mirror_set_sent(&set, slot);
+	take(true);
+	assert_string_equal(trail, "finished 1:0; ");
+	assert_true(mirror_set_is_trailed(&set));
+	mirror_set_release(&set, slot);
+	assert_true(mirror_set_is_trailed(&set));
+
+	flush = submit(MIRROR_FLUSH, 0, 0, 2);
+	submit(MIRROR_READ, 12, 2, 3);
+	later = submit(MIRROR_WRITE, 14, 4, 4); /* the other disk must get them in order */
+	take(true);
+	assert_string_equal(trail, "own flush 0; own read 12; ");
+	mirror_set_done(&set, flush, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, "finished 2:0; ");
+	mirror_set_release(&set, flush);
+	mirror_set_done(&set, slot + 2, MIRROR_OWN, 0);
+	take(true);
+	mirror_set_release(&set, slot + 2);
+	mirror_set_done(&set, slot, MIRROR_PEER, 0);
+	assert_false(mirror_set_is_trailed(&set));
+	take(true);
+	assert_string_equal(trail, "own write 14; peer write 14; ");
+
+	mirror_set_sent(&set, later);
+	mirror_set_done(&set, later, MIRROR_OWN, 0);
+	take(true);
+	mirror_set_release(&set, later);
+	mirror_set_done(&set, later, MIRROR_PEER, -EIO);
+	take(true);
+	assert_string_equal(trail, "fault peer; state peer failed; persist; ");
+	assert_false(mirror_set_is_trailed(&set));
+	assert_true(region_map_get(&set.dirty, 0));
+}
+
 static void bad_sector_is_repaired_from_the_peer(void **state)
 {
 	uint32_t slot;
@@ -475,6 +526,7 @@ static void target_that_goes_at_the_end_leaves_the_map(void **state)
 {
 	struct remirror remirror;
 	int64_t region;
+	uint32_t slot;
 	bool compare;
 
 	(void)state;
@@ -487,8 +539,18 @@ static void target_that_goes_at_the_end_leaves_the_map(void **state)
 		remirror_copied(&remirror, (uint64_t)region, MIRROR_REGION_SIZE);
 	assert_true(remirror_round_is_due(&remirror, &set));
 	remirror_round_begin(&remirror, &set, SECOND);
-	submit(MIRROR_WRITE, MIRROR_REGION_SECTORS, 8, 1); /* during the round: its bit stays */
+	slot = submit(MIRROR_WRITE, MIRROR_REGION_SECTORS, 8, 1); /* during the round: its bit stays */
 	take(true);
+	remirror_round_end(&remirror, &set, SECOND);
+	assert_int_equal(set.dirty.set_count, 1);
+	/* Another round, with nothing behind the guest's back. */
+	assert_false(remirror_step(&remirror, &set));
+	mirror_set_sent(&set, slot);
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, "");
+	assert_true(remirror_round_is_due(&remirror, &set));
+	remirror_round_begin(&remirror, &set, SECOND);
 	remirror_round_end(&remirror, &set, SECOND);
 	assert_int_equal(set.dirty.set_count, 1);
 	assert_false(remirror_step(&remirror, &set)); /* the intents are not durable yet */
@@ -545,6 +607,7 @@ int main(void)
 		cmocka_unit_test(bit_is_durable_before_the_write),
 		cmocka_unit_test(overlaps_wait_for_each_other),
 		cmocka_unit_test(flush_needs_both_or_who_is_left),
+		cmocka_unit_test(disk_being_remirrored_trails),
 		cmocka_unit_test(bad_sector_is_repaired_from_the_peer),
 		cmocka_unit_test(read_that_fails_over_there_is_tried_here),
 		cmocka_unit_test(read_is_held_until_the_peer_has_read),

@@ -505,7 +505,7 @@ static bool is_too_early(struct server *server, const struct request *request)
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
 		const struct mirror_slot *slot = &set_of(server)->slots[i];
 
-		if (slot->phase != MIRROR_FREE && slot->phase != MIRROR_WATCHED && slot->tag < REQUEST_MAX &&
+		if (slot->phase != MIRROR_FREE && slot->phase < MIRROR_TRAILING && slot->tag < REQUEST_MAX &&
 		    requests[slot->tag].finished && requests[slot->tag].finished_at < request->submitted_at)
 			return true;
 	}
@@ -678,6 +678,9 @@ static void send_message(struct server *server, const struct mirror_engine_actio
 
 	if (!link_is_up || peer->inbox_size + action->size + action->data_size > INBOX_SIZE)
 		violation("more is sent than there is room for", action->size);
+	if (action->data_size > 0 && action->buffer < 0 &&
+	    set_of(server)->slots[action->slot].phase >= MIRROR_HELD)
+		violation("data is sent that the guest has back", action->tag);
 	memcpy(at, action->bytes, action->size);
 	memset(at + action->size, 0, action->data_size);
 	for (uint64_t i = 0; i < action->data_size / MIRROR_SECTOR_SIZE; i++) {
