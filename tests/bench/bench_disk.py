@@ -65,17 +65,25 @@ def make_disks(directory) -> list:
     return [Disk(disks.make_raw(directory / f"{kind.name}.raw", IMAGE_SIZE, seed=1), kind.name) for kind in KINDS]
 
 
-def measure_yoke(directory, images, icount) -> dict:
-    """Our drivers: {(kind, *case): (requests a second, busy nanoseconds a request)}."""
+def yoke_server(directory, disk_list, icount, name="yoke") -> Server:
+    """One that measures our drivers on these disks."""
+    return Server(directory, kernel=BUILD / "yoke-test.elf32", append=f"debug_exit test=disk_bench ms={DURATION_MS}",
+                  memory="256M", icount=icount, disks=disk_list, name=name)
+
+
+def yoke_figures(server: Server) -> dict:
+    """What it found: {(kind, *case): (requests a second, busy nanoseconds a request)}."""
     line = r"^bench: (\S+) (\w+) (\w+) (\d+) (\d+): (\d+) requests in (\d+) us, busy (\d+) ns$"
     kinds = {kind.driver: kind.name for kind in KINDS}
-    with Server(directory, kernel=BUILD / "yoke-test.elf32", append=f"debug_exit test=disk_bench ms={DURATION_MS}",
-                memory="256M", icount=icount, disks=make_disks(images), name="yoke") as server:
-        server.expect("^self-test disk_bench: passed$", OURS_TIMEOUT_S)
-        found = re.findall(line, server.output, re.M)
+    server.expect("^self-test disk_bench: passed$", OURS_TIMEOUT_S)
     return {(kinds[driver], operation, order, int(size), int(depth)):
             (int(count) * 1e6 / int(us), int(busy_ns) / int(count))
-            for driver, operation, order, size, depth, count, us, busy_ns in found}
+            for driver, operation, order, size, depth, count, us, busy_ns in re.findall(line, server.output, re.M)}
+
+
+def measure_yoke(directory, images, icount) -> dict:
+    with yoke_server(directory, make_disks(images), icount) as server:
+        return yoke_figures(server)
 
 
 def fio_script() -> str:
