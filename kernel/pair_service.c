@@ -213,6 +213,7 @@ static void begin_pair(void)
 		.paths = paths,
 		.self = self ? ARBITER_SERVER_B : ARBITER_SERVER_A,
 		.preferred = preferred(),
+		.continue_when_unsure = config->pair.when_unsure == CONFIG_UNSURE_CONTINUE,
 		.identity = make_identity(),
 		.wait_for_peer_ns = config->pair.start_wait_ns,
 		.beacon_ns = config->pair.ask_time_ns / 5,

@@ -64,10 +64,10 @@ struct arbiter_decision arbiter_decide(const struct arbiter_question *question)
 					"peer dead, but our disks are not current: its disks are needed");
 		return decision(ARBITER_GO_ON, "peer dead");
 	case DETECTOR_UNKNOWN:
-		if (question->override_alone && own->disks_current)
+		if (question->continue_when_unsure && own->disks_current)
 			return decision(
 				ARBITER_GO_ON,
-				"no path works from here; the administrator's override lets us go on");
+				"no path works from here: told to continue, though the peer may, too");
 		return decision(ARBITER_STOP, "no path works from here: it may be we who are cut off");
 	case DETECTOR_ALIVE:
 	case DETECTOR_SUSPECT:

@@ -3,7 +3,8 @@
  * Who may go on alone (lockstep.md has the rule). A pure function of what the
  * detector says and of facts that both sides last agreed on, so that both, asking
  * alone, give answers that fit: never two that go on. Data beats availability: a
- * side that cannot know it is allowed stops, and says why.
+ * side that cannot know it is allowed stops, and says why; unless it is configured to
+ * continue.
  *
  * Of two that live, the facts name the one to go on. It does not until the other
  * has said that it stopped: what we hear of the peer does not prove that it hears
@@ -42,7 +43,7 @@ struct arbiter_question {
 	struct arbiter_facts facts[ARBITER_SERVER_COUNT];
 	enum detector_verdict peer; /* settled: not SUSPECT */
 	enum arbiter_claim claim;
-	bool override_alone; /* the administrator said: go on without knowing. Stays on show. */
+	bool continue_when_unsure; /* configured: availability beats data, both may go on */
 };
 
 enum arbiter_answer {

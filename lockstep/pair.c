@@ -704,10 +704,12 @@ void pair_beacon(struct pair *pair, uint32_t path, uint64_t now_ns, const struct
 
 void pair_start_alone(struct pair *pair)
 {
+	if (pair->peer_known)
+		return;
 	pair->override_alone = true;
 	if (pair->channel.peer == 0)
 		try_again(pair, "the administrator said: start alone");
-	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && !pair->peer_known)
+	if (pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED)
 		go_alone(pair, "the administrator said: start alone");
 }
 
@@ -728,7 +730,7 @@ static void arbitrate(struct pair *pair, enum detector_verdict verdict)
 		.preferred = pair->config.preferred,
 		.peer = verdict,
 		.claim = pair->claim,
-		.override_alone = pair->override_alone,
+		.continue_when_unsure = pair->config.continue_when_unsure,
 	};
 	struct arbiter_decision decision;
 
@@ -736,10 +738,12 @@ static void arbitrate(struct pair *pair, enum detector_verdict verdict)
 	question.facts[ARBITER_SERVER_B - pair->config.self] =
 		facts_of(&pair->peer, pair->role != PAIR_LEADER);
 	decision = arbiter_decide(&question);
-	if (decision.answer == ARBITER_GO_ON)
-		go_alone(pair, decision.reason);
-	else if (decision.answer == ARBITER_STOP)
+	if (decision.answer == ARBITER_STOP)
 		stop(pair, decision.reason);
+	if (decision.answer != ARBITER_GO_ON)
+		return;
+	pair->override_alone = verdict == DETECTOR_UNKNOWN;
+	go_alone(pair, decision.reason);
 }
 
 static void judge_peer(struct pair *pair)

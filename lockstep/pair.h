@@ -69,6 +69,7 @@ struct pair_config {
 	uint32_t paths; /* bit of each path there is: 0 cs1, 1 cs2, then the others */
 	enum arbiter_server self;
 	enum arbiter_server preferred;	  /* NONE: the leader */
+	bool continue_when_unsure;	  /* in duplex, when nothing tells whether the peer lives */
 	struct message_identity identity; /* what must be equal; the rest is filled in */
 	uint64_t wait_for_peer_ns;	  /* at boot */
 	uint64_t beacon_ns;		  /* between beacons, and far less while asking */
@@ -125,7 +126,7 @@ struct pair {
 	struct pair_durable wanted;  /* being written; equal to `durable`: nothing is */
 	bool persisting;	     /* a PERSIST action is not answered yet */
 	bool has_guest;		     /* in memory */
-	bool override_alone;
+	bool override_alone; /* we go on without knowing, as an administrator said; until the peer is seen */
 
 	struct channel channel;
 	uint32_t restarts; /* of the channel: new incarnations of ours */

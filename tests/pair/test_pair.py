@@ -84,6 +84,23 @@ def test_step_counters_that_are_not_exact(pair):
     Client(pair).talk()
 
 
+def test_a_server_that_is_told_to_continue_when_unsure(pair):
+    """No station answers, and the other server dies: the guest runs on, and why stays on show until they have joined."""
+    conf = {"pair": {**PATIENCE, "management_station": "none", "public_station": "none", "when_unsure": "continue"}}
+    pair, client = up(pair, conf=conf)
+    dead = pair.leader()
+    pair.kill(dead)
+    client.talk()
+    survivor = other(dead)
+    reason = "no path works from here: told to continue, though the peer may, too"
+    assert pair.status(survivor)["servers"][survivor]["reason"] == reason
+    assert [event["severity"] for event in pair.events(survivor) if event["reason"] == reason] == ["warning", "info"]
+    pair.restart(dead)
+    assert pair.wait_duplex() == survivor
+    client.talk()
+    assert pair.status(survivor)["servers"][survivor]["reason"] != reason
+
+
 def test_a_server_of_a_pair_without_its_links_runs_no_guest(pair):
     """Its disk says that there is another server, which may have the guest."""
     pair, client = up(pair)

@@ -72,8 +72,13 @@ MUTATIONS = {
     ),
     "go on without knowing": (
         "lockstep/arbiter.c",
-        "if (question->override_alone && own->disks_current)",
+        "if (question->continue_when_unsure && own->disks_current)",
         "if (own->disks_current)",
+    ),
+    "stop without knowing though told to continue": (
+        "lockstep/pair.c",
+        ".continue_when_unsure = pair->config.continue_when_unsure,",
+        ".continue_when_unsure = pair->override_alone,",
     ),
     "take a path that had a break for proof": (
         "lockstep/detector.c",

@@ -108,6 +108,7 @@ static void server_start(struct world *world, uint32_t side)
 
 	if (world->seed % 3 != 1)
 		config.preferred = world->seed % 3 == 0 ? ARBITER_SERVER_NONE : ARBITER_SERVER_B;
+	config.continue_when_unsure = world->is_unsure;
 	config.beacon_ns = (const uint64_t[]){ 2 * MS, 5 * MS, 10 * MS }[world->seed / 8 % 3];
 	config.identity = identity_of_build(is_other);
 	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++)
@@ -991,7 +992,7 @@ static void kill_one(struct world *world)
 	world->expect_by_ns = world->now_ns + TAKE_OVER_NS;
 }
 
-/* The one that is left over knows all it needs: it must go on. */
+/* The one that is left over knows all it needs, or is to go on without: it must go on. */
 static void expect_take_over(struct world *world)
 {
 	const struct server *survivor = &world->servers[1 - world->script_side];
@@ -1132,6 +1133,8 @@ static void world_begin(struct world *world, uint64_t seed, bool verbose)
 	world->now_ns = world->duplex_ns = 1000 * MS;
 	world->is_safety_phase = true;
 	world->script_side = (uint32_t)random_below(world, 2);
+	world->is_unsure = world->kind == WORLD_TAKE_OVER && seed / 8 % 2;
+	world->cut.station = world->is_unsure;
 	if (world->kind == WORLD_TAKE_OVER) /* below every time-out: late words, but no false signs of life */
 		world->beacon_jitter_us = 40000;
 	else if (seed % 5 == 0)

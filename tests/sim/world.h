@@ -24,7 +24,7 @@ enum world_kind {
 	WORLD_QUIET,	 /* none, but one server may be slow: it must become duplex and stay so */
 	WORLD_FLIPS,	 /* bits flip in one replica: found, named alike on both sides, healed */
 	WORLD_BUILDS,	 /* as rough, and one server now and then starts another build: refused */
-	WORLD_TAKE_OVER, /* one server at a time dies, with evidence: the other must go on */
+	WORLD_TAKE_OVER, /* one server at a time dies: the other, that knows or is told to guess, must go on */
 	WORLD_CUT_OFF,	 /* a follower far behind; links lost; one stops, and then the other dies */
 };
 
@@ -94,6 +94,7 @@ struct world {
 	struct world_faults faults;
 	bool is_safety_phase;
 	uint32_t beacon_jitter_us; /* on the management network, at any time */
+	bool is_unsure;		   /* TAKE_OVER: no station answers, and both continue when unsure */
 	bool was_duplex;
 	uint64_t duplex_ns;    /* when it last was */
 	uint64_t script_at_ns; /* of the kind's next event; 0: not planned */

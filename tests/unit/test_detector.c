@@ -199,7 +199,7 @@ static void answers_and_reasons(void **state)
 		uint32_t own;
 		uint32_t other;
 		enum arbiter_server preferred;
-		bool override_alone;
+		bool continue_when_unsure;
 		enum arbiter_answer answer;
 		const char *reason;
 	} rows[] = {
@@ -209,7 +209,7 @@ static void answers_and_reasons(void **state)
 		{ DETECTOR_UNKNOWN, 2, 2, ARBITER_SERVER_A, false, ARBITER_STOP,
 		  "no path works from here: it may be we who are cut off" },
 		{ DETECTOR_UNKNOWN, 2, 2, ARBITER_SERVER_A, true, ARBITER_GO_ON,
-		  "no path works from here; the administrator's override lets us go on" },
+		  "no path works from here: told to continue, though the peer may, too" },
 		{ DETECTOR_UNKNOWN, 0, 2, ARBITER_SERVER_A, true, ARBITER_STOP,
 		  "no path works from here: it may be we who are cut off" },
 		{ DETECTOR_CUT_OFF, 2, 3, ARBITER_SERVER_B, false, ARBITER_ASK,
@@ -227,7 +227,7 @@ static void answers_and_reasons(void **state)
 		struct arbiter_question question = { .self = ARBITER_SERVER_A,
 						     .preferred = rows[i].preferred,
 						     .peer = rows[i].peer,
-						     .override_alone = rows[i].override_alone };
+						     .continue_when_unsure = rows[i].continue_when_unsure };
 		struct arbiter_decision decision;
 
 		question.facts[ARBITER_SERVER_A] = facts_of(rows[i].own, false);
