@@ -508,7 +508,7 @@ static void e1000_straighten(struct e1000 *port, uint32_t slot, uint32_t size)
 	uint32_t before_end = (RX_SLOTS - slot) * port->rx_slot_size;
 
 	if (size > before_end)
-		net_copy(buffers + (uint64_t)RX_SLOTS * port->rx_slot_size, buffers, size - before_end);
+		memcpy(buffers + (uint64_t)RX_SLOTS * port->rx_slot_size, buffers, size - before_end);
 }
 
 static int e1000_poll_rx(struct net_device *device, struct net_frame *frame)

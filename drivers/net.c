@@ -3,6 +3,7 @@
 #include "drivers/net.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "drivers/net_driver.h"
 #include "include/trace.h"
@@ -173,7 +174,7 @@ int net_transmit(struct net_device *device, const struct net_piece *pieces, uint
 	if (status)
 		return status;
 	for (uint32_t i = 0; i < piece_count; i++) {
-		net_copy(room, pieces[i].data, pieces[i].size);
+		memcpy(room, pieces[i].data, pieces[i].size);
 		room += pieces[i].size;
 	}
 	device->ops->transmit_commit(device, size);

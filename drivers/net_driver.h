@@ -63,25 +63,4 @@ static inline bool net_watchdog_bark(struct net_watchdog *watchdog)
 	return false;
 }
 
-/* 64 bits at any address. */
-typedef uint64_t __attribute__((aligned(1), may_alias)) net_unaligned_u64;
-
-/*
- * Copies `size` bytes in 64-bit steps: newlib's memcpy is not built for speed.
- * The last step overlaps the one before it when `size` is no multiple of 8.
- */
-static inline void net_copy(uint8_t *to, const uint8_t *from, uint32_t size)
-{
-	uint64_t count = size / 8;
-
-	if (size < 8) {
-		while (size-- > 0)
-			*to++ = *from++;
-		return;
-	}
-	if (size % 8 != 0)
-		*(net_unaligned_u64 *)(to + size - 8) = *(const net_unaligned_u64 *)(from + size - 8);
-	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(count) : : "memory");
-}
-
 #endif

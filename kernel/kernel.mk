@@ -26,6 +26,9 @@ $(B)/kernel/%.o: %.c $(B)/newlib/libc.a
 	@mkdir -p $(@D)
 	$(CC) $(KERNEL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Its loops must not be compiled into calls of themselves.
+$(B)/kernel/kernel/memory_copy.o: KERNEL_CFLAGS += -fno-builtin -fno-tree-loop-distribute-patterns
+
 $(B)/kernel/%.S.o: %.S
 	@mkdir -p $(@D)
 	$(CC) -g $(KERNEL_FLAGS) -I. -MMD -MP -c -o $@ $<

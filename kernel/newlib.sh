@@ -3,7 +3,7 @@
 # Compiles what the hypervisor needs of Newlib (string, ctype, strto*, integer
 # formatting) with the hypervisor's own flags: no SSE, no red zone, kernel code
 # model. The whole library cannot be built so (its floating point needs SSE), so
-# the files are compiled one by one.
+# the files are compiled one by one. memcpy and memmove are kernel/memory_copy.c's.
 # usage: newlib.sh TARBALL OUTPUT_DIRECTORY; environment: CC, KERNEL_FLAGS
 set -eu
 tarball=$1
@@ -39,7 +39,7 @@ compile() { # object name, source, further flags
 	$CC $flags ${3:-} -c -o "$out/objects/$1.o" "$2"
 }
 
-for name in memchr memcmp memcpy memmove memset memmem memrchr strcat strchr strchrnul strcmp strcpy strcspn strlcat strlcpy \
+for name in memchr memcmp memset memmem memrchr strcat strchr strchrnul strcmp strcpy strcspn strlcat strlcpy \
 	strlen strncat strncmp strncpy strnlen strpbrk strrchr strspn strstr strcasecmp strncasecmp strsep strtok_r; do
 	compile "$name" "$libc/string/$name.c"
 done

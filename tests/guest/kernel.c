@@ -25,6 +25,7 @@ TRACE_FILE("test", TRACE_INFO);
 
 #define PM_TIMER_HZ 3579545
 #define PAGE_USER BIT(2)
+#define COPY_FIELD 128
 
 static bool read_physical(void *context, uint64_t physical, void *to, uint64_t size)
 {
@@ -94,6 +95,35 @@ SELF_TEST(timer_wakes)
 		SELF_TEST_CHECK(time_now_ns() - start_ns >= delay_ns - delay_ns / 500);
 		SELF_TEST_CHECK(apic_timer_left() == 0);
 	}
+	return 0;
+}
+
+/* `size` bytes from `from` on to `to`, of a field of numbered bytes: these, and no others, are what they should be. */
+static bool copies_well(uint32_t to, uint32_t from, uint32_t size)
+{
+	static uint8_t field[COPY_FIELD];
+
+	for (uint32_t i = 0; i < COPY_FIELD; i++)
+		field[i] = (uint8_t)i;
+	if (memmove(field + to, field + from, size) != field + to)
+		return false;
+	for (uint32_t i = 0; i < COPY_FIELD; i++)
+		if (field[i] != (uint8_t)(i - to < size ? i - to + from : i))
+			return false;
+	if (to - from < size || from - to < size)
+		return true;
+	for (uint32_t i = 0; i < size; i++)
+		field[from + i] = (uint8_t)~i;
+	return memcpy(field + to, field + from, size) == field + to &&
+	       memcmp(field + to, field + from, size) == 0;
+}
+
+SELF_TEST(memory_is_copied)
+{
+	for (uint32_t to = 0; to < 40; to++)
+		for (uint32_t from = 0; from < 80; from++)
+			for (uint32_t size = 0; size <= 36; size++)
+				SELF_TEST_CHECK(copies_well(to, from, size));
 	return 0;
 }
 
