@@ -85,7 +85,7 @@ static void set_init(struct mirror_engine *engine, uint32_t index, enum mirror_d
 
 	mirror_set_init(&at->set, known->identity, known->sector_count, own, peer,
 			&(struct mirror_set_memory){ dirty, intent });
-	remirror_init(&at->remirror, known->sector_count, intent + intent_memory_size(known->sector_count));
+	remirror_init(&at->remirror, &at->set, intent + intent_memory_size(known->sector_count));
 	at->remirror.rate_bytes = engine->remirror_rate;
 	verify_init(&at->verify, known->sector_count, engine->verify_rate);
 }

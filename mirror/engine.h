@@ -105,7 +105,6 @@ struct mirror_engine_set {
 	bool verify_stopped;
 	uint8_t cleared_untold; /* bit of each server: its disk's faults were taken off the record */
 	void *memory;		/* the owner's */
-	uint64_t copy_number; /* requests up to here may have begun without the target, and are in the copy */
 	uint64_t copy_after_ns; /* a region could not be read: not before */
 	struct mirror_set set;
 };
@@ -144,6 +143,7 @@ struct mirror_engine_copy {
 	bool compare;
 	bool is_void; /* of a former meeting */
 	uint64_t region;
+	uint64_t left_out; /* as it was when the region was offered: those writes are to be in the copy */
 	struct mirror_message_stamp stamp;
 };
 

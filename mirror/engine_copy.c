@@ -95,8 +95,6 @@ static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 	    at->set.states[MIRROR_PEER] != MIRROR_OUTDATED || is_being_copied(engine, index))
 		return;
 	mirror_set_change(&at->set, MIRROR_PEER, MIRROR_COPY_BEGIN);
-	/* In duplex the target makes them all itself, and its stamp says up to which. */
-	at->copy_number = at->set.mode == MIRROR_SOURCE ? at->set.last_number : 0;
 	remirror_add_own(&at->remirror, &at->set);
 	remirror_begin(&at->remirror, &at->set, full, engine->now_ns);
 	at->decision.verdict = full ? REMIRROR_RAPID : at->decision.verdict; /* what is left is in the map */
@@ -219,7 +217,8 @@ static void offer_next(struct mirror_engine *engine, uint32_t index)
 		engine->copies[i] = (struct mirror_engine_copy){ .phase = COPY_OFFER,
 								 .set = (uint8_t)index,
 								 .compare = compare,
-								 .region = (uint64_t)region };
+								 .region = (uint64_t)region,
+								 .left_out = at->set.reach.left_out };
 	}
 }
 
@@ -232,7 +231,7 @@ static bool read_begin(struct mirror_engine *engine, uint32_t i, struct mirror_e
 		copy->phase = COPY_LEAVE;
 		return false;
 	}
-	if (!mirror_set_has_all(&at->set, max_u64(copy->stamp.number, at->copy_number)))
+	if (!mirror_set_has_all(&at->set, max_u64(copy->stamp.number, copy->left_out)))
 		return false;
 	copy->phase = COPY_READING;
 	action->kind = MIRROR_ENGINE_OWN;
@@ -303,14 +302,14 @@ void engine_copy_done(struct mirror_engine *engine, uint32_t i, int status)
 		mirror_set_tell_fault(&at->set, MIRROR_OWN, MIRROR_READ, copy->region * MIRROR_REGION_SECTORS,
 				      (uint32_t)region_sectors(engine, copy), status);
 		at->copy_after_ns = engine->now_ns + AGAIN_NS;
-		remirror_again(&at->remirror, copy->region);
+		remirror_again(&at->remirror, &at->set, copy->region);
 		copy->phase = COPY_LEAVE;
 	} else if (at->remirror.phase != REMIRROR_COPYING) {
 		copy->phase = COPY_LEAVE;
 	} else if (copy->stamp.compared &&
 		   crc32c(0, bytes, region_sectors(engine, copy) * MIRROR_SECTOR_SIZE) ==
 			   copy->stamp.crc32c) {
-		remirror_copied(&at->remirror, copy->region, 0);
+		remirror_copied(&at->remirror, &at->set, copy->region, 0);
 		copy->phase = COPY_LEAVE;
 	}
 }
@@ -325,10 +324,10 @@ int engine_copy_answered(struct mirror_engine *engine, const struct mirror_messa
 		return trace_error(-EINVAL);
 	copy->phase = COPY_FREE;
 	if (message->done.outcome == MIRROR_OUTCOME_GOOD) {
-		remirror_copied(&at->remirror, copy->region,
+		remirror_copied(&at->remirror, &at->set, copy->region,
 				region_sectors(engine, copy) * MIRROR_SECTOR_SIZE);
 	} else {
-		remirror_again(&at->remirror, copy->region);
+		remirror_again(&at->remirror, &at->set, copy->region);
 		at->copy_after_ns = engine->now_ns + AGAIN_NS;
 	}
 	return 0;

@@ -152,14 +152,14 @@ uint64_t remirror_memory_size(uint64_t sector_count)
 	return 4 * ((mirror_region_count(sector_count) + 63) / 64) * sizeof(uint64_t);
 }
 
-void remirror_init(struct remirror *remirror, uint64_t sector_count, void *memory)
+void remirror_init(struct remirror *remirror, struct mirror_set *set, void *memory)
 {
 	memset(remirror, 0, sizeof(*remirror));
-	memset(memory, 0, remirror_memory_size(sector_count));
-	remirror->word_count = (mirror_region_count(sector_count) + 63) / 64;
-	remirror->copied = memory;
-	remirror->offered = remirror->copied + remirror->word_count;
-	remirror->compare = remirror->offered + remirror->word_count;
+	memset(memory, 0, remirror_memory_size(set->sector_count));
+	remirror->word_count = (mirror_region_count(set->sector_count) + 63) / 64;
+	set->reach.copied = memory;
+	set->reach.offered = set->reach.copied + remirror->word_count;
+	remirror->compare = set->reach.offered + remirror->word_count;
 	remirror->round = remirror->compare + remirror->word_count;
 }
 
@@ -211,13 +211,15 @@ void remirror_begin(struct remirror *remirror, struct mirror_set *set, bool full
 		region_map_set_range(&set->dirty, 0, set->dirty.region_count);
 		memset(remirror->compare, 0, remirror->word_count * sizeof(uint64_t));
 	}
-	memset(remirror->copied, 0, remirror->word_count * sizeof(uint64_t));
-	memset(remirror->offered, 0, remirror->word_count * sizeof(uint64_t));
+	memset(set->reach.copied, 0, remirror->word_count * sizeof(uint64_t));
+	memset(set->reach.offered, 0, remirror->word_count * sizeof(uint64_t));
 	remirror->phase = REMIRROR_COPYING;
 	remirror->total = set->dirty.set_count;
 	remirror->next = 0;
 	remirror->in_flight = 0;
-	remirror->copied_count = 0;
+	set->reach.copied_count = 0;
+	/* In duplex the target makes all requests itself, and its stamp says up to which. */
+	set->reach.left_out = set->mode == MIRROR_SOURCE ? set->last_number : 0;
 	remirror->bytes_copied = 0;
 	remirror->regions_compared = 0;
 	remirror->budget_bytes = 0;
@@ -267,12 +269,12 @@ int64_t remirror_take(struct remirror *remirror, struct mirror_set *set, uint64_
 	for (uint32_t pass = 0; pass < 2; pass++, region = 0)
 		for (region = region_map_next(&set->dirty, region); region < set->dirty.region_count;
 		     region = region_map_next(&set->dirty, region + 1)) {
-			if (bit_get(remirror->offered, region) || bit_get(remirror->copied, region))
+			if (bit_get(set->reach.offered, region) || bit_get(set->reach.copied, region))
 				continue;
 			/* Else a crash of ours now would leave a half-copied region that nobody remembers. */
 			if (!region_map_is_durable(&set->dirty, region, 1))
 				return -EAGAIN;
-			remirror->offered[region / 64] |= BIT(region % 64);
+			set->reach.offered[region / 64] |= BIT(region % 64);
 			remirror->in_flight++;
 			remirror->next = region + 1;
 			remirror->budget_bytes -= min_u64(remirror->budget_bytes, MIRROR_REGION_SIZE);
@@ -282,30 +284,31 @@ int64_t remirror_take(struct remirror *remirror, struct mirror_set *set, uint64_
 	return -ENOENT;
 }
 
-void remirror_copied(struct remirror *remirror, uint64_t region, uint64_t bytes)
+void remirror_copied(struct remirror *remirror, struct mirror_set *set, uint64_t region, uint64_t bytes)
 {
-	if (remirror->phase != REMIRROR_COPYING || !bit_get(remirror->offered, region))
+	if (remirror->phase != REMIRROR_COPYING || !bit_get(set->reach.offered, region))
 		return; /* of a copy that was given up */
-	remirror->offered[region / 64] &= ~BIT(region % 64);
-	remirror->copied[region / 64] |= BIT(region % 64);
-	remirror->copied_count++;
+	set->reach.offered[region / 64] &= ~BIT(region % 64);
+	set->reach.copied[region / 64] |= BIT(region % 64);
+	set->reach.copied_count++;
+	remirror->copied_since = true;
 	remirror->in_flight--;
 	remirror->bytes_copied += bytes;
 	remirror->regions_compared += bit_get(remirror->compare, region);
 }
 
-void remirror_again(struct remirror *remirror, uint64_t region)
+void remirror_again(struct remirror *remirror, struct mirror_set *set, uint64_t region)
 {
-	if (remirror->phase != REMIRROR_COPYING || !bit_get(remirror->offered, region))
+	if (remirror->phase != REMIRROR_COPYING || !bit_get(set->reach.offered, region))
 		return;
-	remirror->offered[region / 64] &= ~BIT(region % 64);
+	set->reach.offered[region / 64] &= ~BIT(region % 64);
 	remirror->in_flight--;
 }
 
 /* Is every region that is still dirty a copied one? */
 static bool is_all_copied(const struct remirror *remirror, const struct mirror_set *set)
 {
-	return remirror->in_flight == 0 && remirror->copied_count == set->dirty.set_count;
+	return remirror->in_flight == 0 && set->reach.copied_count == set->dirty.set_count;
 }
 
 bool remirror_round_is_due(const struct remirror *remirror, const struct mirror_set *set)
@@ -314,32 +317,31 @@ bool remirror_round_is_due(const struct remirror *remirror, const struct mirror_
 		return false;
 	if (!set->trails && mirror_set_is_trailed(set))
 		return false; /* the last round's flush is to follow what trailed */
-	return remirror->copied_count >= ROUND_REGIONS || is_all_copied(remirror, set);
+	return set->reach.copied_count >= ROUND_REGIONS || is_all_copied(remirror, set);
 }
 
 void remirror_round_begin(struct remirror *remirror, struct mirror_set *set, uint64_t now_ns)
 {
 	mirror_set_round_begin(set, now_ns);
-	memcpy(remirror->round, remirror->copied, remirror->word_count * sizeof(uint64_t));
+	remirror->copied_since = false;
+	memcpy(remirror->round, set->reach.copied, remirror->word_count * sizeof(uint64_t));
 }
 
 void remirror_round_end(struct remirror *remirror, struct mirror_set *set, uint64_t now_ns)
 {
-	bool all;
+	bool all = is_all_copied(remirror, set) && !remirror->copied_since;
 
 	if (remirror->phase != REMIRROR_COPYING || !set->intent.in_round)
 		return;
-	all = is_all_copied(remirror, set);
 	for (uint64_t word = 0; word < remirror->word_count; word++) {
-		uint64_t copied_since = remirror->copied[word] & ~remirror->round[word];
+		uint64_t copied_since = set->reach.copied[word] & ~remirror->round[word];
 		uint64_t done = remirror->round[word] & ~set->intent.touched[word];
 
-		all = all && copied_since == 0;
 		for (; done; done &= done - 1) {
 			region_map_clear(&set->dirty, word * 64 + (uint64_t)__builtin_ctzll(done));
-			remirror->copied_count--;
+			set->reach.copied_count--;
 		}
-		remirror->copied[word] &= copied_since | set->intent.touched[word];
+		set->reach.copied[word] &= copied_since | set->intent.touched[word];
 	}
 	intent_round_abort(&set->intent, now_ns);
 	if (!all)
@@ -391,7 +393,7 @@ bool remirror_step(struct remirror *remirror, struct mirror_set *set)
 
 static uint64_t regions_done(const struct remirror *remirror, const struct mirror_set *set)
 {
-	uint64_t left = set->dirty.set_count - min_u64(remirror->copied_count, set->dirty.set_count);
+	uint64_t left = set->dirty.set_count - min_u64(set->reach.copied_count, set->dirty.set_count);
 
 	return remirror->total - min_u64(left, remirror->total);
 }

@@ -75,11 +75,9 @@ struct remirror {
 	uint64_t total; /* regions to do when it began */
 	uint64_t next;
 	uint64_t in_flight;
-	uint64_t copied_count; /* copied, bit still set */
-	uint64_t *copied;      /* owner's memory: since the last clearing */
-	uint64_t *offered;
-	uint64_t *compare; /* only an intent names it */
+	uint64_t *compare; /* owner's memory: only an intent names it */
 	uint64_t *round;   /* copied when the round began */
+	bool copied_since; /* a region, since the round began */
 	uint64_t word_count;
 	uint64_t rate_bytes; /* per second while the guest uses the disk; 0: no limit */
 	uint64_t budget_bytes;
@@ -90,7 +88,8 @@ struct remirror {
 };
 
 uint64_t remirror_memory_size(uint64_t sector_count);
-void remirror_init(struct remirror *remirror, uint64_t sector_count, void *memory);
+/* `memory` is for the set's reach, too. */
+void remirror_init(struct remirror *remirror, struct mirror_set *set, void *memory);
 
 /*
  * Before begin: what one block of the peer's dirty map or of its intents names, as
@@ -107,9 +106,9 @@ void remirror_stop(struct remirror *remirror);
 
 /* The next region to offer: -EAGAIN: later (rate, map not durable), -ENOENT: all are offered. */
 int64_t remirror_take(struct remirror *remirror, struct mirror_set *set, uint64_t now_ns, bool *compare);
-void remirror_copied(struct remirror *remirror, uint64_t region, uint64_t bytes);
+void remirror_copied(struct remirror *remirror, struct mirror_set *set, uint64_t region, uint64_t bytes);
 /* It could not be done now (a lock): it will be offered again. */
-void remirror_again(struct remirror *remirror, uint64_t region);
+void remirror_again(struct remirror *remirror, struct mirror_set *set, uint64_t region);
 
 /* Is there something to clear, or to end? Then begin a round, flush the target, end it. */
 bool remirror_round_is_due(const struct remirror *remirror, const struct mirror_set *set);

@@ -355,11 +355,46 @@ static bool is_held_back(const struct mirror_set *set, const struct mirror_slot 
 	return false;
 }
 
+/*
+ * Bits of the dirty map for a write. A region that was clean is alike on both disks, and if we
+ * send the write to the one that is remirrored it stays so: it is as good as copied.
+ */
+static void dirty_set(struct mirror_set *set, uint64_t first, uint64_t count)
+{
+	bool stays_alike = set->mode == MIRROR_SOURCE && set->states[MIRROR_PEER] == MIRROR_REMIRRORING;
+
+	for (uint64_t region = first; region < first + count; region++) {
+		if (region_map_set_range(&set->dirty, region, 1) == 0 || !stays_alike)
+			continue;
+		set->reach.copied[region / 64] |= BIT(region % 64);
+		set->reach.copied_count++;
+	}
+}
+
+/* Has a remirror reached any of its regions? */
+static bool is_reached(const struct mirror_set *set, uint64_t first, uint64_t count)
+{
+	for (uint64_t region = first; region < first + count; region++)
+		if ((set->reach.offered[region / 64] | set->reach.copied[region / 64]) & BIT(region % 64))
+			return true;
+	return false;
+}
+
+static uint64_t first_region(const struct mirror_slot *slot)
+{
+	return slot->sector / MIRROR_REGION_SECTORS;
+}
+
+static uint64_t region_count(const struct mirror_slot *slot)
+{
+	return (slot->sector + slot->sector_count - 1) / MIRROR_REGION_SECTORS - first_region(slot) + 1;
+}
+
 /* The rule of set.h: is a bit that tells of this write durable? Sets it if not. */
 static bool is_recorded(struct mirror_set *set, struct mirror_slot *slot, uint64_t now_ns)
 {
-	uint64_t first = slot->sector / MIRROR_REGION_SECTORS;
-	uint64_t count = (slot->sector + slot->sector_count - 1) / MIRROR_REGION_SECTORS - first + 1;
+	uint64_t first = first_region(slot);
+	uint64_t count = region_count(slot);
 	/* While it is remirrored the other disk may not have been there yet when this write began. */
 	bool both = is_readable(set, MIRROR_PEER);
 
@@ -368,7 +403,7 @@ static bool is_recorded(struct mirror_set *set, struct mirror_slot *slot, uint64
 	    (set->mode == MIRROR_TARGET && set->states[MIRROR_OWN] != MIRROR_GOOD))
 		return true;
 	if (!both) {
-		region_map_set_range(&set->dirty, first, count);
+		dirty_set(set, first, count);
 		intent_touch(&set->intent, first, count);
 		return region_map_is_durable(&set->dirty, first, count);
 	}
@@ -392,6 +427,22 @@ static void slot_lean_on_peer(struct mirror_set *set, struct mirror_slot *slot)
 		slot->waits |= SIDE_BIT(MIRROR_PEER);
 }
 
+/*
+ * Of what the disk that is being remirrored does not get: a flush comes at the end of the round, and
+ * a write to a region that is not reached yet with the copy.
+ */
+static bool is_left_out(struct mirror_set *set, const struct mirror_slot *slot)
+{
+	if (set->mode != MIRROR_SOURCE || set->states[MIRROR_PEER] != MIRROR_REMIRRORING)
+		return false;
+	if (slot->operation == MIRROR_FLUSH)
+		return peer_trails(set);
+	if (slot->operation != MIRROR_WRITE || is_reached(set, first_region(slot), region_count(slot)))
+		return false;
+	set->reach.left_out = max_u64(set->reach.left_out, slot->number);
+	return true;
+}
+
 static void slot_begin(struct mirror_set *set, struct mirror_slot *slot, uint64_t now_ns)
 {
 	bool own = takes_writes(set, MIRROR_OWN);
@@ -405,7 +456,7 @@ static void slot_begin(struct mirror_set *set, struct mirror_slot *slot, uint64_
 	}
 	slot->phase = MIRROR_RUNNING;
 	slot->waits = (uint8_t)((own ? SIDE_BIT(MIRROR_OWN) : 0));
-	if (slot->operation == MIRROR_FLUSH && peer_trails(set))
+	if (peer && is_left_out(set, slot))
 		peer = false;
 	if (peer && (set->mode == MIRROR_SOURCE || slot->operation == MIRROR_READ))
 		slot->waits |= SIDE_BIT(MIRROR_PEER);
@@ -774,12 +825,9 @@ void mirror_set_round_begin(struct mirror_set *set, uint64_t now_ns)
 	intent_round_begin(&set->intent, now_ns);
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
 		const struct mirror_slot *slot = &set->slots[i];
-		uint64_t first = slot->sector / MIRROR_REGION_SECTORS;
 
-		if (slot->phase == MIRROR_FREE || slot->operation != MIRROR_WRITE)
-			continue;
-		intent_touch(&set->intent, first,
-			     (slot->sector + slot->sector_count - 1) / MIRROR_REGION_SECTORS - first + 1);
+		if (slot->phase != MIRROR_FREE && slot->operation == MIRROR_WRITE)
+			intent_touch(&set->intent, first_region(slot), region_count(slot));
 	}
 }
 

@@ -122,6 +122,17 @@ struct mirror_action {
 	uint32_t reserved2;
 };
 
+/*
+ * How far a remirror of the peer's disk from ours has come (remirror.h): for each region a bit.
+ * One that is neither will be copied yet, so the peer need not get what is written there.
+ */
+struct mirror_reach {
+	uint64_t *offered;
+	uint64_t *copied;      /* since the last clearing, or written on both since it was clean */
+	uint64_t copied_count; /* copied, dirty bit still set */
+	uint64_t left_out;     /* requests up to here may have begun without the peer, and are in the copy */
+};
+
 struct mirror_set {
 	uint64_t sector_count;
 	uint8_t mode;			   /* enum mirror_mode */
@@ -141,6 +152,7 @@ struct mirror_set {
 	uint64_t peer_done;	  /* DUPLEX: every request up to here has ended on the peer */
 	struct region_map dirty;
 	struct intent intent;
+	struct mirror_reach reach;
 	struct mirror_slot slots[MIRROR_SLOT_MAX];
 	struct mirror_lock locks[MIRROR_LOCK_MAX];
 	uint32_t action_first; /* events; other actions come from the slots */

@@ -87,7 +87,7 @@ MUTATIONS = {
     ),
     "copy before what began without the target has ended": (
         "mirror/engine_copy.c",
-        "max_u64(copy->stamp.number, at->copy_number)",
+        "max_u64(copy->stamp.number, copy->left_out)",
         "copy->stamp.number",
     ),
     "try a record that failed again in the other place": (
@@ -99,6 +99,21 @@ MUTATIONS = {
         "mirror/set.c",
         "		   slot->operation == MIRROR_WRITE && slot->is_sent && peer_trails(set)) {",
         "		   slot->operation == MIRROR_WRITE && peer_trails(set)) {",
+    ),
+    "leave out a write where the copy has been": (
+        "mirror/set.c",
+        "	if (slot->operation != MIRROR_WRITE || is_reached(set, first_region(slot), region_count(slot)))",
+        "	if (slot->operation != MIRROR_WRITE)",
+    ),
+    "take for alike what the target wrote by itself": (
+        "mirror/set.c",
+        "bool stays_alike = set->mode == MIRROR_SOURCE && set->states",
+        "bool stays_alike = set->states",
+    ),
+    "end with a region that was copied since the flush": (
+        "mirror/remirror.c",
+        "is_all_copied(remirror, set) && !remirror->copied_since;",
+        "is_all_copied(remirror, set);",
     ),
     "end the last round while the target trails": (
         "mirror/remirror.c",

@@ -18,6 +18,7 @@
 #define SECOND UINT64_C(1000000000)
 
 static struct mirror_set set;
+static struct remirror remirror;
 static _Alignas(8) uint8_t memory[3][32768];
 
 static void begin(enum mirror_disk_state own, enum mirror_disk_state peer, enum mirror_mode mode)
@@ -25,6 +26,7 @@ static void begin(enum mirror_disk_state own, enum mirror_disk_state peer, enum 
 	const struct mirror_set_memory at = { memory[0], memory[1] };
 
 	mirror_set_init(&set, 5, SECTORS, own, peer, &at);
+	remirror_init(&remirror, &set, memory[2]);
 	set.mode = (uint8_t)mode;
 }
 
@@ -190,6 +192,33 @@ static void disk_being_remirrored_trails(void **state)
 	assert_string_equal(trail, "fault peer; state peer failed; persist; ");
 	assert_false(mirror_set_is_trailed(&set));
 	assert_true(region_map_get(&set.dirty, 0));
+}
+
+/* What the copy will bring anyway is not sent; and what was alike stays so by being sent. */
+static void write_goes_where_the_copy_has_been(void **state)
+{
+	bool compare;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_SOURCE);
+	region_map_set_range(&set.dirty, 0, 2);
+	remirror_begin(&remirror, &set, false, SECOND);
+	take(true);
+	submit(MIRROR_WRITE, 8, 8, 1);
+	take(true);
+	assert_string_equal(trail, "own write 8; ");
+	assert_int_equal(set.reach.left_out, 1);
+	assert_int_equal(remirror_take(&remirror, &set, SECOND, &compare), 0);
+	submit(MIRROR_WRITE, 16, 8, 2);
+	submit(MIRROR_WRITE, MIRROR_REGION_SECTORS + 16, 8, 3);
+	submit(MIRROR_WRITE, MIRROR_REGION_SECTORS - 4, 8, 4); /* over the end of the first region */
+	submit(MIRROR_WRITE, 2 * MIRROR_REGION_SECTORS, 8, 5); /* it was clean */
+	take(true);
+	assert_string_equal(trail, "own write 16; peer write 16; own write 144; own write 124; peer write 124; "
+				   "own write 256; peer write 256; ");
+	assert_int_equal(set.reach.left_out, 3);
+	assert_int_equal(remirror_take(&remirror, &set, SECOND, &compare), 1);
+	assert_int_equal(remirror_take(&remirror, &set, SECOND, &compare), -ENOENT);
 }
 
 static void bad_sector_is_repaired_from_the_peer(void **state)
@@ -483,14 +512,12 @@ static void generations_decide_the_direction(void **state)
 
 static void rate_is_kept_and_progress_told(void **state)
 {
-	struct remirror remirror;
 	uint64_t now = SECOND;
 	uint64_t taken = 0;
 	bool compare;
 
 	(void)state;
 	begin(MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_SOURCE);
-	remirror_init(&remirror, SECTORS, memory[2]);
 	region_map_set_range(&set.dirty, 0, 20);
 	remirror.rate_bytes = 2 * MIRROR_REGION_SIZE;
 	remirror_begin(&remirror, &set, false, now);
@@ -506,7 +533,7 @@ static void rate_is_kept_and_progress_told(void **state)
 		if (region < 0)
 			continue;
 		taken++;
-		remirror_copied(&remirror, (uint64_t)region, MIRROR_REGION_SIZE);
+		remirror_copied(&remirror, &set, (uint64_t)region, MIRROR_REGION_SIZE);
 	}
 	assert_in_range(taken, 9, 13);
 	assert_int_equal(remirror_percent(&remirror, &set), taken * 5);
@@ -524,19 +551,17 @@ static void rate_is_kept_and_progress_told(void **state)
 /* The killer of the last moment: all copied, the target about to be good, and then it is gone. */
 static void target_that_goes_at_the_end_leaves_the_map(void **state)
 {
-	struct remirror remirror;
 	int64_t region;
 	uint32_t slot;
 	bool compare;
 
 	(void)state;
 	begin(MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_SOURCE);
-	remirror_init(&remirror, SECTORS, memory[2]);
 	region_map_set_range(&set.dirty, 0, 3);
 	remirror_begin(&remirror, &set, false, SECOND);
 	take(true);
 	while ((region = remirror_take(&remirror, &set, SECOND, &compare)) >= 0)
-		remirror_copied(&remirror, (uint64_t)region, MIRROR_REGION_SIZE);
+		remirror_copied(&remirror, &set, (uint64_t)region, MIRROR_REGION_SIZE);
 	assert_true(remirror_round_is_due(&remirror, &set));
 	remirror_round_begin(&remirror, &set, SECOND);
 	slot = submit(MIRROR_WRITE, MIRROR_REGION_SECTORS, 8, 1); /* during the round: its bit stays */
@@ -608,6 +633,7 @@ int main(void)
 		cmocka_unit_test(overlaps_wait_for_each_other),
 		cmocka_unit_test(flush_needs_both_or_who_is_left),
 		cmocka_unit_test(disk_being_remirrored_trails),
+		cmocka_unit_test(write_goes_where_the_copy_has_been),
 		cmocka_unit_test(bad_sector_is_repaired_from_the_peer),
 		cmocka_unit_test(read_that_fails_over_there_is_tried_here),
 		cmocka_unit_test(read_is_held_until_the_peer_has_read),

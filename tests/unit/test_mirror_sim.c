@@ -1145,7 +1145,7 @@ static void world_print(void)
 			'a' + i, i == leader ? " leads" : "", server->runs, server->engine.mode,
 			mirror_disk_state_name(at->set.states[0]), mirror_disk_state_name(at->set.states[1]),
 			server->submitted, request_count, logged, at->set.dirty.set_count,
-			at->set.intent.map.set_count, at->remirror.phase, at->remirror.copied_count,
+			at->set.intent.map.set_count, at->remirror.phase, at->set.reach.copied_count,
 			at->remirror.in_flight, at->round.phase, at->set.persisting, at->set.persist_wanted,
 			at->joined, server->engine.meeting.number, server->engine.meeting.peer_number,
 			server->held_count, join_phase, server->going_alone);
