@@ -126,7 +126,16 @@ static void slot_settle(const struct mirror_set *set, struct mirror_slot *slot)
 	}
 }
 
-/* Nobody waits for the peer's disk any more; a read goes to ours if that is whole. */
+/* What only the peer was asked for, our disk can do: it may be whole by now. */
+static bool is_for_own(const struct mirror_set *set, const struct mirror_slot *slot)
+{
+	if (slot->phase != MIRROR_RUNNING || slot->waits != 0 || !is_readable(set, MIRROR_OWN))
+		return false;
+	return slot->operation == MIRROR_READ ||
+	       (set->mode != MIRROR_IDLE && !(slot->issued & SIDE_BIT(MIRROR_OWN)));
+}
+
+/* Nobody waits for the peer's disk any more. */
 static void peer_leave(struct mirror_set *set)
 {
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
@@ -135,10 +144,10 @@ static void peer_leave(struct mirror_set *set)
 		if (slot->phase == MIRROR_FREE || !(slot->waits & SIDE_BIT(MIRROR_PEER)))
 			continue;
 		slot->waits &= (uint8_t)~SIDE_BIT(MIRROR_PEER);
-		if (slot->operation != MIRROR_READ)
-			slot_settle(set, slot);
-		else if (slot->phase == MIRROR_RUNNING && is_readable(set, MIRROR_OWN))
+		if (is_for_own(set, slot))
 			slot->phase = MIRROR_QUEUED;
+		else if (slot->operation != MIRROR_READ)
+			slot_settle(set, slot);
 		else
 			slot_end(slot, -EIO);
 	}

@@ -194,6 +194,29 @@ static void disk_being_remirrored_trails(void **state)
 	assert_true(region_map_get(&set.dirty, 0));
 }
 
+/* Asked while our disk was outdated, of the peer alone; it dies when ours has become whole. */
+static void what_the_peer_leaves_is_done_here(void **state)
+{
+	uint32_t slot;
+
+	(void)state;
+	begin(MIRROR_OUTDATED, MIRROR_GOOD, MIRROR_DUPLEX);
+	slot = submit(MIRROR_FLUSH, 0, 0, 1);
+	take(true);
+	assert_string_equal(trail, "");
+	mirror_set_change(&set, MIRROR_OWN, MIRROR_COPY_BEGIN);
+	mirror_set_change(&set, MIRROR_OWN, MIRROR_COPY_END);
+	take(true);
+	mirror_set_persisted(&set);
+	mirror_set_mode(&set, MIRROR_ALONE);
+	take(true);
+	assert_string_equal(trail, "state peer outdated; persist; own flush 0; ");
+	mirror_set_persisted(&set);
+	mirror_set_done(&set, slot, MIRROR_OWN, 0);
+	take(true);
+	assert_string_equal(trail, "finished 1:0; ");
+}
+
 /* What the copy will bring anyway is not sent; and what was alike stays so by being sent. */
 static void write_goes_where_the_copy_has_been(void **state)
 {
@@ -214,8 +237,9 @@ static void write_goes_where_the_copy_has_been(void **state)
 	submit(MIRROR_WRITE, MIRROR_REGION_SECTORS - 4, 8, 4); /* over the end of the first region */
 	submit(MIRROR_WRITE, 2 * MIRROR_REGION_SECTORS, 8, 5); /* it was clean */
 	take(true);
-	assert_string_equal(trail, "own write 16; peer write 16; own write 144; own write 124; peer write 124; "
-				   "own write 256; peer write 256; ");
+	assert_string_equal(trail,
+			    "own write 16; peer write 16; own write 144; own write 124; peer write 124; "
+			    "own write 256; peer write 256; ");
 	assert_int_equal(set.reach.left_out, 3);
 	assert_int_equal(remirror_take(&remirror, &set, SECOND, &compare), 1);
 	assert_int_equal(remirror_take(&remirror, &set, SECOND, &compare), -ENOENT);
@@ -633,6 +657,7 @@ int main(void)
 		cmocka_unit_test(overlaps_wait_for_each_other),
 		cmocka_unit_test(flush_needs_both_or_who_is_left),
 		cmocka_unit_test(disk_being_remirrored_trails),
+		cmocka_unit_test(what_the_peer_leaves_is_done_here),
 		cmocka_unit_test(write_goes_where_the_copy_has_been),
 		cmocka_unit_test(bad_sector_is_repaired_from_the_peer),
 		cmocka_unit_test(read_that_fails_over_there_is_tried_here),
