@@ -180,6 +180,7 @@ const char *guest_prepare(struct guest *guest, const struct guest_boot *boot_fil
 	guest->reason = NULL;
 	guest->boot = *boot_files;
 	guest->exit_open = false;
+	guest->date_owed = false;
 	guest->check_next_ns = 0;
 	guest->check_count = 0;
 	guest->steps = 0;
@@ -204,6 +205,7 @@ const char *guest_start(struct guest *guest)
 		return wrong;
 	guest_door_open(&guest->door);
 	guest->state = GUEST_RUNNING;
+	guest->date_owed = true;
 	return NULL;
 }
 
@@ -332,8 +334,11 @@ static void apply_input(struct guest *guest, const struct machine_input *input)
 {
 	if (is_power_on(guest, input)) {
 		reset(guest);
+		guest->date_owed = true;
 		return;
 	}
+	if (input->kind == MACHINE_INPUT_DATE)
+		guest->date_owed = false;
 	if (!machine_input(&guest->machine, &guest->memory, input)) {
 		guest_stop(guest, "an input in the log that this machine does not know");
 		return;
@@ -719,6 +724,7 @@ void guest_save(struct guest *guest, uint64_t outputs, struct guest_context *con
 	context->nmi_return_watched = vcpu->nmi_return_watched;
 	context->nmi_returns = guest->nmi_returns;
 	context->input_here = guest->input_here;
+	context->date_owed = guest->date_owed;
 	context->state = (uint8_t)(guest->state == GUEST_WAITING ? GUEST_RUNNING : guest->state);
 	context->restarts = guest->restarts;
 	context->outputs = outputs;
@@ -747,6 +753,7 @@ void guest_load(struct guest *guest, const struct guest_context *context)
 	guest->nmi_returns = context->nmi_returns;
 	guest->input_here = context->input_here;
 	guest->exit_open = false;
+	guest->date_owed = context->date_owed;
 	guest->deadline_of = UINT64_MAX;
 	/* Once more where they have been looked at already shows nothing new. */
 	guest_look_again(guest);

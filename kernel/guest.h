@@ -94,6 +94,7 @@ struct guest {
 	const char *reason;	/* of STOPPED */
 	struct vcpu_exit exit;	/* the last one */
 	bool exit_open;		/* not acted upon yet: it waits for a value */
+	bool date_owed;		/* it was switched on, and its clock has not been told the date */
 	bool drains;		/* executes nothing; inputs go in all the same */
 	uint64_t wait_since_ns; /* it waits for a follower that lags; 0: it does not */
 	uint64_t wait_ns;	/* that it has so waited, in all */

@@ -66,7 +66,6 @@ static enum guest_state told_state;
 static uint32_t told_resets;
 static uint64_t told_restarts;
 static uint32_t pressed;       /* bit of each enum machine_button that the guest is to be given */
-static uint64_t date_s;	       /* what a guest that was switched on is to be told; 0: nothing */
 static bool held;	       /* at the console's `guest stop` */
 static uint64_t held_since_ns; /* of the server's clock */
 
@@ -103,13 +102,14 @@ static bool give_button(struct machine_input *input)
 	return true;
 }
 
+/* A server whose own clock shows none gives none: the guest's goes on from where it was. */
 static bool give_date(struct machine_input *input)
 {
-	if (!date_s)
+	if (!guest.date_owed)
 		return false;
-	*input = (struct machine_input){ .kind = MACHINE_INPUT_DATE, .value = (uint32_t)date_s };
-	date_s = 0;
-	return true;
+	guest.date_owed = false;
+	*input = (struct machine_input){ .kind = MACHINE_INPUT_DATE, .value = (uint32_t)rtc_now_s() };
+	return input->value != 0;
 }
 
 static bool give_input(struct machine_input *input)
@@ -361,7 +361,6 @@ static const char *make_new(void)
 	guest_devices_restart();
 	guest_output_restart(0);
 	pressed = 0;
-	date_s = 0;
 	held = false;
 	log_sent = 0;
 	log_sent_ns = time_now_ns();
@@ -381,7 +380,6 @@ static const char *power_on(void)
 	if (wrong)
 		return wrong;
 	set_door();
-	date_s = rtc_now_s();
 	told_state = GUEST_RUNNING;
 	guest_events_guest(STATUS_GUEST_RUNNING, EVENT_INFO, "power-on");
 	return NULL;

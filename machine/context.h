@@ -43,7 +43,7 @@ struct guest_context {
 	uint8_t nmi_returns;
 	uint8_t input_here;
 	uint8_t state; /* kernel/guest.h: enum guest_state */
-	uint8_t reserved;
+	uint8_t date_owed;
 	uint64_t restarts;     /* by the failure policy */
 	uint64_t outputs;      /* kernel/guest_output.h: that it has made */
 	uint8_t reserved2[32]; /* 0 */

@@ -113,6 +113,38 @@ def test_a_server_of_a_pair_without_its_links_runs_no_guest(pair):
     client.talk()
 
 
+# It tells the date, and then sets its battery-backed clock wrong.
+DATED = SMALL_LINUX_SCRIPT.replace('echo "@@ serving"', """
+date -u "+@@ date %F"
+date -s 2031-01-01 && hwclock -w -u
+echo "@@ serving"
+""")
+
+
+def switch_on(pair: Pair, leader: str):
+    """Both servers' guests start, and are told the same date."""
+    marks = {name: pair.servers[name].mark() for name in NAMES}
+    pair.ask(leader, "start", "guest: off -> running: reset")
+    for name in NAMES:
+        pair.servers[name].wait_for("^@@ date 2027-03-04$", 300, marks[name])
+        pair.servers[name].wait_for("^@@ serving$", 300, marks[name])
+
+
+def switch_off(pair: Pair, leader: str):
+    pair.type(leader, "guest poweroff")
+    pair.wait_until(lambda: all(pair.status(name)["guest"]["state"] == "off" for name in NAMES), "it is off")
+
+
+def test_a_guest_that_is_switched_on_off_and_on_again(pair):
+    """Each time it is told the date, the same on both servers."""
+    pair = pair(script=DATED, conf={**CONF, "guest": {"autostart": "no"}}, rtc="base=2027-03-04T05:06:07,clock=vm")
+    leader = pair.wait_duplex()
+    for _ in range(2):
+        switch_on(pair, leader)
+        switch_off(pair, leader)
+    assert pair.status(leader)["lockstep"]["divergences"] == 0
+
+
 # Memory that this guest leaves alone, so that what is flipped there stays so and harms nobody.
 UNUSED = ("64M", "96M")
 UNUSED_CONF = {**CONF, "guest": {"command_line": f'"{COMMAND_LINE} memmap=8M${UNUSED[0]} memmap=8M${UNUSED[1]}"'}}
