@@ -46,6 +46,12 @@ void guest_events_guest(enum status_guest_state state, enum event_severity sever
 			  status_guest_state_name(state), reason);
 }
 
+void guest_events_guest_is(enum status_guest_state state, const char *reason)
+{
+	if (state != guest_state)
+		guest_events_guest(state, EVENT_INFO, reason);
+}
+
 static void look_at_port(uint32_t index)
 {
 	enum status_port_state state = guest_net_link_is_up(index) ? STATUS_PORT_ACTIVE : STATUS_PORT_DOWN;

@@ -16,6 +16,9 @@ void guest_events_init(struct event_log *log);
 /* The guest is now in `state`, which may be the one it was in. */
 void guest_events_guest(enum status_guest_state state, enum event_severity severity, const char *reason);
 
+/* Likewise, but told only when it was in another state. */
+void guest_events_guest_is(enum status_guest_state state, const char *reason);
+
 /* Whatever else of the server is to be told: `object` went from one state to another. */
 void guest_events_tell(enum event_severity severity, const char *object, const char *old_state,
 		       const char *new_state, const char *reason);

@@ -459,11 +459,24 @@ void guest_service_resume(void)
 	guest_door_set_time(&guest.door, max_u64(pair->time_ns, guest.door.last_ns));
 }
 
+/* What happened to it before is no news here. */
+void guest_service_joined(void)
+{
+	told_state = guest.state;
+	told_resets = guest.machine.reset_count;
+	told_restarts = guest.restarts;
+	guest_events_guest_is(guest.state == GUEST_RUNNING   ? STATUS_GUEST_RUNNING
+			      : guest.state == GUEST_STOPPED ? STATUS_GUEST_STOPPED
+							     : STATUS_GUEST_OFF,
+			      "joined");
+}
+
 void guest_service_discard(void)
 {
 	guest.state = GUEST_OFF;
 	guest.exit_open = false;
 	told_state = GUEST_OFF;
+	guest_events_guest_is(STATUS_GUEST_OFF, "not on this server any more");
 }
 
 /* ---- at the console ---- */

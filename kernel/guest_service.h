@@ -43,6 +43,8 @@ uint64_t guest_service_identity(void);
 void guest_service_boot(void);
 /* Room for the other server's guest. NULL, or one line that says why there is none. */
 const char *guest_service_prepare_join(void);
+/* The other server's guest is loaded. */
+void guest_service_joined(void);
 /* It goes on here, where it is, and its time too. */
 void guest_service_resume(void);
 /* It goes on elsewhere, or never was whole here. */

@@ -392,6 +392,8 @@ static void load_joined(const struct pair_action *action)
 
 	if (wrong)
 		trace(TRACE_ERROR, "the peer's guest cannot be loaded: %s", wrong);
+	else
+		guest_service_joined();
 	pair_join_loaded(&pair, !wrong);
 }
 

@@ -121,6 +121,10 @@ echo "@@ serving"
 """)
 
 
+def guest_events(pair: Pair, name: str) -> list[tuple]:
+    return [(event["old_state"], event["new_state"]) for event in pair.events(name) if event["object"] == "guest"]
+
+
 def switch_on(pair: Pair, leader: str):
     """Both servers' guests start, and are told the same date."""
     marks = {name: pair.servers[name].mark() for name in NAMES}
@@ -130,18 +134,25 @@ def switch_on(pair: Pair, leader: str):
         pair.servers[name].wait_for("^@@ serving$", 300, marks[name])
 
 
-def switch_off(pair: Pair, leader: str):
+def switch_off(pair: Pair, leader: str, told: dict):
+    """That is all that either server tells of the guest, since its own power-on."""
     pair.type(leader, "guest poweroff")
-    pair.wait_until(lambda: all(pair.status(name)["guest"]["state"] == "off" for name in NAMES), "it is off")
+    pair.wait_until(lambda: {name: guest_events(pair, name) for name in NAMES} == told, "it is off, and that was told")
 
 
 def test_a_guest_that_is_switched_on_off_and_on_again(pair):
-    """Each time it is told the date, the same on both servers."""
+    """Each time it is told the date, the same on both servers; and each server tells what became of the guest."""
     pair = pair(script=DATED, conf={**CONF, "guest": {"autostart": "no"}}, rtc="base=2027-03-04T05:06:07,clock=vm")
     leader = pair.wait_duplex()
-    for _ in range(2):
+    on_off = [("off", "running"), ("running", "off")]
+    for times in (1, 2):
         switch_on(pair, leader)
-        switch_off(pair, leader)
+        switch_off(pair, leader, {name: times * on_off for name in NAMES})
+    switch_on(pair, leader)
+    pair.kill(other(leader))
+    pair.restart(other(leader))
+    assert pair.wait_duplex() == leader
+    switch_off(pair, leader, {leader: 3 * on_off, other(leader): on_off})
     assert pair.status(leader)["lockstep"]["divergences"] == 0
 
 
