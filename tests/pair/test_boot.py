@@ -5,6 +5,7 @@ Each test brings a yoke.conf that names server b, so that the kernel's first lin
 runs without -icount: OVMF polls a timer 810,000 times, which takes a minute of exact virtual time."""
 
 import hashlib
+import os
 import re
 import shutil
 import socket
@@ -63,14 +64,14 @@ def network_boot(server, tmp_path, config):
     """network_boot(firmware, change) starts a server from a TFTP folder, which change(folder) may alter first."""
     build("netboot")
 
-    def start(firmware, change=lambda folder: None):
+    def start(firmware, change=lambda folder: None, **options):
         folder = tmp_path / "tftp"
         shutil.copytree(BUILD / "boot", folder)
         # Without a disk there is no state partition, and so no pair.
         (folder / "yoke.conf").write_text(config.read_text() + "[pair]\nmode = single\n")
         change(folder)
         nic = Nic(f"user,tftp={folder},bootfile=yoke.ipxe", boot=True, properties="bootindex=0")
-        return server(nics=[nic], **{**FIRMWARE[firmware], "icount": None})
+        return server(nics=[nic], **{**FIRMWARE[firmware], "icount": None, **options})
 
     return start
 
@@ -204,6 +205,17 @@ def test_uefi_network_without_kernel(network_boot):
 
     machine = network_boot("uefi", forget_the_kernel)
     machine.expect(r"yoke loader: refused: neither \\yoke\\yoke\.elf nor \\yoke\.elf", 180)
+
+
+@pytest.mark.parametrize("firmware, file, words", [
+    ("bios", "yoke.elf32", "yoke.elf32: Exec format error|Could not boot"),
+    ("uefi", "yoke.elf", r"yoke loader: refused: yoke\.elf \(30000 bytes\): it is cut short"),
+], ids=FIRMWARE)
+def test_network_kernel_cut_short(network_boot, firmware, file, words):
+    machine = network_boot(firmware, lambda folder: os.truncate(folder / file, 30000),
+                           machine="q35,graphics=off")  # then the BIOS shows the serial port what iPXE says
+    machine.expect(words, 180)
+    machine.never("^Yoke ")
 
 
 def test_uefi_network_without_ipxe(server):
