@@ -5,6 +5,7 @@
 
 #include "kernel/guest_net.h"
 #include "kernel/guest_service.h"
+#include "kernel/loop.h"
 #include "kernel/mirror_service.h"
 #include "kernel/pair_service.h"
 #include "kernel/server.h"
@@ -108,12 +109,21 @@ static void fill_guest(struct status_guest *status)
 	}
 }
 
+static void fill_self(struct status_server *status)
+{
+	struct loop_statistics loop;
+
+	loop_statistics(&loop);
+	status->uptime_ns = time_now_ns();
+	status->sleep_ns = loop.sleep_ns;
+}
+
 void server_status(struct status *status)
 {
 	memset(status, 0, sizeof(*status));
 	snprintf(status->version, sizeof(status->version), "%s", yoke_version);
 	status->self = server.config.server.name;
-	status->servers[status->self].uptime_ns = time_now_ns();
+	fill_self(&status->servers[status->self]);
 	fill_guest(&status->guest);
 	status->servers[status->self].state =
 		status->guest.state == STATUS_GUEST_RUNNING ? STATUS_SERVER_SIMPLEX : STATUS_SERVER_WAITING;

@@ -74,6 +74,7 @@ struct status_server {
 	uint32_t state; /* enum status_server_state */
 	char reason[STATUS_REASON_SIZE];
 	uint64_t uptime_ns; /* 0: not known */
+	uint64_t sleep_ns;  /* of that without work, asleep; this server's only */
 };
 
 struct status_guest {

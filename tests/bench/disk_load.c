@@ -42,7 +42,7 @@ struct load {
 };
 
 static const struct load loads[] = {
-	{ "sequential_write", true, false, SEQUENTIAL, 64 * KIB, 16, 2000 },
+	{ "sequential_write", true, false, SEQUENTIAL, 64 * KIB, 16, 4096 },
 	{ "sequential_read", false, false, SEQUENTIAL, 64 * KIB, 16, 2000 },
 	{ "random_write", true, false, RANDOM, 4 * KIB, 16, 8000 },
 	{ "random_read", false, false, RANDOM, 4 * KIB, 16, 8000 },
