@@ -84,6 +84,7 @@ static void forget_messages(struct pair *pair)
 {
 	pair->control_size = 0;
 	pair->bulk_size = 0;
+	pair->bulk_taken = 0;
 	pair->peer_known = false;
 }
 
@@ -468,6 +469,7 @@ static void begin_target(struct pair *pair, const struct message_join_begin *beg
 	pair->has_guest = false;
 	pair->join_ended = false;
 	pair->bulk_size = 0;
+	pair->bulk_taken = 0;
 	pair->bulk_skip = begin->bulk_base - min_u64(begin->bulk_base, bulk->consumed);
 	pair->log_base = begin->log_base;
 	pair_change_role(pair, PAIR_TARGET, "the peer sends its guest");

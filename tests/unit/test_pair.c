@@ -326,6 +326,42 @@ static void pages_stay_inside_the_guest(void **state)
 	assert_int_equal(decode(MESSAGE_STATE, &other, sizeof(other), 8, &pages), -EINVAL);
 }
 
+/* Server b takes the guest of a. */
+static uint64_t begin_join(uint64_t now_ns)
+{
+	power_on_with(0, 1, "one", now_ns, PAIR_DURABLE_ALONE);
+	power_on_with(1, 1, "one", now_ns, PAIR_DURABLE_DUPLEX);
+	now_ns = talk(now_ns, 3);
+	take_actions(0);
+	pair_persisted(&pairs[0]);
+	now_ns = talk(now_ns, 3);
+	take_actions(0);
+	take_actions(1);
+	assert_true(pairs[0].copying);
+	assert_int_equal(pairs[1].role, PAIR_TARGET);
+	return now_ns;
+}
+
+/* What the last action showed is not there any more. */
+static void source_falls_silent_behind_a_page(void **state)
+{
+	static const uint8_t page[PAGE_SIZE];
+	const struct message_page fixed = { .index = 1 };
+	struct pair_action action;
+	uint64_t now_ns = begin_join(1000 * MS);
+
+	(void)state;
+	assert_true(pair_join_put(&pairs[0], MESSAGE_PAGE, &fixed, sizeof(fixed), page, sizeof(page)));
+	now_ns = talk(now_ns, 3);
+	assert_true(pair_action_take(&pairs[1], &action));
+	assert_int_equal(action.kind, PAIR_ACTION_JOIN_TAKE);
+	for (uint64_t end_ns = now_ns + 350 * MS; now_ns < end_ns; now_ns += MS)
+		pair_tick(&pairs[1], now_ns);
+	assert_int_equal(pairs[1].role, PAIR_WAITING);
+	take_actions(1);
+	assert_int_equal(pairs[1].bulk_size, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -338,6 +374,7 @@ int main(void)
 		cmocka_unit_test(trail_that_nobody_asked_for),
 		cmocka_unit_test(trail_names_the_first_difference),
 		cmocka_unit_test(pages_stay_inside_the_guest),
+		cmocka_unit_test(source_falls_silent_behind_a_page),
 	};
 
 	return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
