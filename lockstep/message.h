@@ -60,8 +60,7 @@ struct message_text {
 };
 
 struct message_join_begin {
-	uint64_t bulk_base; /* where it begins in the bulk stream: what lies before is of a join given up */
-	uint64_t log_base;  /* where its log will begin: what lies before is of a duplex that ended */
+	uint64_t log_base; /* where its log will begin: what lies before is of a duplex that ended */
 };
 
 struct message_released {

@@ -224,7 +224,6 @@ static const char *no_duplex(const struct message_identity *own, const struct me
 static void join_step(struct pair *pair)
 {
 	const struct message_join_begin begin = {
-		.bulk_base = pair->channel.senders[WIRE_STREAM_BULK].written,
 		.log_base = pair->channel.senders[WIRE_STREAM_LOG].written,
 	};
 
@@ -452,10 +451,13 @@ static void meet(struct pair *pair)
 
 static void begin_target(struct pair *pair, const struct message_join_begin *begin)
 {
-	struct channel_receiver *bulk = &pair->channel.receivers[WIRE_STREAM_BULK];
-
-	if (pair->role == PAIR_TARGET) /* the source began anew */
-		leave_guest(pair, "the source began anew");
+	/* No source that is well does that: it has sent a whole guest, or the channel begins anew. */
+	if (pair->role == PAIR_TARGET) {
+		pair->protocol_faults++;
+		leave_guest(pair, "join failed: the source began anew");
+		new_incarnation(pair);
+		return;
+	}
 	if ((pair->role != PAIR_WAITING && pair->role != PAIR_STOPPED) || pair->going_alone ||
 	    pair->persisting) {
 		pair->protocol_faults++;
@@ -470,7 +472,6 @@ static void begin_target(struct pair *pair, const struct message_join_begin *beg
 	pair->join_ended = false;
 	pair->bulk_size = 0;
 	pair->bulk_taken = 0;
-	pair->bulk_skip = begin->bulk_base - min_u64(begin->bulk_base, bulk->consumed);
 	pair->log_base = begin->log_base;
 	pair_change_role(pair, PAIR_TARGET, "the peer sends its guest");
 }

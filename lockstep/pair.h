@@ -168,7 +168,6 @@ struct pair {
 	uint64_t control_size; /* received and not yet a whole message */
 	uint64_t bulk_size;
 	uint64_t bulk_taken; /* bytes of `bulk` that the last JOIN_TAKE showed */
-	uint64_t bulk_skip;  /* bytes of an earlier join to be dropped */
 	uint64_t released_number;
 	uint64_t released_done;
 	uint8_t control[MESSAGE_SIZE_MAX];

@@ -65,21 +65,6 @@ bool pair_join_put(struct pair *pair, enum message_type type, const void *fixed,
 
 /* ---- what the target takes from the bulk stream ---- */
 
-static bool skip_old_bulk(struct pair *pair)
-{
-	uint8_t dropped[512];
-
-	while (pair->bulk_skip > 0) {
-		uint64_t size = channel_read(&pair->channel, WIRE_STREAM_BULK, dropped,
-					     min_u64(pair->bulk_skip, sizeof(dropped)));
-
-		if (size == 0)
-			return false;
-		pair->bulk_skip -= size;
-	}
-	return true;
-}
-
 /* The message whose bytes an earlier JOIN_TAKE showed has been used. */
 static void drop_taken_bulk(struct pair *pair)
 {
@@ -93,7 +78,7 @@ static bool take_bulk(struct pair *pair, struct pair_action *action)
 	int64_t whole;
 
 	drop_taken_bulk(pair);
-	if (pair->role != PAIR_TARGET || pair->join_ended || !skip_old_bulk(pair))
+	if (pair->role != PAIR_TARGET || pair->join_ended)
 		return false;
 	pair->bulk_size += channel_read(&pair->channel, WIRE_STREAM_BULK, pair->bulk + pair->bulk_size,
 					sizeof(pair->bulk) - pair->bulk_size);

@@ -362,6 +362,22 @@ static void source_falls_silent_behind_a_page(void **state)
 	assert_int_equal(pairs[1].bulk_size, 0);
 }
 
+/* What is left of the first join in the stream cannot be told from the second: only a fresh channel helps. */
+static void source_begins_anew(void **state)
+{
+	const struct message_join_begin begin = { 0 };
+	uint64_t now_ns = begin_join(1000 * MS);
+
+	(void)state;
+	put_control(0, MESSAGE_JOIN_BEGIN, &begin, sizeof(begin));
+	say(0, now_ns);
+	assert_int_equal(pairs[1].role, PAIR_WAITING);
+	assert_int_equal(pairs[1].protocol_faults, 1);
+	talk(now_ns, 3);
+	assert_int_equal(pairs[1].role, PAIR_TARGET);
+	assert_true(pairs[0].copying);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -375,6 +391,7 @@ int main(void)
 		cmocka_unit_test(trail_names_the_first_difference),
 		cmocka_unit_test(pages_stay_inside_the_guest),
 		cmocka_unit_test(source_falls_silent_behind_a_page),
+		cmocka_unit_test(source_begins_anew),
 	};
 
 	return cmocka_run_group_tests_name("pair", tests, NULL, NULL);
