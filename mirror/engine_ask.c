@@ -57,7 +57,7 @@ static bool next_slot(struct mirror_engine *engine, uint32_t *index, uint32_t *s
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
-		for (uint32_t s = 0; at->joined && s < MIRROR_SLOT_MAX; s++) {
+		for (uint32_t s = 0; at->joined && s < at->set.slots_end; s++) {
 			if (!at->asked[s].open || is_all_asked(&at->asked[s], &at->set.slots[s]))
 				continue;
 			if (!is_waiting(&at->set.slots[s]))

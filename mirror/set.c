@@ -87,6 +87,13 @@ static void event_put(struct mirror_set *set, const struct mirror_action *action
 
 /* ---- a request's way ---- */
 
+static void slot_free(struct mirror_set *set, struct mirror_slot *slot)
+{
+	slot->phase = MIRROR_FREE;
+	while (set->slots_end > 0 && set->slots[set->slots_end - 1].phase == MIRROR_FREE)
+		set->slots_end--;
+}
+
 static void slot_end(struct mirror_slot *slot, int status)
 {
 	slot->status = status;
@@ -113,7 +120,7 @@ static bool is_kept(const struct mirror_set *set, const struct mirror_slot *slot
  * All have answered, or are no longer waited for. One disk that holds the write is
  * enough: the other has been dropped, durably, before this is told; or it trails.
  */
-static void slot_settle(const struct mirror_set *set, struct mirror_slot *slot)
+static void slot_settle(struct mirror_set *set, struct mirror_slot *slot)
 {
 	if (slot->phase == MIRROR_RUNNING && slot->waits == 0) {
 		slot_end(slot, is_kept(set, slot) ? 0 : -EIO);
@@ -122,7 +129,7 @@ static void slot_settle(const struct mirror_set *set, struct mirror_slot *slot)
 		slot_end(slot, 0);
 		slot->waits = SIDE_BIT(MIRROR_PEER);
 	} else if (slot->phase == MIRROR_TRAILING && slot->waits == 0) {
-		slot->phase = MIRROR_FREE;
+		slot_free(set, slot);
 	}
 }
 
@@ -138,7 +145,7 @@ static bool is_for_own(const struct mirror_set *set, const struct mirror_slot *s
 /* Nobody waits for the peer's disk any more. */
 static void peer_leave(struct mirror_set *set)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+	for (uint32_t i = 0; i < set->slots_end; i++) {
 		struct mirror_slot *slot = &set->slots[i];
 
 		if (slot->phase == MIRROR_FREE || !(slot->waits & SIDE_BIT(MIRROR_PEER)))
@@ -179,9 +186,9 @@ bool mirror_set_change(struct mirror_set *set, enum mirror_side side, enum mirro
 /* The peer has ended its reads up to `number`. */
 static void watched_end(struct mirror_set *set, uint64_t number)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (set->slots[i].phase == MIRROR_WATCHED && set->slots[i].number <= number)
-			set->slots[i].phase = MIRROR_FREE;
+			slot_free(set, &set->slots[i]);
 }
 
 /* All intents become dirty; which of them were written since is seen from what is touched. */
@@ -198,14 +205,14 @@ static void alone_begin(struct mirror_set *set)
 /* Nobody waits for what has not begun; and begun later it would write over what others have written. */
 static void queued_end(struct mirror_set *set)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (set->slots[i].phase == MIRROR_QUEUED)
 			slot_end(&set->slots[i], -EIO);
 }
 
 bool mirror_set_is_quiet(const struct mirror_set *set)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (set->slots[i].phase != MIRROR_FREE && set->slots[i].phase < MIRROR_ENDING)
 			return false;
 	return true;
@@ -213,7 +220,7 @@ bool mirror_set_is_quiet(const struct mirror_set *set)
 
 bool mirror_set_is_trailed(const struct mirror_set *set)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (set->slots[i].phase >= MIRROR_ENDING && (set->slots[i].waits & SIDE_BIT(MIRROR_PEER)))
 			return true;
 	return false;
@@ -294,7 +301,7 @@ void mirror_set_both_failed(struct mirror_set *set, bool keeps_own, enum mirror_
 {
 	states_put(set, keeps_own ? MIRROR_GOOD : set->states[MIRROR_OWN], (uint8_t)peer);
 	region_map_merge(&set->dirty, &set->intent.map);
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX && keeps_own; i++) {
+	for (uint32_t i = 0; i < set->slots_end && keeps_own; i++) {
 		struct mirror_slot *slot = &set->slots[i];
 
 		if (is_owed(slot)) {
@@ -308,8 +315,7 @@ void mirror_set_both_failed(struct mirror_set *set, bool keeps_own, enum mirror_
 
 void mirror_set_join(struct mirror_set *set, uint64_t number)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
-		ASSERT(set->slots[i].phase == MIRROR_FREE);
+	ASSERT(set->slots_end == 0);
 	set->last_number = number;
 	set->peer_done = number;
 }
@@ -323,6 +329,7 @@ int mirror_set_submit(struct mirror_set *set, enum mirror_operation operation, u
 	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
 		if (set->slots[i].phase != MIRROR_FREE)
 			continue;
+		set->slots_end = (uint32_t)max_u64(set->slots_end, i + 1);
 		set->slots[i] = (struct mirror_slot){
 			.number = ++set->last_number,
 			.tag = tag,
@@ -345,7 +352,7 @@ static bool ranges_overlap(uint64_t a, uint64_t a_count, uint64_t b, uint64_t b_
 
 static bool is_held_back(const struct mirror_set *set, const struct mirror_slot *slot)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+	for (uint32_t i = 0; i < set->slots_end; i++) {
 		const struct mirror_slot *other = &set->slots[i];
 
 		if (other->phase != MIRROR_FREE && other->number < slot->number &&
@@ -528,7 +535,7 @@ bool mirror_set_take(struct mirror_set *set, struct mirror_action *action, uint6
 		*action = (struct mirror_action){ .kind = MIRROR_ACTION_PERSIST };
 		return true;
 	}
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+	for (uint32_t i = 0; i < set->slots_end; i++) {
 		struct mirror_slot *slot = &set->slots[i];
 
 		if (slot->phase == MIRROR_QUEUED)
@@ -663,14 +670,12 @@ void mirror_set_release(struct mirror_set *set, uint32_t index)
 
 	ASSERT(index < MIRROR_SLOT_MAX);
 	ASSERT(slot->phase == MIRROR_HELD);
-	if (slot->waits & SIDE_BIT(MIRROR_PEER)) {
+	if (slot->waits & SIDE_BIT(MIRROR_PEER))
 		slot->phase = MIRROR_TRAILING;
-		return;
-	}
-	slot->phase =
-		set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ && slot->number > set->peer_done
-			? MIRROR_WATCHED
-			: MIRROR_FREE;
+	else if (set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ && slot->number > set->peer_done)
+		slot->phase = MIRROR_WATCHED;
+	else
+		slot_free(set, slot);
 }
 
 static bool owes_failure(const struct mirror_slot *slot)
@@ -694,7 +699,7 @@ uint64_t mirror_set_progress(const struct mirror_set *set)
 {
 	uint64_t number = set->last_number;
 
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (!slot_has_ended(set, &set->slots[i]))
 			number = min_u64(number, set->slots[i].number - 1);
 	return number;
@@ -702,7 +707,7 @@ uint64_t mirror_set_progress(const struct mirror_set *set)
 
 uint64_t mirror_set_failure(const struct mirror_set *set)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (owes_failure(&set->slots[i]))
 			return set->slots[i].number;
 	return 0;
@@ -711,7 +716,7 @@ uint64_t mirror_set_failure(const struct mirror_set *set)
 /* The write or flush of that number, if it is still there. */
 static struct mirror_slot *slot_of(struct mirror_set *set, uint64_t number)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (set->slots[i].phase != MIRROR_FREE && set->slots[i].number == number &&
 		    set->slots[i].operation != MIRROR_READ)
 			return &set->slots[i];
@@ -741,7 +746,7 @@ void mirror_set_peer_progress(struct mirror_set *set, uint64_t number)
 {
 	set->peer_done = max_u64(set->peer_done, number);
 	watched_end(set, set->peer_done);
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX && set->mode == MIRROR_DUPLEX; i++) {
+	for (uint32_t i = 0; i < set->slots_end && set->mode == MIRROR_DUPLEX; i++) {
 		struct mirror_slot *slot = &set->slots[i];
 
 		if (slot->phase != MIRROR_RUNNING || slot->operation == MIRROR_READ ||
@@ -764,7 +769,7 @@ static bool is_write_to(const struct mirror_slot *slot, uint64_t sector, uint64_
 
 int mirror_set_lock(struct mirror_set *set, uint64_t sector, uint64_t sector_count, uint64_t number)
 {
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (is_write_to(&set->slots[i], sector, sector_count) && set->slots[i].number > number &&
 		    set->slots[i].phase != MIRROR_QUEUED)
 			return -ESTALE;
@@ -787,7 +792,7 @@ bool mirror_set_lock_holds(const struct mirror_set *set, int index)
 	ASSERT(index < MIRROR_LOCK_MAX);
 	if (lock->number > set->last_number)
 		return false;
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (is_write_to(&set->slots[i], lock->sector, lock->sector_count) &&
 		    set->slots[i].number <= lock->number && set->slots[i].phase < MIRROR_ENDING)
 			return false;
@@ -806,7 +811,7 @@ bool mirror_set_has_all(const struct mirror_set *set, uint64_t number)
 {
 	if (number > set->last_number)
 		return false;
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++)
+	for (uint32_t i = 0; i < set->slots_end; i++)
 		if (set->slots[i].operation == MIRROR_WRITE && set->slots[i].number <= number &&
 		    ((set->slots[i].phase == MIRROR_QUEUED && set->mode != MIRROR_SOURCE) ||
 		     (set->slots[i].phase == MIRROR_RUNNING && (set->slots[i].waits & SIDE_BIT(MIRROR_OWN)))))
@@ -818,7 +823,7 @@ int mirror_set_may_read(const struct mirror_set *set, uint64_t sector, uint64_t 
 {
 	if (set->mode != MIRROR_DUPLEX || !mirror_set_has_all(set, number - 1))
 		return -EAGAIN;
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+	for (uint32_t i = 0; i < set->slots_end; i++) {
 		const struct mirror_slot *slot = &set->slots[i];
 
 		if (slot->phase != MIRROR_FREE && slot->phase != MIRROR_QUEUED &&
@@ -832,7 +837,7 @@ int mirror_set_may_read(const struct mirror_set *set, uint64_t sector, uint64_t 
 void mirror_set_round_begin(struct mirror_set *set, uint64_t now_ns)
 {
 	intent_round_begin(&set->intent, now_ns);
-	for (uint32_t i = 0; i < MIRROR_SLOT_MAX; i++) {
+	for (uint32_t i = 0; i < set->slots_end; i++) {
 		const struct mirror_slot *slot = &set->slots[i];
 
 		if (slot->phase != MIRROR_FREE && slot->operation == MIRROR_WRITE)

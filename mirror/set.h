@@ -153,6 +153,7 @@ struct mirror_set {
 	struct region_map dirty;
 	struct intent intent;
 	struct mirror_reach reach;
+	uint32_t slots_end; /* behind the last one in use: most often few are, and looking costs */
 	struct mirror_slot slots[MIRROR_SLOT_MAX];
 	struct mirror_lock locks[MIRROR_LOCK_MAX];
 	uint32_t action_first; /* events; other actions come from the slots */
