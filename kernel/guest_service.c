@@ -252,14 +252,17 @@ const char *guest_service_init(const struct boot_info *boot_info, const struct c
 {
 	static struct machine_config machine;
 	const char *wrong;
+	int error;
 
 	pair = of_pair;
 	boot = boot_info;
 	config = configuration;
 	guest_events_init(events);
 	ring_init(&typed_ring, TYPED_SIZE);
-	if (vcpu_init(&guest.vcpu, apic_timer_register()))
-		return "no guest can run on this server's processor";
+	error = vcpu_init(&guest.vcpu, apic_timer_register(), config->guest.memory_size + firmware_size());
+	if (error)
+		return error == -ENOMEM ? "no memory for the tables that map the guest's"
+					: "no guest can run on this server's processor";
 	step_counter_init(&counter, &guest.vcpu);
 	make_machine_config(&machine);
 	wrong = guest_devices_open(devices, config, &machine);

@@ -64,11 +64,10 @@ const char *vcpu_exit_name(uint32_t kind)
 	return kind < VCPU_EXIT_KIND_COUNT ? exit_names[kind] : "unknown";
 }
 
-int vcpu_init(struct vcpu *vcpu, volatile uint32_t *timer)
+int vcpu_init(struct vcpu *vcpu, volatile uint32_t *timer, uint64_t guest_size)
 {
 	static const struct vcpu_ops *const all_ops[] = { &svm_vcpu_ops };
 	const char *reason = NULL;
-	int result;
 
 	memset(vcpu, 0, sizeof(*vcpu));
 	vcpu->timer = timer;
@@ -86,8 +85,7 @@ int vcpu_init(struct vcpu *vcpu, volatile uint32_t *timer)
 		trace(TRACE_ERROR, "no guest can run on this processor: it has no XSAVE");
 		return -ENODEV;
 	}
-	result = vcpu->ops->init(vcpu);
-	return result;
+	return vcpu->ops->init(vcpu, guest_size);
 }
 
 void vcpu_reset(struct vcpu *vcpu, vcpu_fetch_function *fetch, void *owner)

@@ -50,8 +50,8 @@ struct vcpu_ops {
 	const char *name;
 	/* NULL, or why this server cannot do it: "switched off in the firmware's set-up". */
 	const char *(*unusable)(void);
-	/* Switches virtualisation on and makes an empty guest address space. Start-up only. */
-	int (*init)(struct vcpu *vcpu);
+	/* Switches virtualisation on and makes an empty guest address space for `guest_size` bytes. Start-up only. */
+	int (*init)(struct vcpu *vcpu, uint64_t guest_size);
 	/* Adds memory to the guest's address space; all a multiple of 4 KiB. Start-up only. */
 	int (*map)(struct vcpu *vcpu, uint64_t gpa, uint64_t hpa, uint64_t size);
 	void (*unmap_all)(struct vcpu *vcpu);
@@ -103,10 +103,11 @@ struct vcpu {
 
 /*
  * Finds out what this server's processor can do and switches it on. `timer` is the
- * register whose write starts the slice timer. Returns 0 or -ENODEV with the reason
- * traced. Start-up only.
+ * register whose write starts the slice timer; the guest will have `guest_size` bytes
+ * of memory at most, laid out as machine/guest_memory.h has it. Returns 0, -ENODEV with
+ * the reason traced, or -ENOMEM. Start-up only.
  */
-int vcpu_init(struct vcpu *vcpu, volatile uint32_t *timer);
+int vcpu_init(struct vcpu *vcpu, volatile uint32_t *timer, uint64_t guest_size);
 
 /* Empty address space, state after power-on, position 0, `fetch` to read its code. */
 void vcpu_reset(struct vcpu *vcpu, vcpu_fetch_function *fetch, void *owner);

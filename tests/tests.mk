@@ -8,7 +8,7 @@ HOST_CFLAGS := -std=gnu11 -O1 -g -fno-omit-frame-pointer -I. $(WARNINGS)
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
 
 # Files of kernel/ that are pure enough to be tested on the host.
-KERNEL_HOST_SOURCES := $(wildcard kernel/boot_info.c kernel/acpi.c kernel/page_map.c kernel/pci_config.c kernel/trace_ring.c kernel/gpt.c kernel/cpu.c kernel/guest_door.c)
+KERNEL_HOST_SOURCES := $(wildcard kernel/boot_info.c kernel/acpi.c kernel/page_map.c kernel/pci_config.c kernel/trace_ring.c kernel/gpt.c kernel/cpu.c kernel/guest_door.c kernel/svm/npt.c)
 HOST_SOURCES := $(BOOT_HOST_SOURCES) $(wildcard include/*.c drivers/*.c machine/*.c lockstep/*.c mirror/*.c nic/*.c manage/*.c tests/unit/host/*.c) \
 		$(KERNEL_HOST_SOURCES)
 HOST_OBJECTS := $(HOST_SOURCES:%.c=$(B)/host/%.o)

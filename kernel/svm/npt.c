@@ -14,9 +14,9 @@
  * dirty bits cleared, so that the processor tells which it writes. Only the server that
  * runs the guest alone does so, and the other one gets whatever came of it.
  *
- * Tables come from a pool that is taken once; mapping a guest with N GiB needs N + 2
- * of them, and one more for each 2 MiB that is mapped in 4 KiB pieces. Tracking has a
- * pool of its own, a table for each 2 MiB of the guest.
+ * Tables come from a pool that is taken at start, as large as the guest needs it: a
+ * table for each GiB, and one more for each 2 MiB that is mapped in 4 KiB pieces.
+ * Tracking has a pool of its own, a table for each 2 MiB of the guest.
  */
 #include <errno.h>
 #include <string.h>
@@ -45,10 +45,12 @@ TRACE_FILE("svm", TRACE_INFO);
 #define LEVEL_SHIFT(level) (12 + 9 * (level))
 #define GPA_LIMIT (UINT64_C(1) << 48)
 
-#define TABLE_COUNT 128
+/* For what is mapped in 4 KiB pieces: a firmware; the guests of self-tests. */
+#define SMALL_TABLE_COUNT 8
 
 static uint64_t pool_physical;
-static uint32_t pool_used;
+static uint64_t pool_count;
+static uint64_t pool_used;
 
 /* Tables of split pages; one that stands there is one to be merged again. */
 static uint64_t split_physical;
@@ -65,17 +67,31 @@ static uint64_t table_take(void)
 {
 	uint64_t physical;
 
-	if (pool_used == TABLE_COUNT)
+	if (pool_used == pool_count)
 		return 0;
 	physical = pool_physical + pool_used++ * PAGE_SIZE;
 	memset(table_pointer(physical), 0, PAGE_SIZE);
 	return physical;
 }
 
-uint64_t svm_npt_init(void)
+/* Tables that have entries of `level`; the hole below 4 GiB is one of its GiBs. */
+static uint64_t table_count(uint64_t guest_size, uint32_t level)
 {
-	if (!pool_physical)
-		pool_physical = pages_allocate(TABLE_COUNT, PAGE_SIZE);
+	uint64_t covered = UINT64_C(1) << LEVEL_SHIFT(level + 1);
+
+	return align_up(guest_size + GIB, covered) / covered;
+}
+
+uint64_t svm_npt_init(uint64_t guest_size)
+{
+	uint64_t count = SMALL_TABLE_COUNT;
+
+	for (uint32_t level = LEVEL_LARGE; level <= LEVEL_TOP; level++)
+		count += table_count(guest_size, level);
+	if (pool_count < count) {
+		pool_physical = pages_allocate(count, PAGE_SIZE);
+		pool_count = pool_physical ? count : 0;
+	}
 	if (!pool_physical)
 		return 0;
 	svm_npt_clear();

@@ -68,7 +68,7 @@ static void set_intercepts(void)
 			   SVM_INTERCEPT2_XSETBV;
 }
 
-static int svm_init(struct vcpu *vcpu)
+static int svm_init(struct vcpu *vcpu, uint64_t guest_size)
 {
 	uint64_t save_area = pages_allocate(1, PAGE_SIZE);
 	uint64_t guest = pages_allocate(1, PAGE_SIZE);
@@ -94,7 +94,7 @@ static int svm_init(struct vcpu *vcpu)
 		return trace_error(-ENOMEM);
 	vmcb->asid = GUEST_ASID;
 	vmcb->nested_paging = 1;
-	vmcb->nested_cr3 = svm_npt_init();
+	vmcb->nested_cr3 = svm_npt_init(guest_size);
 	if (!vmcb->nested_cr3)
 		return trace_error(-ENOMEM);
 	return 0;

@@ -227,8 +227,11 @@ void svm_exit_normalise(struct vcpu *vcpu, const struct svm_vmcb *vmcb, struct v
 /* The guest's memory is another from now on: what was remembered of its code is void. */
 void svm_exit_forget(void);
 
-/* npt.c: the address of the empty root table (0: no memory); then mappings, 4 KiB aligned. */
-uint64_t svm_npt_init(void);
+/*
+ * npt.c: takes tables for a guest of up to `guest_size` bytes, and returns the address of
+ * the empty root table (0: no memory); then mappings, 4 KiB aligned.
+ */
+uint64_t svm_npt_init(uint64_t guest_size);
 void svm_npt_clear(void);
 int svm_npt_map(uint64_t gpa, uint64_t hpa, uint64_t size);
 

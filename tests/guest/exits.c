@@ -104,7 +104,7 @@ SELF_TEST(guest_exits)
 	};
 	const char *wrong;
 
-	SELF_TEST_CHECK(vcpu_init(&guest.vcpu, apic_timer_register()) == 0);
+	SELF_TEST_CHECK(vcpu_init(&guest.vcpu, apic_timer_register(), GUEST_MEMORY) == 0);
 	step_counter_init(&counter, &guest.vcpu);
 	SELF_TEST_CHECK(counter.exact);
 	config.memory_size = GUEST_MEMORY;

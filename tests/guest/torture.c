@@ -342,7 +342,7 @@ static void show(const char *what, uint64_t slice_mean, const struct outcome *ou
 
 static int start_test(void)
 {
-	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register()) == 0);
+	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register(), TORTURE_SIZE) == 0);
 	step_counter_init(&counter, &vcpu);
 	SELF_TEST_CHECK(counter.exact);
 	memory_physical = pages_allocate(TORTURE_SIZE / PAGE_SIZE, PAGE_SIZE);

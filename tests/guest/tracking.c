@@ -122,7 +122,7 @@ SELF_TEST(tracking)
 	memory = pages_pointer(physical);
 	copy = pages_pointer(copy_physical);
 	seed = option("seed", 20261126) * 2 + 1;
-	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register()) == 0);
+	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register(), GUEST_SIZE) == 0);
 	SELF_TEST_CHECK(vcpu.ops->reserve_tracking(&vcpu, GUEST_SIZE) == 0);
 	step_counter_init(&counter, &vcpu);
 	SELF_TEST_CHECK(start_guest(physical) == 0);

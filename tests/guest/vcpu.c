@@ -13,7 +13,7 @@ static struct step_counter counter;
 
 SELF_TEST(step_counter)
 {
-	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register()) == 0);
+	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register(), 0) == 0);
 	step_counter_init(&counter, &vcpu);
 	SELF_TEST_CHECK(counter.exact);
 	SELF_TEST_CHECK(counter.test_slices > 1000);
@@ -23,7 +23,7 @@ SELF_TEST(step_counter)
 /* Started without -icount: time passes in the guest that has nothing to do with its instructions. */
 SELF_TEST(step_counter_refuses)
 {
-	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register()) == 0);
+	SELF_TEST_CHECK(vcpu_init(&vcpu, apic_timer_register(), 0) == 0);
 	step_counter_init(&counter, &vcpu);
 	SELF_TEST_CHECK(!counter.exact);
 	SELF_TEST_CHECK(counter.reason);
