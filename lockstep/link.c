@@ -166,7 +166,8 @@ static void take_acknowledgements(struct link *link, uint64_t now_ns, const stru
 	if (header->ack >= link->next_number)
 		return; /* of packets we never sent: a peer's fault, seen by nobody else */
 	acknowledge(link, now_ns, header->ack, header->ack_delay_us * NS_PER_US, true);
-	for (uint32_t i = 0; i < ACK_BITS && header->ack > 1 + i; i++)
+	/* Most of what a packet acknowledges is known from those before it, and below the oldest in flight. */
+	for (uint32_t i = 0; i < ACK_BITS && header->ack > link->oldest_number + i; i++)
 		if ((header->ack_bits >> i) & 1)
 			acknowledge(link, now_ns, header->ack - 1 - i, 0, false);
 	for (uint64_t number = link->oldest_number; number < header->ack; number++) {
