@@ -41,7 +41,7 @@
 #include "mirror/remirror.h"
 #include "mirror/verify.h"
 
-#define MIRROR_ENGINE_COPY_MAX 8
+#define MIRROR_ENGINE_COPY_MAX 16
 #define MIRROR_ENGINE_BUFFER_SIZE MIRROR_REGION_SIZE
 /* One for whatever the peer may ask at a time, for each region that is being copied, and for one that is compared. */
 #define MIRROR_ENGINE_BUFFER_COUNT (MIRROR_MESSAGE_ASKED_MAX + MIRROR_ENGINE_COPY_MAX + 1)
