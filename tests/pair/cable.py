@@ -123,6 +123,9 @@ class Cable:
     def b(self) -> str:
         return self._ends[1].netdev()
 
+    def frames_carried(self) -> int:
+        return sum(end.frames for end in self._ends)
+
     def bytes_carried(self) -> int:
         return sum(end.bytes for end in self._ends)
 
