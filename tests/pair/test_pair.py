@@ -84,6 +84,11 @@ def test_step_counters_that_are_not_exact(pair):
     Client(pair).talk()
 
 
+def guest_events(pair: Pair, name: str) -> list[tuple]:
+    return [(event["old_state"], event["new_state"], event["reason"]) for event in pair.events(name)
+            if event["object"] == "guest"]
+
+
 def test_a_server_that_is_told_to_continue_when_unsure(pair):
     """No station answers, and the other server dies: the guest runs on, and why stays on show until they have joined."""
     conf = {"pair": {**PATIENCE, "management_station": "none", "public_station": "none", "when_unsure": "continue"}}
@@ -99,6 +104,8 @@ def test_a_server_that_is_told_to_continue_when_unsure(pair):
     assert pair.wait_duplex() == survivor
     client.talk()
     assert pair.status(survivor)["servers"][survivor]["reason"] != reason
+    for name in NAMES:  # each has joined once, and nothing became of the guest since
+        assert guest_events(pair, name) == [("off", "running", "joined")]
 
 
 def test_a_server_of_a_pair_without_its_links_runs_no_guest(pair):
@@ -121,10 +128,6 @@ echo "@@ serving"
 """)
 
 
-def guest_events(pair: Pair, name: str) -> list[tuple]:
-    return [(event["old_state"], event["new_state"]) for event in pair.events(name) if event["object"] == "guest"]
-
-
 def switch_on(pair: Pair, leader: str):
     """Both servers' guests start, and are told the same date."""
     marks = {name: pair.servers[name].mark() for name in NAMES}
@@ -144,7 +147,8 @@ def test_a_guest_that_is_switched_on_off_and_on_again(pair):
     """Each time it is told the date, the same on both servers; and each server tells what became of the guest."""
     pair = pair(script=DATED, conf={**CONF, "guest": {"autostart": "no"}}, rtc="base=2027-03-04T05:06:07,clock=vm")
     leader = pair.wait_duplex()
-    on_off = [("off", "running"), ("running", "off")]
+    off = ("running", "off", "")
+    on_off = [("off", "running", "reset"), off]
     for times in (1, 2):
         switch_on(pair, leader)
         switch_off(pair, leader, {name: times * on_off for name in NAMES})
@@ -152,7 +156,7 @@ def test_a_guest_that_is_switched_on_off_and_on_again(pair):
     pair.kill(other(leader))
     pair.restart(other(leader))
     assert pair.wait_duplex() == leader
-    switch_off(pair, leader, {leader: 3 * on_off, other(leader): on_off})
+    switch_off(pair, leader, {leader: 3 * on_off, other(leader): [("off", "running", "joined"), off]})
     assert pair.status(leader)["lockstep"]["divergences"] == 0
 
 
