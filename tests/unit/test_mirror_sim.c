@@ -114,6 +114,7 @@ static uint64_t join_sent;
 static uint64_t generation; /* the highest that was begun */
 static uint64_t now_ns;
 static uint64_t delicate_until_ns;
+static uint64_t both_failed_until_ns; /* each had dropped its disk for the other one's */
 static uint64_t random_state;
 static uint64_t seed;
 static bool lying;	   /* seeds of the disk that lies */
@@ -560,8 +561,8 @@ static bool may_fail(struct server *server, uint64_t tag)
 
 	if (own_is_good)
 		return false;
-	/* Sectors have just been mended, and the error is on its way. */
-	if (healing && now_ns < healing_ns + DELICATE_NS)
+	/* Sectors have just been mended, or one disk was taken back, and the error is on its way. */
+	if ((healing && now_ns < healing_ns + DELICATE_NS) || now_ns < both_failed_until_ns)
 		return true;
 	if (server->engine.mode == MIRROR_ALONE || !peer->runs || !link_is_up ||
 	    set_of(server)->states[MIRROR_PEER] != MIRROR_GOOD || peer->dead_disk ||
@@ -653,11 +654,43 @@ static void finished(struct server *server, const struct mirror_engine_action *a
 		server->held[server->held_count++] = action->slot;
 }
 
+/* The guest was told that it is done, and our disk could not: this replica is no copy of it any more. */
+static bool is_other_than_the_log(struct server *server)
+{
+	for (uint32_t i = 0; i < server->held_count; i++) {
+		const struct mirror_slot *slot = &set_of(server)->slots[server->held[i]];
+
+		if (slot->status != 0 && requests[slot->tag].finished && requests[slot->tag].status == 0)
+			return true;
+	}
+	return false;
+}
+
+static void follower_diverges(struct server *server)
+{
+	struct server *peer = peer_of(server);
+
+	total.divergences++;
+	guest_is_gone(server);
+	if (!peer->runs)
+		return;
+	if (own_state(peer) == MIRROR_GOOD && !peer->dead_disk) {
+		go_alone(peer);
+		return;
+	}
+	/* Nobody has the guest and a whole disk. */
+	power_off(peer);
+	link_set(false);
+	leader = -1;
+}
+
 /* The follower's completions have their place when the leader's log says so. */
 static void release_step(struct server *server)
 {
 	uint32_t left = 0;
 
+	if (leader != server - servers && is_duplex(server) && is_other_than_the_log(server))
+		follower_diverges(server);
 	for (uint32_t i = 0; i < server->held_count; i++) {
 		uint32_t slot = server->held[i];
 
@@ -721,6 +754,10 @@ static void note_event(struct server *server, const struct mirror_engine_action 
 			   action->server != server->engine.server;
 	if (action->event == MIRROR_EVENT_DISK_STATE && action->to == MIRROR_GOOD)
 		delicate_until_ns = now_ns + DELICATE_NS;
+	/* Nothing else does that at once. */
+	if (action->event == MIRROR_EVENT_DISK_STATE && action->from == MIRROR_FAILED &&
+	    action->to == MIRROR_GOOD)
+		both_failed_until_ns = now_ns + DELICATE_NS;
 	if (action->event == MIRROR_EVENT_DECISION)
 		decision_check();
 	if (action->event == MIRROR_EVENT_VERIFIED)
@@ -1111,6 +1148,7 @@ static void seed_begin(uint64_t number)
 	generation = 1;
 	now_ns = 0;
 	delicate_until_ns = 0;
+	both_failed_until_ns = 0;
 	link_cut_until_ns = 0;
 	leader = -1;
 	link_is_up = false;
