@@ -18,15 +18,15 @@ MUTATIONS = {
         "	if (set->trails)\n		set->trails = false;\n	else\n",
         "	set->trails = false;\n",
     ),
-    "unlock what is still being repaired when the other server dies": (
-        "mirror/engine_serve.c",
-        "		if (!served->is_void)\n			end(engine, served);",
-        "		unlock(engine, served);\n		if (!served->is_void)\n			end(engine, served);",
-    ),
     "finish before the other server knows that a disk is dropped": (
         "mirror/engine_link.c",
         "	return memcmp(at->told, at->set.states, sizeof(at->told)) == 0 && at->kept_number == at->told_number;",
         "	return true;",
+    ),
+    "end the last round while the target trails": (
+        "mirror/remirror.c",
+        "if (!set->trails && mirror_set_is_trailed(set))",
+        "if (!set->trails && remirror->word_count == 0)",
     ),
     # the rest
     "write alone before the dirty bit is durable": (
@@ -77,8 +77,8 @@ MUTATIONS = {
     ),
     "forget writes that are under way when a round begins": (
         "mirror/set.c",
-        "		intent_touch(&set->intent, first,\n			     (slot->sector +",
-        "		if (set->mode == MIRROR_IDLE)\n			intent_touch(&set->intent, first,\n			     (slot->sector +",
+        "		if (slot->phase != MIRROR_FREE && slot->operation == MIRROR_WRITE)\n			intent_touch(",
+        "		if (set->mode == MIRROR_IDLE)\n			intent_touch(",
     ),
     "flush the target only before a dirty bit goes": (
         "mirror/engine_copy.c",
@@ -109,16 +109,6 @@ MUTATIONS = {
         "mirror/set.c",
         "bool stays_alike = set->mode == MIRROR_SOURCE && set->states",
         "bool stays_alike = set->states",
-    ),
-    "end with a region that was copied since the flush": (
-        "mirror/remirror.c",
-        "is_all_copied(remirror, set) && !remirror->copied_since;",
-        "is_all_copied(remirror, set);",
-    ),
-    "end the last round while the target trails": (
-        "mirror/remirror.c",
-        "if (!set->trails && mirror_set_is_trailed(set))",
-        "if (!set->trails && remirror->word_count == 0)",
     ),
     "let the target's writes overtake each other": (
         "mirror/set.c",

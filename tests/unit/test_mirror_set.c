@@ -572,6 +572,31 @@ static void rate_is_kept_and_progress_told(void **state)
 	assert_int_equal(set.dirty.set_count, 20);
 }
 
+/* What was copied behind the round's flush may not be on the target's disk yet. */
+static void region_copied_since_the_flush_needs_another(void **state)
+{
+	bool compare;
+
+	(void)state;
+	begin(MIRROR_GOOD, MIRROR_REMIRRORING, MIRROR_SOURCE);
+	region_map_set_range(&set.dirty, 0, 2);
+	remirror_begin(&remirror, &set, false, SECOND);
+	set.trails = false;
+	take(true);
+	assert_int_equal(remirror_take(&remirror, &set, SECOND, &compare), 0);
+	assert_int_equal(remirror_take(&remirror, &set, SECOND, &compare), 1);
+	remirror_copied(&remirror, &set, 0, MIRROR_REGION_SIZE);
+	remirror_round_begin(&remirror, &set, SECOND);
+	remirror_copied(&remirror, &set, 1, MIRROR_REGION_SIZE);
+	remirror_round_end(&remirror, &set, SECOND);
+	assert_int_equal(remirror.phase, REMIRROR_COPYING);
+	assert_int_equal(set.dirty.set_count, 1);
+	assert_true(remirror_round_is_due(&remirror, &set));
+	remirror_round_begin(&remirror, &set, SECOND);
+	remirror_round_end(&remirror, &set, SECOND);
+	assert_int_equal(remirror.phase, REMIRROR_TURNING);
+}
+
 /* The killer of the last moment: all copied, the target about to be good, and then it is gone. */
 static void target_that_goes_at_the_end_leaves_the_map(void **state)
 {
@@ -669,6 +694,7 @@ int main(void)
 		cmocka_unit_test(locks_hold_back_later_writes),
 		cmocka_unit_test(generations_decide_the_direction),
 		cmocka_unit_test(rate_is_kept_and_progress_told),
+		cmocka_unit_test(region_copied_since_the_flush_needs_another),
 		cmocka_unit_test(target_that_goes_at_the_end_leaves_the_map),
 		cmocka_unit_test(verify_passes_and_counts),
 	};
