@@ -133,16 +133,7 @@ static void slot_settle(struct mirror_set *set, struct mirror_slot *slot)
 	}
 }
 
-/* What only the peer was asked for, our disk can do: it may be whole by now. */
-static bool is_for_own(const struct mirror_set *set, const struct mirror_slot *slot)
-{
-	if (slot->phase != MIRROR_RUNNING || slot->waits != 0 || !is_readable(set, MIRROR_OWN))
-		return false;
-	return slot->operation == MIRROR_READ ||
-	       (set->mode != MIRROR_IDLE && !(slot->issued & SIDE_BIT(MIRROR_OWN)));
-}
-
-/* Nobody waits for the peer's disk any more. */
+/* Nobody waits for the peer's disk any more; a read goes to ours if that is whole. */
 static void peer_leave(struct mirror_set *set)
 {
 	for (uint32_t i = 0; i < set->slots_end; i++) {
@@ -151,12 +142,34 @@ static void peer_leave(struct mirror_set *set)
 		if (slot->phase == MIRROR_FREE || !(slot->waits & SIDE_BIT(MIRROR_PEER)))
 			continue;
 		slot->waits &= (uint8_t)~SIDE_BIT(MIRROR_PEER);
-		if (is_for_own(set, slot))
-			slot->phase = MIRROR_QUEUED;
-		else if (slot->operation != MIRROR_READ)
+		if (slot->operation != MIRROR_READ)
 			slot_settle(set, slot);
+		else if (slot->phase == MIRROR_RUNNING && is_readable(set, MIRROR_OWN))
+			slot->phase = MIRROR_QUEUED;
 		else
 			slot_end(slot, -EIO);
+	}
+}
+
+static void slot_again(struct mirror_slot *slot)
+{
+	slot->phase = MIRROR_QUEUED;
+	slot->waits = 0;
+	slot->done = 0;
+}
+
+/*
+ * Our disk is being remirrored from now on. What waits for the peer alone, for ours was outdated or
+ * failed it, is for ours as well: the peer may make it when the copy is over, and no map tells of it.
+ */
+static void own_catches_up(struct mirror_set *set)
+{
+	for (uint32_t i = 0; i < set->slots_end; i++) {
+		struct mirror_slot *slot = &set->slots[i];
+
+		if (slot->phase == MIRROR_RUNNING && slot->operation != MIRROR_READ &&
+		    !(slot->waits & SIDE_BIT(MIRROR_OWN)))
+			slot_again(slot);
 	}
 }
 
@@ -175,6 +188,8 @@ bool mirror_set_change(struct mirror_set *set, enum mirror_side side, enum mirro
 	set->persist_wanted = true;
 	event_put(set, &(struct mirror_action){
 			       .kind = MIRROR_ACTION_STATE, .side = (uint8_t)side, .from = from, .to = to });
+	if (side == MIRROR_OWN && change == MIRROR_COPY_BEGIN)
+		own_catches_up(set);
 	if (side == MIRROR_PEER && !takes_writes(set, side)) {
 		/* What both may have been writing is now what the other lacks. */
 		region_map_merge(&set->dirty, &set->intent.map);
@@ -304,11 +319,8 @@ void mirror_set_both_failed(struct mirror_set *set, bool keeps_own, enum mirror_
 	for (uint32_t i = 0; i < set->slots_end && keeps_own; i++) {
 		struct mirror_slot *slot = &set->slots[i];
 
-		if (is_owed(slot)) {
-			slot->phase = MIRROR_QUEUED;
-			slot->waits = 0;
-			slot->done = 0;
-		}
+		if (is_owed(slot))
+			slot_again(slot);
 	}
 	peer_leave(set);
 }
@@ -672,7 +684,8 @@ void mirror_set_release(struct mirror_set *set, uint32_t index)
 	ASSERT(slot->phase == MIRROR_HELD);
 	if (slot->waits & SIDE_BIT(MIRROR_PEER))
 		slot->phase = MIRROR_TRAILING;
-	else if (set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ && slot->number > set->peer_done)
+	else if (set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ &&
+		 slot->number > set->peer_done)
 		slot->phase = MIRROR_WATCHED;
 	else
 		slot_free(set, slot);

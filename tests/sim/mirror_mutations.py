@@ -29,6 +29,11 @@ MUTATIONS = {
         "if (!set->trails && remirror->word_count == 0)",
     ),
     # the rest
+    "leave out what began before our disk was remirrored": (
+        "mirror/set.c",
+        "	if (side == MIRROR_OWN && change == MIRROR_COPY_BEGIN)\n",
+        "	if (side == MIRROR_OWN && change == MIRROR_COPY_BEGIN && set->mode == MIRROR_IDLE)\n",
+    ),
     "write alone before the dirty bit is durable": (
         "mirror/set.c",
         "return region_map_is_durable(&set->dirty, first, count);",

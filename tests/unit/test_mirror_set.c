@@ -194,27 +194,34 @@ static void disk_being_remirrored_trails(void **state)
 	assert_true(region_map_get(&set.dirty, 0));
 }
 
-/* Asked while our disk was outdated, of the peer alone; it dies when ours has become whole. */
-static void what_the_peer_leaves_is_done_here(void **state)
+/* They began while our disk was outdated; the peer may make them when ours has become whole. */
+static void disk_that_is_remirrored_gets_what_began_before(void **state)
 {
-	uint32_t slot;
+	uint32_t write;
+	uint32_t flush;
 
 	(void)state;
 	begin(MIRROR_OUTDATED, MIRROR_GOOD, MIRROR_DUPLEX);
-	slot = submit(MIRROR_FLUSH, 0, 0, 1);
+	write = submit(MIRROR_WRITE, 8, 8, 1);
+	flush = submit(MIRROR_FLUSH, 0, 0, 2);
 	take(true);
 	assert_string_equal(trail, "");
 	mirror_set_change(&set, MIRROR_OWN, MIRROR_COPY_BEGIN);
+	take(true);
+	assert_string_equal(trail, "state own remirroring; persist; own flush 0; own write 8; ");
+	mirror_set_persisted(&set);
+	mirror_set_done(&set, write, MIRROR_OWN, 0);
+	mirror_set_done(&set, flush, MIRROR_OWN, 0);
 	mirror_set_change(&set, MIRROR_OWN, MIRROR_COPY_END);
 	take(true);
 	mirror_set_persisted(&set);
+	take(true);
+	assert_string_equal(trail, ""); /* the peer has not made them yet */
 	mirror_set_mode(&set, MIRROR_ALONE);
 	take(true);
-	assert_string_equal(trail, "state peer outdated; persist; own flush 0; ");
 	mirror_set_persisted(&set);
-	mirror_set_done(&set, slot, MIRROR_OWN, 0);
 	take(true);
-	assert_string_equal(trail, "finished 1:0; ");
+	assert_string_equal(trail, "finished 1:0; finished 2:0; ");
 }
 
 /* What the copy will bring anyway is not sent; and what was alike stays so by being sent. */
@@ -682,7 +689,7 @@ int main(void)
 		cmocka_unit_test(overlaps_wait_for_each_other),
 		cmocka_unit_test(flush_needs_both_or_who_is_left),
 		cmocka_unit_test(disk_being_remirrored_trails),
-		cmocka_unit_test(what_the_peer_leaves_is_done_here),
+		cmocka_unit_test(disk_that_is_remirrored_gets_what_began_before),
 		cmocka_unit_test(write_goes_where_the_copy_has_been),
 		cmocka_unit_test(bad_sector_is_repaired_from_the_peer),
 		cmocka_unit_test(read_that_fails_over_there_is_tried_here),
