@@ -80,7 +80,7 @@ UNIT_RUNS := $(UNIT_TESTS:%=run-%)
 $(UNIT_RUNS): run-%: %
 	@$< > $<.log 2>&1 || { cat $<.log; echo "FAILED; alone: make $< && $<"; exit 1; }
 
-check: check-layers check-headers $(UNIT_RUNS) $(FUZZ_RESULTS) ## unit tests, no QEMU, under a minute
+check: check-layers check-headers check-mutations $(UNIT_RUNS) $(FUZZ_RESULTS) ## unit tests, no QEMU, under a minute
 	@echo "check: $(words $(UNIT_TESTS)) unit test programs passed"
 
 -include $(HOST_OBJECTS:.o=.d) $(UNIT_TESTS:=.d) $(FUZZ_NAMES:%=$(B)/fuzz/seeded_%.d)

@@ -3,6 +3,7 @@
 """Plants known bugs of mirrored disks, one at a time: the mirror simulator must find each.
 
     mirror_mutations.py OBJECT_DIRECTORY [NAME ...]
+    mirror_mutations.py --texts
 """
 import sys
 
@@ -122,8 +123,8 @@ MUTATIONS = {
     ),
     "free a read that the other server may still need": (
         "mirror/set.c",
-        "set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ && slot->number > set->peer_done",
-        "set->mode == MIRROR_IDLE",
+        "else if (set->mode == MIRROR_DUPLEX && slot->operation == MIRROR_READ &&",
+        "else if (set->mode == MIRROR_IDLE && slot->operation == MIRROR_READ &&",
     ),
     "unlock a region before it is copied": (
         "mirror/engine_serve.c",

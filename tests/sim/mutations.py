@@ -6,6 +6,7 @@ A mutation replaces one piece of text in one file of lockstep/; the file is comp
 anew and linked with the other objects of the build. Usage:
 
     mutations.py OBJECT_DIRECTORY [NAME ...]
+    mutations.py --texts        whether each text still stands once: a change of the source may have touched it
 """
 import concurrent.futures
 import os
@@ -218,13 +219,18 @@ MUTATIONS = {
 }
 
 
-def compile_mutant(mutation, name, objects, directory, libraries):
+def mutated(mutation, name):
     path, old, new = mutation
     text = (ROOT / path).read_text()
     if text.count(old) != 1:
         sys.exit(f"mutation '{name}': its text stands {text.count(old)} times in {path}, expected once")
+    return text.replace(old, new)
+
+
+def compile_mutant(mutation, name, objects, directory, libraries):
+    path = mutation[0]
     source = directory / "mutant.c"
-    source.write_text(text.replace(old, new))
+    source.write_text(mutated(mutation, name))
     mutant = directory / "mutant.o"
     subprocess.run(["gcc", *FLAGS, "-c", "-o", mutant, source], check=True)
     others = [o for o in objects if not o.as_posix().endswith(path[: -len(".c")] + ".o")]
@@ -248,6 +254,10 @@ def is_found(program, seeds):
 
 
 def main(mutations, seeds, libraries=()):
+    if sys.argv[1] == "--texts":
+        for name, mutation in mutations.items():
+            mutated(mutation, name)
+        return 0
     build = pathlib.Path(sys.argv[1])
     objects = sorted(build.rglob("*.o"))
     objects = [o for o in objects if "mutants" not in o.parts]

@@ -6,7 +6,7 @@ SIM_SOURCES := $(wildcard tests/sim/*.c lockstep/*.c include/*.c) nic/held_outpu
 SIM_OBJECTS := $(SIM_SOURCES:%.c=$(B)/sim/%.o)
 SIM_SEEDS ?= 1000
 
-.PHONY: sim sim-seeds sim-mutations
+.PHONY: sim sim-seeds sim-mutations check-mutations
 
 $(B)/sim/%.o: %.c
 	@mkdir -p $(@D)
@@ -23,6 +23,9 @@ sim-seeds: $(B)/sim/sim ## many seeds of the pair simulator: SIM_SEEDS=n
 
 sim-mutations: $(B)/sim/sim ## plant known bugs: the pair simulator must find each
 	$(PYTHON) tests/sim/mutations.py $(B)/sim
+
+check-mutations: ## each planted bug's text still stands in the source
+	@$(PYTHON) tests/sim/mutations.py --texts && $(PYTHON) tests/sim/mirror_mutations.py --texts
 
 # The mirror simulator, likewise: what `make check` runs with the sanitizers and few seeds.
 MIRROR_SIM_SOURCES := tests/unit/test_mirror_sim.c $(wildcard mirror/*.c include/*.c) tests/unit/host/trace.c \
