@@ -291,7 +291,7 @@ void remirror_copied(struct remirror *remirror, struct mirror_set *set, uint64_t
 	set->reach.offered[region / 64] &= ~BIT(region % 64);
 	set->reach.copied[region / 64] |= BIT(region % 64);
 	set->reach.copied_count++;
-	remirror->copied_since = true;
+	remirror->copied_in_round = true;
 	remirror->in_flight--;
 	remirror->bytes_copied += bytes;
 	remirror->regions_compared += bit_get(remirror->compare, region);
@@ -323,13 +323,13 @@ bool remirror_round_is_due(const struct remirror *remirror, const struct mirror_
 void remirror_round_begin(struct remirror *remirror, struct mirror_set *set, uint64_t now_ns)
 {
 	mirror_set_round_begin(set, now_ns);
-	remirror->copied_since = false;
+	remirror->copied_in_round = false;
 	memcpy(remirror->round, set->reach.copied, remirror->word_count * sizeof(uint64_t));
 }
 
 void remirror_round_end(struct remirror *remirror, struct mirror_set *set, uint64_t now_ns)
 {
-	bool all = is_all_copied(remirror, set) && !remirror->copied_since;
+	bool all = is_all_copied(remirror, set) && !remirror->copied_in_round;
 
 	if (remirror->phase != REMIRROR_COPYING || !set->intent.in_round)
 		return;

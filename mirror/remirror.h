@@ -75,9 +75,9 @@ struct remirror {
 	uint64_t total; /* regions to do when it began */
 	uint64_t next;
 	uint64_t in_flight;
-	uint64_t *compare; /* owner's memory: only an intent names it */
-	uint64_t *round;   /* copied when the round began */
-	bool copied_since; /* a region, since the round began */
+	uint64_t *compare;    /* owner's memory: only an intent names it */
+	uint64_t *round;      /* copied when the round began */
+	bool copied_in_round; /* a region, since the round began */
 	uint64_t word_count;
 	uint64_t rate_bytes; /* per second while the guest uses the disk; 0: no limit */
 	uint64_t budget_bytes;

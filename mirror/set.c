@@ -101,11 +101,16 @@ static void slot_end(struct mirror_slot *slot, int status)
 	slot->phase = MIRROR_ENDING;
 }
 
+/* The peer's disk is remirrored, and gets what the guest writes from us. */
+static bool is_sent_to_copy(const struct mirror_set *set)
+{
+	return set->mode == MIRROR_SOURCE && set->states[MIRROR_PEER] == MIRROR_REMIRRORING;
+}
+
 /* May the peer's disk do its part later? */
 static bool peer_trails(const struct mirror_set *set)
 {
-	return set->trails && set->mode == MIRROR_SOURCE && set->states[MIRROR_PEER] == MIRROR_REMIRRORING &&
-	       set->states[MIRROR_OWN] == MIRROR_GOOD;
+	return set->trails && is_sent_to_copy(set) && set->states[MIRROR_OWN] == MIRROR_GOOD;
 }
 
 /* Of a disk that holds everything, or, as TARGET, ours as far as it goes. */
@@ -389,7 +394,7 @@ static bool is_held_back(const struct mirror_set *set, const struct mirror_slot 
  */
 static void dirty_set(struct mirror_set *set, uint64_t first, uint64_t count)
 {
-	bool stays_alike = set->mode == MIRROR_SOURCE && set->states[MIRROR_PEER] == MIRROR_REMIRRORING;
+	bool stays_alike = is_sent_to_copy(set);
 
 	for (uint64_t region = first; region < first + count; region++) {
 		if (region_map_set_range(&set->dirty, region, 1) == 0 || !stays_alike)
@@ -459,16 +464,12 @@ static void slot_lean_on_peer(struct mirror_set *set, struct mirror_slot *slot)
  * Of what the disk that is being remirrored does not get: a flush comes at the end of the round, and
  * a write to a region that is not reached yet with the copy.
  */
-static bool is_left_out(struct mirror_set *set, const struct mirror_slot *slot)
+static bool is_left_out(const struct mirror_set *set, const struct mirror_slot *slot)
 {
-	if (set->mode != MIRROR_SOURCE || set->states[MIRROR_PEER] != MIRROR_REMIRRORING)
-		return false;
 	if (slot->operation == MIRROR_FLUSH)
 		return peer_trails(set);
-	if (slot->operation != MIRROR_WRITE || is_reached(set, first_region(slot), region_count(slot)))
-		return false;
-	set->reach.left_out = max_u64(set->reach.left_out, slot->number);
-	return true;
+	return slot->operation == MIRROR_WRITE && is_sent_to_copy(set) &&
+	       !is_reached(set, first_region(slot), region_count(slot));
 }
 
 static void slot_begin(struct mirror_set *set, struct mirror_slot *slot, uint64_t now_ns)
@@ -484,8 +485,11 @@ static void slot_begin(struct mirror_set *set, struct mirror_slot *slot, uint64_
 	}
 	slot->phase = MIRROR_RUNNING;
 	slot->waits = (uint8_t)((own ? SIDE_BIT(MIRROR_OWN) : 0));
-	if (peer && is_left_out(set, slot))
+	if (peer && is_left_out(set, slot)) {
 		peer = false;
+		if (slot->operation == MIRROR_WRITE)
+			set->reach.left_out = max_u64(set->reach.left_out, slot->number);
+	}
 	if (peer && (set->mode == MIRROR_SOURCE || slot->operation == MIRROR_READ))
 		slot->waits |= SIDE_BIT(MIRROR_PEER);
 	/* In duplex the peer's own replica writes; we wait for it to flush, or where its disk is all there

@@ -108,13 +108,13 @@ MUTATIONS = {
     ),
     "leave out a write where the copy has been": (
         "mirror/set.c",
-        "	if (slot->operation != MIRROR_WRITE || is_reached(set, first_region(slot), region_count(slot)))",
-        "	if (slot->operation != MIRROR_WRITE)",
+        "is_sent_to_copy(set) &&\n	       !is_reached(set, first_region(slot), region_count(slot));",
+        "is_sent_to_copy(set);",
     ),
     "take for alike what the target wrote by itself": (
         "mirror/set.c",
-        "bool stays_alike = set->mode == MIRROR_SOURCE && set->states",
-        "bool stays_alike = set->states",
+        "bool stays_alike = is_sent_to_copy(set);",
+        "bool stays_alike = set->states[MIRROR_PEER] == MIRROR_REMIRRORING;",
     ),
     "let the target's writes overtake each other": (
         "mirror/set.c",
