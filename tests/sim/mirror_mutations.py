@@ -1,10 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Plants known bugs of mirrored disks, one at a time: the mirror simulator must find each.
-
-    mirror_mutations.py OBJECT_DIRECTORY [NAME ...]
-    mirror_mutations.py --texts
-"""
+"""Plants known bugs of mirrored disks, one at a time: the mirror simulator must find each. See mutations.py."""
 import sys
 
 import mutations

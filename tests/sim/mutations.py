@@ -3,11 +3,9 @@
 """Plants known bugs, one at a time, and demands that the pair simulator finds each.
 
 A mutation replaces one piece of text in one file of lockstep/; the file is compiled
-anew and linked with the other objects of the build. Usage:
-
-    mutations.py OBJECT_DIRECTORY [NAME ...]
-    mutations.py --texts        whether each text still stands once: a change of the source may have touched it
+anew and linked with the other objects of the build. --help tells the rest.
 """
+import argparse
 import concurrent.futures
 import os
 import pathlib
@@ -253,17 +251,34 @@ def is_found(program, seeds):
     return False
 
 
+def parse(mutations):
+    parser = argparse.ArgumentParser(description="plants known bugs, one at a time: the simulator must find each")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--texts", action="store_true",
+                      help="only see whether each text still stands once: a change of the source may have touched it")
+    what.add_argument("objects", nargs="?", type=pathlib.Path, help="folder of the simulator's object files")
+    parser.add_argument("names", nargs="*", metavar="name", help="of planted bugs; without one: all")
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        if name not in mutations:
+            parser.error(f"there is no planted bug '{name}'")
+    if arguments.objects and not arguments.objects.is_dir():
+        parser.error(f"{arguments.objects}: no such folder; make sim-mutations and mirror-sim-mutations build it")
+    return arguments
+
+
 def main(mutations, seeds, libraries=()):
-    if sys.argv[1] == "--texts":
+    arguments = parse(mutations)
+    if arguments.texts:
         for name, mutation in mutations.items():
             mutated(mutation, name)
         return 0
-    build = pathlib.Path(sys.argv[1])
+    build = arguments.objects
     objects = sorted(build.rglob("*.o"))
     objects = [o for o in objects if "mutants" not in o.parts]
     directory = build / "mutants"
     directory.mkdir(exist_ok=True)
-    names = sys.argv[2:] or list(mutations)
+    names = arguments.names or list(mutations)
 
     def try_one(name: str) -> bool:
         started = time.monotonic()
