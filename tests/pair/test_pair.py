@@ -166,7 +166,7 @@ def test_a_guest_that_is_switched_on_off_and_on_again(pair):
 
 
 # Memory that this guest leaves alone, so that what is flipped there stays so and harms nobody.
-UNUSED = ("64M", "96M")
+UNUSED = ("48M", "96M")
 UNUSED_CONF = {**CONF, "guest": {"command_line": f'"{COMMAND_LINE} memmap=8M${UNUSED[0]} memmap=8M${UNUSED[1]}"'}}
 SWEEP = (128 * 1024 + 256) // 16  # digests until each piece of memory and firmware has been looked at
 FOUND = r"digest (\d+): here [0-9a-f]{16}, in the log [0-9a-f]{16}$"
@@ -199,9 +199,9 @@ def test_a_flipped_bit_is_found_told_and_healed(pair, rounds):
     pair, client = up(pair, conf=UNUSED_CONF, options="debug_faults")
     leader = pair.leader()
     flips = [(other(leader), "tsc_aux", 31, "tsc_aux", 10),
-             (leader, UNUSED[1], 63, "memory page 0x6000000", SWEEP),
+             (leader, UNUSED[0], 63, "memory page 0x3000000", SWEEP),
              (leader, "sysenter_esp", 3, "sysenter_esp", 10),
-             (other(leader), UNUSED[0], 5, "memory page 0x4000000", SWEEP)][:rounds(2, 4)]
+             (other(leader), UNUSED[1], 5, "memory page 0x6000000", SWEEP)][:rounds(2, 4)]
     for flip in flips:
         flip_and_heal(pair, client, *flip)
     status = pair.status(leader)["lockstep"]
