@@ -123,6 +123,12 @@ static void lost_add(struct channel *channel, const struct link_lost *lost)
 	}
 }
 
+/* A link is asked for frames all the time, and mostly there is nothing: so that is found out quickly. */
+static bool has_pieces(const struct channel_sender *sender)
+{
+	return sender->lost_count > 0 || sender->sent < min_u64(sender->written, sender->limit);
+}
+
 /* What to send of a stream next: the lost first, then the new. False: nothing. */
 static bool next_piece(struct channel *channel, uint32_t stream, struct link_piece *piece)
 {
@@ -162,13 +168,16 @@ static bool may_carry_bulk(const struct channel *channel, const struct link *lin
 
 static bool choose_piece(struct channel *channel, const struct link *link, struct link_piece *piece)
 {
-	uint32_t streams = may_carry_bulk(channel, link) ? WIRE_STREAM_COUNT : WIRE_STREAM_URGENT_COUNT;
-
 	if (!link_can_carry(link))
 		return false;
-	for (uint32_t stream = 0; stream < streams; stream++)
+	for (uint32_t stream = 0; stream < WIRE_STREAM_COUNT; stream++) {
+		if (!has_pieces(&channel->senders[stream]))
+			continue;
+		if (stream >= WIRE_STREAM_URGENT_COUNT && !may_carry_bulk(channel, link))
+			return false;
 		if (next_piece(channel, stream, piece))
 			return true;
+	}
 	return false;
 }
 
@@ -187,44 +196,48 @@ static uint64_t transmit_hello(struct channel *channel, uint32_t link, uint64_t 
 		return 0;
 	channel->hello_sent_ns[link] = now_ns;
 	header.number = ++channel->hello_count;
-	return wire_seal(frame, &header, NULL);
+	return wire_seal(frame, &header);
+}
+
+static NOINLINE uint64_t transmit_packet(struct channel *channel, uint32_t link, uint64_t now_ns,
+					 bool elicits, const struct link_piece *piece, uint8_t *frame)
+{
+	const struct channel_sender *sender = &channel->senders[piece->stream];
+	struct wire_header header = {
+		.kind = WIRE_PACKET,
+		.link = (uint8_t)link,
+		.stream = (uint8_t)piece->stream,
+		.size = (uint16_t)piece->size,
+		.offset = piece->offset,
+		.pair = channel->config.pair,
+		.sender = channel->config.incarnation,
+		.receiver = channel->peer,
+	};
+
+	ring_get(sender->buffer, sender->size, piece->offset, frame + sizeof(header), piece->size);
+	channel->limit_grew = false;
+	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++) {
+		header.received[i] = channel->receivers[i].received;
+		header.limit[i] = channel->receivers[i].consumed + channel->receivers[i].size;
+	}
+	link_send(&channel->links[link], now_ns, elicits, piece, &header);
+	return wire_seal(frame, &header);
 }
 
 uint64_t channel_transmit(struct channel *channel, uint32_t link_index, uint64_t now_ns, uint8_t *frame)
 {
 	struct link *link = &channel->links[link_index];
 	struct link_piece piece = { 0 };
-	struct wire_header header = { 0 };
-	uint8_t payload[WIRE_PAYLOAD_MAX];
-	bool elicits;
+	bool elicits = true;
 
 	if (channel->peer == 0)
 		return transmit_hello(channel, link_index, now_ns, frame);
-	if (choose_piece(channel, link, &piece)) {
-		const struct channel_sender *sender = &channel->senders[piece.stream];
-
-		ring_get(sender->buffer, sender->size, piece.offset, payload, piece.size);
-		elicits = true;
-	} else if (!link_must_send(link, now_ns, &elicits)) {
+	if (!choose_piece(channel, link, &piece) && !link_must_send(link, now_ns, &elicits)) {
 		if (!channel->limit_grew || link->state != LINK_GOOD)
 			return 0;
 		elicits = link_has_room(link);
 	}
-	channel->limit_grew = false;
-	header.kind = WIRE_PACKET;
-	header.link = (uint8_t)link_index;
-	header.stream = (uint8_t)piece.stream;
-	header.size = (uint16_t)piece.size;
-	header.offset = piece.offset;
-	header.pair = channel->config.pair;
-	header.sender = channel->config.incarnation;
-	header.receiver = channel->peer;
-	for (uint32_t i = 0; i < WIRE_STREAM_COUNT; i++) {
-		header.received[i] = channel->receivers[i].received;
-		header.limit[i] = channel->receivers[i].consumed + channel->receivers[i].size;
-	}
-	link_send(link, now_ns, elicits, &piece, &header);
-	return wire_seal(frame, &header, payload);
+	return transmit_packet(channel, link_index, now_ns, elicits, &piece, frame);
 }
 
 /* ---- receiving ---- */
@@ -371,6 +384,8 @@ uint64_t channel_read(struct channel *channel, enum wire_stream stream, uint8_t 
 	uint64_t taken = min_u64(size, receiver->received - receiver->consumed);
 	uint64_t told = receiver->size / 2;
 
+	if (taken == 0)
+		return 0;
 	ring_get(receiver->buffer, receiver->size, receiver->consumed, bytes, taken);
 	/* Each half of the buffer that comes free is worth a packet of its own. */
 	if ((receiver->consumed + taken) / told != receiver->consumed / told)

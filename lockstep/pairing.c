@@ -50,5 +50,5 @@ uint64_t pairing_transmit(struct pairing *pairing, uint32_t link, uint64_t now_n
 		return 0;
 	pairing->hello_sent_ns[link] = now_ns;
 	header.number = ++pairing->hello_count;
-	return wire_seal(frame, &header, NULL);
+	return wire_seal(frame, &header);
 }

@@ -7,7 +7,7 @@
 #include "include/assert.h"
 #include "include/crc32c.h"
 
-uint64_t wire_seal(uint8_t *frame, const struct wire_header *header, const uint8_t *payload)
+uint64_t wire_seal(uint8_t *frame, const struct wire_header *header)
 {
 	struct wire_header sealed = *header;
 	uint64_t size = sizeof(sealed) + (uint64_t)header->size;
@@ -16,8 +16,6 @@ uint64_t wire_seal(uint8_t *frame, const struct wire_header *header, const uint8
 	sealed.magic = WIRE_MAGIC;
 	sealed.version = WIRE_VERSION;
 	sealed.crc32c = 0;
-	if (header->size)
-		memcpy(frame + sizeof(sealed), payload, header->size);
 	sealed.crc32c = crc32c(crc32c(0, &sealed, sizeof(sealed)), frame + sizeof(sealed), header->size);
 	memcpy(frame, &sealed, sizeof(sealed));
 	return size;

@@ -80,10 +80,10 @@ enum wire_fault {
 };
 
 /*
- * Writes header and payload into `frame` (WIRE_FRAME_MAX bytes), with magic, version
- * and checksum filled in, and returns the frame's size.
+ * Writes the header into `frame` (WIRE_FRAME_MAX bytes), before its payload, which is there
+ * already; with magic, version and checksum filled in. Returns the frame's size.
  */
-uint64_t wire_seal(uint8_t *frame, const struct wire_header *header, const uint8_t *payload);
+uint64_t wire_seal(uint8_t *frame, const struct wire_header *header);
 
 /*
  * Checks `size` bytes and copies the header out; padding behind the payload is allowed.

@@ -202,7 +202,7 @@ static void another_version_is_refused_by_name(void **state)
 
 		header.pair = 5 + stranger;
 		for (uint64_t end_ns = now_ns + 300 * MS; now_ns < end_ns; now_ns += 5 * MS) {
-			size = wire_seal(frame, &header, NULL);
+			size = wire_seal(frame, &header);
 			((struct wire_header *)frame)->version++;
 			((struct wire_header *)frame)->crc32c = 0;
 			((struct wire_header *)frame)->crc32c = crc32c(0, frame, size);
