@@ -24,6 +24,8 @@ TRACE_FILE("guest", TRACE_INFO);
 #define CHECK_INTERVAL_PAIR_NS (9 * NS_PER_MS) /* with the slice that it may have to wait for: below 10 ms */
 /* A slice that would end sooner for a timer is not worth its way in and out. */
 #define SLICE_STEPS_MIN 10000
+/* A slice that put nothing out need not be told at once: each word to the follower costs a frame both ways. */
+#define HORIZON_INTERVAL_NS NS_PER_MS
 
 /* ---- start ---- */
 
@@ -186,6 +188,7 @@ const char *guest_prepare(struct guest *guest, const struct guest_boot *boot_fil
 	guest->steps = 0;
 	guest->restarts = 0;
 	guest->horizon = (struct position){ 0 };
+	guest->put_out = false;
 	memset(guest->exits, 0, sizeof(guest->exits));
 	zero_memory(guest);
 	memset(&guest->machine, 0, sizeof(guest->machine));
@@ -275,6 +278,7 @@ void guest_outputs(struct guest *guest)
 
 	output.data = data;
 	while (machine_output_take(&guest->machine, &guest->memory, &output)) {
+		guest->put_out = true;
 		guest->outside->output(&output);
 		if (output.kind == MACHINE_OUTPUT_POWER)
 			take_power(guest, output.value);
@@ -628,14 +632,24 @@ static bool leader_may_run(struct guest *guest)
 	return plan.verdict == FOLLOWER_RUN;
 }
 
+/* Does somebody wait for the follower to come here: for an output, or it itself, as idle as we are? */
+static bool horizon_is_urgent(const struct guest *guest)
+{
+	return guest->put_out || guest->state != GUEST_RUNNING || guest->vcpu.state.activity != VCPU_RUNNING;
+}
+
 /* How far the follower may come; told only when there is something new. */
 static void tell_horizon(struct guest *guest)
 {
 	struct position here = vcpu_position(&guest->vcpu);
 
+	if (!horizon_is_urgent(guest) && !time_reached(guest->horizon_next_ns))
+		return;
 	if (position_compare(&here, &guest->horizon) == 0 || !guest_door_decides(&guest->door))
 		return;
 	guest->horizon = here;
+	guest->horizon_next_ns = time_now_ns() + HORIZON_INTERVAL_NS;
+	guest->put_out = false;
 	guest_door_horizon(&guest->door, &here);
 	guest->outside->slice_end();
 }

@@ -49,7 +49,7 @@ struct guest_outside {
 	 * next call.
 	 */
 	bool (*input)(struct machine_input *input);
-	/* The slice is over, and so far the log tells. What was put out in it is complete. */
+	/* A slice is over, and so far the log tells. What was put out until here is complete. */
 	void (*slice_end)(void);
 	/*
 	 * An input that a log has decided, before the machine gets it: fills in what the log
@@ -115,8 +115,10 @@ struct guest {
 
 	uint64_t check_next_ns; /* virtual time of the next digest */
 	uint64_t check_count;
-	uint64_t last_digest;	 /* of the last check, after the guest's end of everything */
-	struct position horizon; /* last told to the follower */
+	uint64_t last_digest;	  /* of the last check, after the guest's end of everything */
+	struct position horizon;  /* last told to the follower */
+	uint64_t horizon_next_ns; /* of the server's clock: told again by then */
+	bool put_out;		  /* something, since the horizon was told */
 
 	uint64_t steps; /* in all */
 	struct guest_exit_count exits[VCPU_EXIT_KIND_COUNT];
