@@ -9,12 +9,13 @@
 TRACE_FILE("links", TRACE_INFO);
 
 /* A carrier lost on both links at once shortens the wait for a dead peer: so it is looked at often. */
-#define KEEP_INTERVAL_NS (5 * NS_PER_MS)
+#define KEEP_INTERVAL_NS NS_PER_MS
 #define FRAMES_A_POLL 64
 
 static struct {
 	struct net_device *device;
 	bool carrier;
+	uint64_t carrier_ns; /* when it was looked at */
 	uint64_t next_keep_ns;
 } links[WIRE_LINK_COUNT];
 
@@ -30,14 +31,17 @@ static void keep_open(uint32_t link)
 	struct net_device *device = links[link].device;
 	struct net_link state = { .up = false };
 
-	if (!time_reached(links[link].next_keep_ns))
+	uint64_t now_ns = time_now_ns();
+
+	if (now_ns < links[link].next_keep_ns)
 		return;
-	links[link].next_keep_ns = time_now_ns() + KEEP_INTERVAL_NS;
+	links[link].next_keep_ns = now_ns + KEEP_INTERVAL_NS;
 	if (net_keep_open(device, &options) == 0)
 		device->ops->link(device, &state);
 	if (state.up != links[link].carrier)
 		trace(TRACE_INFO, "cs%u: carrier %s", link + 1, state.up ? "found" : "lost");
 	links[link].carrier = state.up;
+	links[link].carrier_ns = now_ns;
 }
 
 static bool is_ours(const struct net_frame *frame)
@@ -110,7 +114,8 @@ bool pair_links_transmit(uint64_t (*next)(uint32_t link, uint8_t *frame))
 	return worked;
 }
 
-bool pair_links_carrier(uint32_t link)
+bool pair_links_carrier(uint32_t link, uint64_t *at_ns)
 {
+	*at_ns = links[link].carrier_ns;
 	return links[link].carrier;
 }

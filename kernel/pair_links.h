@@ -21,7 +21,7 @@ bool pair_links_poll(void (*take)(uint32_t link, const uint8_t *frame, uint64_t 
  */
 bool pair_links_transmit(uint64_t (*next)(uint32_t link, uint8_t *frame));
 
-/* As of the last look, some milliseconds ago. */
-bool pair_links_carrier(uint32_t link);
+/* As of the last look, at `at_ns`. */
+bool pair_links_carrier(uint32_t link, uint64_t *at_ns);
 
 #endif

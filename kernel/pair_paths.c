@@ -16,12 +16,12 @@ TRACE_FILE("paths", TRACE_INFO);
 #define FRAME_SIZE 64 /* of everything we send here */
 #define KEEP_INTERVAL_NS (100 * NS_PER_MS)
 #define FRAMES_A_POLL 32
-#define ASKED_MAX 8 /* questions whose answers may still come */
+#define ASKED_MAX 64 /* questions whose answers may still come: more than are asked in ask_time */
 
 struct path {
 	struct net_device *device; /* NULL: there is no such path */
 	const uint8_t *station;	   /* its IPv4 address; NULL: nobody to ask */
-	uint64_t ask_next_ns;
+	uint64_t ask_last_ns;
 	uint64_t asked_ns[ASKED_MAX]; /* oldest first */
 	uint32_t asked_count;
 };
@@ -93,20 +93,22 @@ static void ask_station(struct path *path)
 	memcpy(arp + ARP_TARGET_PROTOCOL, path->station, CONFIG_IPV4_SIZE);
 	if (path->asked_count == ASKED_MAX)
 		forget_question(path);
-	path->asked_ns[path->asked_count++] = time_now_ns();
+	path->ask_last_ns = time_now_ns();
+	path->asked_ns[path->asked_count++] = path->ask_last_ns;
 	send(path->device, frame);
 }
 
+/* A doubt that has just arisen makes a question due at once. */
 static void ask_stations(void)
 {
+	uint64_t asked_before_ns = time_now_ns() - pair_ask_interval_ns(pair);
+
 	for (uint32_t i = PAIR_PATH_MANAGEMENT; i < DETECTOR_PATH_MAX; i++) {
 		struct path *path = &paths[i];
 
-		if (!path->device || !path->station || !path->device->opened ||
-		    !time_reached(path->ask_next_ns))
-			continue;
-		path->ask_next_ns = time_now_ns() + config->pair.ask_time_ns / 5;
-		ask_station(path);
+		if (path->device && path->station && path->device->opened &&
+		    path->ask_last_ns <= asked_before_ns)
+			ask_station(path);
 	}
 }
 
@@ -214,11 +216,11 @@ static void keep_open(void)
 	keep_next_ns = time_now_ns() + KEEP_INTERVAL_NS;
 	if (paths[PAIR_PATH_MANAGEMENT].device) {
 		keep_management_open();
-		pair_carrier(pair, PAIR_PATH_MANAGEMENT, management_carrier);
+		pair_carrier(pair, PAIR_PATH_MANAGEMENT, management_carrier, time_now_ns());
 	}
 	for (uint32_t i = 0; i < CONFIG_PUBLIC_MAX; i++)
 		if (paths[PAIR_PATH_PUBLIC1 + i].device)
-			pair_carrier(pair, PAIR_PATH_PUBLIC1 + i, guest_net_link_is_up(i));
+			pair_carrier(pair, PAIR_PATH_PUBLIC1 + i, guest_net_link_is_up(i), time_now_ns());
 }
 
 bool pair_paths_poll(struct pair *of_pair)

@@ -32,6 +32,7 @@ extern const char yoke_version[];
 #define HEARTBEAT_MAX_NS (20 * NS_PER_MS)
 #define ACK_DELAY_NS (20 * NS_PER_US) /* below LOOP_SPIN_US: not slept over, for outputs wait for it */
 #define CARRIER_TIMEOUT_NS (3 * NS_PER_MS)
+#define CARRIER_ASK_MIN_NS (10 * NS_PER_MS) /* many looks at the carriers, which are a millisecond apart */
 #define LINK_TEST_COUNT 3
 #define PROGRESS_NS (5 * NS_PER_MS)
 #define LAG_MAX_NS (100 * NS_PER_MS)
@@ -156,6 +157,7 @@ static struct message_identity make_identity(void)
 	struct message_identity identity = {
 		.memory_size = config->guest.memory_size,
 		.machine_digest = guest_service_identity(),
+		.ask_time_ns = config->pair.ask_time_ns,
 		.step_counter_exact = counter->exact,
 		.server = (uint8_t)self,
 	};
@@ -172,6 +174,14 @@ static uint64_t heartbeat_ns(void)
 	return max_u64(HEARTBEAT_MIN_NS, min_u64(config->pair.failure_timeout_ns / 40, HEARTBEAT_MAX_NS));
 }
 
+/* How long the others are asked when carrier is lost on both links. */
+static uint64_t carrier_ask_ns(void)
+{
+	uint64_t ask_ns = config->pair.ask_time_ns;
+
+	return min_u64(ask_ns, max_u64(ask_ns / 5, CARRIER_ASK_MIN_NS));
+}
+
 static struct detector_config make_detector(void)
 {
 	uint64_t failure_ns = config->pair.failure_timeout_ns;
@@ -183,6 +193,8 @@ static struct detector_config make_detector(void)
 		.other_timeout_ns = failure_ns * 2 / 3,
 		.ask_ns = config->pair.ask_time_ns,
 		.proof_gap_ns = config->pair.ask_time_ns * 4 / 5,
+		.carrier_ask_ns = carrier_ask_ns(),
+		.carrier_gap_ns = carrier_ask_ns() * 3 / 5,
 	};
 }
 
@@ -218,6 +230,7 @@ static void begin_pair(void)
 		.wait_for_peer_ns = config->pair.start_wait_ns,
 		.beacon_ns = config->pair.ask_time_ns / 5,
 		.ask_beacon_ns = config->pair.ask_time_ns / 15,
+		.carrier_beacon_ns = carrier_ask_ns() / 10,
 		.progress_ns = PROGRESS_NS,
 		.lag_max_ns = LAG_MAX_NS,
 		.rejoin_wait_min_ns = REJOIN_WAIT_MIN_NS,
@@ -308,8 +321,12 @@ static void receive(uint32_t link, const uint8_t *frame, uint64_t size)
 
 static void look_at_carriers(void)
 {
-	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
-		pair_carrier(&pair, link, pair_links_carrier(link));
+	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++) {
+		uint64_t at_ns;
+		bool carrier = pair_links_carrier(link, &at_ns);
+
+		pair_carrier(&pair, link, carrier, at_ns);
+	}
 }
 
 /* What waits for a write that fails waits on: nothing may be believed that is not on the disk. */

@@ -13,7 +13,11 @@
  *     silent on both CS links, the others still asked    SUSPECT
  *
  * Carrier lost on both CS links at once is what a peer without power looks like on
- * direct cables: it shortens the wait, it is no verdict.
+ * direct cables: it shortens the wait, and the asking, but is no verdict. Then a peer
+ * that lives may go on without us as soon as carrier_ask_ns later. Its carrier went
+ * when ours did; so since we last saw one, a path must have worked without a break as
+ * long as that, by answers that come often (detector_is_cut()), or it proves nothing:
+ * not now, and not later either, until the peer is heard again.
  */
 #ifndef LOCKSTEP_DETECTOR_H
 #define LOCKSTEP_DETECTOR_H
@@ -30,6 +34,9 @@ struct detector_config {
 	uint64_t other_timeout_ns;   /* silence that makes another path silent; several of its heartbeats */
 	uint64_t ask_ns; /* how long the others are asked, peer and station alike, before silence counts */
 	uint64_t proof_gap_ns; /* a station silent so long begins its path's proof anew; below ask_ns */
+	/* The same two with carrier lost on both CS links; from then on, not from the suspicion. */
+	uint64_t carrier_ask_ns;
+	uint64_t carrier_gap_ns;
 };
 
 enum detector_verdict {
@@ -49,6 +56,8 @@ struct detector_path {
 	uint64_t heard_ns;
 	uint64_t proven_ns;	  /* last answer of the station */
 	uint64_t proven_since_ns; /* first of an unbroken row of them */
+	uint64_t carrier_ns;	  /* when it last was seen to have its carrier */
+	uint64_t unbroken_ns;	  /* while `cut`: until when it has worked since the carriers went */
 	uint64_t interval_ns;	  /* between signs of life, smoothed; 0: not measured */
 	uint64_t variation_ns;
 };
@@ -58,6 +67,8 @@ struct detector {
 	struct detector_path paths[DETECTOR_PATH_MAX];
 	bool suspecting;
 	uint64_t suspected_ns; /* since when */
+	bool cut;	       /* no CS link had its carrier at some time since the peer was heard */
+	uint64_t cut_ns;       /* when that was first seen */
 };
 
 /* Begins as if both CS paths had just been heard. `used`: bit of each path there is. */
@@ -70,8 +81,11 @@ void detector_init(struct detector *detector, const struct detector_config *conf
  */
 void detector_heard(struct detector *detector, uint32_t path, uint64_t at_ns);
 
-/* The port's carrier, when it changes. */
-void detector_carrier(struct detector *detector, uint32_t path, bool carrier);
+/* The port's carrier as it was seen at `at_ns`; of CS links it is looked at all the time. */
+void detector_carrier(struct detector *detector, uint32_t path, bool carrier, uint64_t at_ns);
+
+/* Carrier is or was lost on both CS links: the others are to be asked several times in carrier_gap_ns. */
+bool detector_is_cut(const struct detector *detector);
 
 /*
  * Another station (gateway, or any that answers) was heard on `path`, not a CS link.
@@ -86,7 +100,7 @@ void detector_proven(struct detector *detector, uint32_t path, uint64_t asked_ns
  */
 enum detector_verdict detector_judge(struct detector *detector, uint64_t now_ns);
 
-uint64_t detector_next_deadline_ns(const struct detector *detector);
+uint64_t detector_next_deadline_ns(const struct detector *detector, uint64_t now_ns);
 
 /* The silence on the CS links after which the peer is suspected, as things are. */
 uint64_t detector_timeout_ns(const struct detector *detector);

@@ -44,6 +44,7 @@ struct message_identity {
 	char step_counter[MESSAGE_TEXT_SIZE]; /* "icount, exact"; "none" cannot do duplex */
 	uint64_t memory_size;
 	uint64_t machine_digest; /* of the guest's configuration: memory, disks, ports */
+	uint64_t ask_time_ns;	 /* each reckons with how soon the other takes it for dead */
 	uint64_t generation;
 	uint8_t durable; /* enum pair_durable_state */
 	uint8_t role;	 /* enum pair_role */
@@ -103,7 +104,7 @@ struct message_join_end {
 };
 
 BUILD_ASSERT(sizeof(struct message_header) == 8);
-BUILD_ASSERT(sizeof(struct message_identity) == 3 * MESSAGE_TEXT_SIZE + 32);
+BUILD_ASSERT(sizeof(struct message_identity) == 3 * MESSAGE_TEXT_SIZE + 40);
 BUILD_ASSERT(sizeof(struct message_join_end) == 64);
 BUILD_ASSERT(sizeof(struct message_trail) == 56);
 BUILD_ASSERT(sizeof(struct message_pages_zero) == 16);

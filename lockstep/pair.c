@@ -356,6 +356,8 @@ static const char *incompatible(const struct message_identity *own, const struct
 		return "the peer gives its guest another memory size";
 	if (own->machine_digest != peer->machine_digest)
 		return "the peer's guest is configured differently";
+	if (own->ask_time_ns != peer->ask_time_ns)
+		return "the peer has another pair.ask_time";
 	if (own->server == peer->server)
 		return "the peer says it is the same server as we";
 	return NULL;
@@ -674,9 +676,9 @@ void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8
 	pair_pump_log(pair);
 }
 
-void pair_carrier(struct pair *pair, uint32_t path, bool carrier)
+void pair_carrier(struct pair *pair, uint32_t path, bool carrier, uint64_t at_ns)
 {
-	detector_carrier(&pair->detector, path, carrier);
+	detector_carrier(&pair->detector, path, carrier, at_ns);
 }
 
 void pair_station(struct pair *pair, uint32_t path, uint64_t asked_ns)
@@ -838,15 +840,23 @@ static bool is_asking(const struct pair *pair)
 	return (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER) && pair->detector.suspecting;
 }
 
+uint64_t pair_ask_interval_ns(const struct pair *pair)
+{
+	bool is_duplex = pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER;
+
+	if (is_duplex && detector_is_cut(&pair->detector))
+		return pair->config.carrier_beacon_ns;
+	return is_asking(pair) ? pair->config.ask_beacon_ns : pair->config.beacon_ns;
+}
+
 uint64_t pair_next_deadline_ns(const struct pair *pair)
 {
-	uint64_t beacon_ns = is_asking(pair) ? pair->config.ask_beacon_ns : pair->config.beacon_ns;
-	uint64_t deadline_ns =
-		min_u64(channel_next_deadline_ns(&pair->channel), pair->beacon_sent_ns + beacon_ns);
+	uint64_t deadline_ns = min_u64(channel_next_deadline_ns(&pair->channel),
+				       pair->beacon_sent_ns + pair_ask_interval_ns(pair));
 
 	if (pair->role == PAIR_LEADER || pair->role == PAIR_FOLLOWER || pair->role == PAIR_TARGET ||
 	    pair->copying)
-		deadline_ns = min_u64(deadline_ns, detector_next_deadline_ns(&pair->detector));
+		deadline_ns = min_u64(deadline_ns, detector_next_deadline_ns(&pair->detector, pair->now_ns));
 	if (pair->role == PAIR_SIMPLEX && pair->now_ns < pair->rejoin_at_ns)
 		deadline_ns = min_u64(deadline_ns, pair->rejoin_at_ns);
 	if (pair->role == PAIR_FOLLOWER)
@@ -879,9 +889,7 @@ static enum arbiter_claim own_claim(const struct pair *pair)
 
 bool pair_beacon_make(struct pair *pair, uint64_t now_ns, struct message_beacon *beacon)
 {
-	uint64_t interval_ns = is_asking(pair) ? pair->config.ask_beacon_ns : pair->config.beacon_ns;
-
-	if (!pair->peer_asks && now_ns - pair->beacon_sent_ns < interval_ns)
+	if (!pair->peer_asks && now_ns - pair->beacon_sent_ns < pair_ask_interval_ns(pair))
 		return false;
 	*beacon = (struct message_beacon){
 		.pair = pair->config.channel.pair,

@@ -72,9 +72,11 @@ struct pair_config {
 	bool continue_when_unsure;	  /* in duplex, when nothing tells whether the peer lives */
 	struct message_identity identity; /* what must be equal; the rest is filled in */
 	uint64_t wait_for_peer_ns;	  /* at boot */
-	uint64_t beacon_ns;		  /* between beacons, and far less while asking */
+	/* Between beacons, and between questions to stations; less while the peer is suspected. */
+	uint64_t beacon_ns;
 	uint64_t ask_beacon_ns;
-	uint64_t progress_ns; /* between words of where the follower is */
+	uint64_t carrier_beacon_ns; /* with carrier lost on both CS links */
+	uint64_t progress_ns;	    /* between words of where the follower is */
 	/* Virtual time that the follower may be behind; above half of it the leader yields, in small steps. */
 	uint64_t lag_max_ns;
 	/* After a divergence the next join waits: min, and twice as long each time up to max. */
@@ -200,7 +202,8 @@ void pair_init(struct pair *pair, const struct pair_config *config, const struct
 void pair_tick(struct pair *pair, uint64_t now_ns);
 uint64_t pair_next_deadline_ns(const struct pair *pair);
 void pair_receive(struct pair *pair, uint32_t link, uint64_t now_ns, const uint8_t *frame, uint64_t size);
-void pair_carrier(struct pair *pair, uint32_t path, bool carrier);
+/* The carrier of the port of `path`, as it was seen at `at_ns`. */
+void pair_carrier(struct pair *pair, uint32_t path, bool carrier, uint64_t at_ns);
 /* A station besides the peer answered on `path` a question that was asked at `asked_ns`. */
 void pair_station(struct pair *pair, uint32_t path, uint64_t asked_ns);
 /* A beacon came on `path`; of another pair: ignored. */
@@ -291,6 +294,8 @@ void pair_join_loaded(struct pair *pair, bool right);
 /* ---- sending ---- */
 
 uint64_t pair_transmit(struct pair *pair, uint32_t link, uint64_t now_ns, uint8_t *frame);
+/* How far apart questions to the stations on the other paths are to be, as things are. */
+uint64_t pair_ask_interval_ns(const struct pair *pair);
 /* Fills a beacon for the other paths when one is due. */
 bool pair_beacon_make(struct pair *pair, uint64_t now_ns, struct message_beacon *beacon);
 

@@ -86,8 +86,23 @@ MUTATIONS = {
     ),
     "take a path that had a break for proof": (
         "lockstep/detector.c",
-        "other->proven_since_ns <= detector_cs_heard_ns(detector))",
-        "other->proven_since_ns <= detector->suspected_ns)",
+        "path->proven_since_ns <= detector_cs_heard_ns(detector);",
+        "path->proven_since_ns <= detector->suspected_ns;",
+    ),
+    "take a break for none in which the peer may have gone on early": (
+        "lockstep/detector.c",
+        "if (detector->cut && now_ns - path->unbroken_ns > detector->config.carrier_gap_ns)",
+        "if (now_ns == UINT64_MAX)",
+    ),
+    "reckon from when the carriers were missed, not from when they were seen": (
+        "lockstep/detector.c",
+        "detector->paths[path].unbroken_ns = seen_ns;",
+        "detector->paths[path].unbroken_ns = now_ns;",
+    ),
+    "ask for long though the carriers are gone": (
+        "lockstep/detector.c",
+        "	if (!detector->cut || !cs_carrier_is_lost(detector))\n		return UINT64_MAX;",
+        "	if (detector->suspecting)\n		return UINT64_MAX;",
     ),
     "believe every claim of having stopped": (
         "lockstep/arbiter.c",

@@ -15,9 +15,10 @@
 #define SLICE_STEPS 200 /* on average, half as many to half as many again; a step takes 1 us */
 #define STEP_NS US
 #define CHECK_SLICES 8
-#define TAKE_OVER_NS (450 * MS) /* longest time-out, asking, replaying, writing */
-#define DUPLEX_NS (900 * MS)	/* from power-on, or a divergence, when nothing is in the way */
-#define TOLD_NS (100 * MS)	/* from a flipped bit */
+#define TAKE_OVER_NS (450 * MS)	     /* longest time-out, asking, replaying, writing */
+#define EARLY_TAKE_OVER_NS (30 * MS) /* with carrier lost on both links, and a station that answers */
+#define DUPLEX_NS (900 * MS)	     /* from power-on, or a divergence, when nothing is in the way */
+#define TOLD_NS (100 * MS)	     /* from a flipped bit */
 #define FRAMES_A_TURN 8
 #define PAGES_A_TURN 4 /* of a join: its end takes several turns, with words on all paths in between */
 #define STREAM_SIZE (1 * MIB)
@@ -755,6 +756,14 @@ static void transmit(struct world *world, uint32_t side)
 		pair_station(&server->pair, WORLD_MANAGEMENT, now_ns);
 }
 
+static void tell_carriers(struct world *world, uint32_t side, uint64_t now_ns)
+{
+	bool carrier = !world->cut.pulled && (world->servers[1 - side].running || !world->has_carriers);
+
+	for (uint32_t link = 0; link < WIRE_LINK_COUNT; link++)
+		pair_carrier(&world->servers[side].pair, link, carrier, now_ns);
+}
+
 /* A follower that is a third slower makes the leader slower, before the greatest lag is there. */
 static void check_lag(struct world *world, const struct server *server)
 {
@@ -782,6 +791,7 @@ static void take_turn(struct world *world, uint32_t side)
 	uint64_t wait_ns;
 
 	pair_hold_join(&server->pair, disks_hold_the_join(world, side));
+	tell_carriers(world, side, now_ns);
 	pair_tick(&server->pair, now_ns);
 	take_disk_words(server);
 	if (server->persist_done_ns && world->now_ns >= server->persist_done_ns) {
@@ -815,6 +825,30 @@ static void isolate(struct world *world, uint32_t side)
 	say(world, 2, "all cut around %c", 'a' + side);
 }
 
+static void pull_cables(struct world *world)
+{
+	memset(world->cut.cs, 1, sizeof(world->cut.cs));
+	world->cut.pulled = true;
+	say(world, 2, "both links pulled");
+}
+
+/*
+ * One goes on, as soon as may be, and dies; the other neither hears nor says anything
+ * meanwhile, and must not believe afterwards that nothing has happened.
+ */
+static void pull_cables_of_deaf(struct world *world, uint32_t side)
+{
+	uint64_t deaf_until_ns = world->now_ns + 16 * MS + random_below(world, 14 * MS);
+
+	pull_cables(world);
+	if (random_below(world, 2))
+		world->servers[side].paused_until_ns = deaf_until_ns;
+	world->cut.management_out[side] = world->cut.management_in[side] = true;
+	world->hear_at_ns = deaf_until_ns;
+	world->servers[1 - side].crash_at_ns = deaf_until_ns - random_below(world, 2 * MS);
+	say(world, side, "deaf until %.3f ms", (double)deaf_until_ns / 1e6);
+}
+
 static void random_fault(struct world *world)
 {
 	uint32_t side = (uint32_t)random_below(world, 2);
@@ -824,7 +858,7 @@ static void random_fault(struct world *world)
 			       &world->cut.management_out[0], &world->cut.management_out[1],
 			       &world->cut.management_in[0],  &world->cut.management_in[1] };
 
-	switch (random_below(world, 14)) {
+	switch (random_below(world, 16)) {
 	case 0:
 	case 1:
 		if (server->running)
@@ -858,6 +892,14 @@ static void random_fault(struct world *world)
 	case 13:
 		world->cut.station = true;
 		say(world, 2, "the station is down");
+		break;
+	case 14: /* words that come later than one side waits would be the one fault that no rule bears */
+		if (world->beacon_jitter_us == 0)
+			pull_cables(world);
+		break;
+	case 15:
+		if (world->beacon_jitter_us == 0)
+			pull_cables_of_deaf(world, side);
 		break;
 	case 10: /* one stands still, the other goes on and is isolated before the first wakes up */
 		server->paused_until_ns = world->now_ns + 150 * MS + random_below(world, 150 * MS);
@@ -989,7 +1031,8 @@ static void kill_one(struct world *world)
 {
 	world->script_side = (uint32_t)random_below(world, 2);
 	server_crash(world, world->script_side, 600 * MS);
-	world->expect_by_ns = world->now_ns + TAKE_OVER_NS;
+	world->expect_by_ns = world->now_ns +
+			      (world->has_carriers && !world->is_unsure ? EARLY_TAKE_OVER_NS : TAKE_OVER_NS);
 }
 
 /* The one that is left over knows all it needs, or is to go on without: it must go on. */
@@ -1133,10 +1176,11 @@ static void world_begin(struct world *world, uint64_t seed, bool verbose)
 	world->now_ns = world->duplex_ns = 1000 * MS;
 	world->is_safety_phase = true;
 	world->script_side = (uint32_t)random_below(world, 2);
+	world->has_carriers = seed / 16 % 2;
 	world->is_unsure = world->kind == WORLD_TAKE_OVER && seed / 8 % 2;
 	world->cut.station = world->is_unsure;
 	if (world->kind == WORLD_TAKE_OVER) /* below every time-out: late words, but no false signs of life */
-		world->beacon_jitter_us = 40000;
+		world->beacon_jitter_us = world->has_carriers ? 0 : 40000;
 	else if (seed % 5 == 0)
 		world->beacon_jitter_us = 100000;
 }
@@ -1148,6 +1192,12 @@ static void be_rough(struct world *world, uint64_t *next_fault_ns)
 		world->isolate_at_ns = 0;
 		isolate(world, world->isolate_side);
 		/* Time for the one that wakes up to make up its mind. */
+		*next_fault_ns = world->now_ns + 400 * MS;
+	}
+	if (world->hear_at_ns && world->now_ns >= world->hear_at_ns) {
+		world->hear_at_ns = 0;
+		memset(world->cut.management_out, 0, sizeof(world->cut.management_out));
+		memset(world->cut.management_in, 0, sizeof(world->cut.management_in));
 		*next_fault_ns = world->now_ns + 400 * MS;
 	}
 	if (world->now_ns >= *next_fault_ns) {

@@ -74,6 +74,7 @@ struct cut {
 	bool management_out[2];
 	bool management_in[2];
 	bool station;
+	bool pulled; /* the CS cables: cut both ways, and no carrier on either side */
 };
 
 struct world_faults {
@@ -95,6 +96,7 @@ struct world {
 	bool is_safety_phase;
 	uint32_t beacon_jitter_us; /* on the management network, at any time */
 	bool is_unsure;		   /* TAKE_OVER: no station answers, and both continue when unsure */
+	bool has_carriers;	   /* a server without power takes the carrier from the other's CS ports */
 	bool was_duplex;
 	uint64_t duplex_ns;    /* when it last was */
 	uint64_t script_at_ns; /* of the kind's next event; 0: not planned */
@@ -104,6 +106,7 @@ struct world {
 	bool is_mended;		/* BUILDS: both servers start the same build from now on */
 	uint64_t isolate_at_ns; /* 0: not planned */
 	uint32_t isolate_side;
+	uint64_t hear_at_ns; /* the management network works again; 0: not planned */
 	uint32_t flying_count;
 	struct flying *flying;
 

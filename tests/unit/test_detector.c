@@ -27,6 +27,8 @@ static int set_up(void **state)
 		.other_timeout_ns = 3000 * MS,
 		.ask_ns = 20 * MS,
 		.proof_gap_ns = 10 * MS,
+		.carrier_ask_ns = 10 * MS,
+		.carrier_gap_ns = 6 * MS,
 	};
 
 	(void)state;
@@ -79,7 +81,7 @@ static void silence_is_suspected_then_judged_by_the_other_paths(void **state)
 	regular_life(5, 200);
 	assert_int_equal(station_answers_for_ms(49), DETECTOR_ALIVE);
 	assert_int_equal(station_answers_for_ms(1), DETECTOR_SUSPECT);
-	assert_int_equal(detector_next_deadline_ns(&detector), now_ns + 20 * MS);
+	assert_int_equal(detector_next_deadline_ns(&detector, now_ns), now_ns + 20 * MS);
 	assert_int_equal(station_answers_for_ms(19), DETECTOR_SUSPECT);
 	assert_int_equal(station_answers_for_ms(1), DETECTOR_DEAD);
 }
@@ -124,9 +126,9 @@ static void a_path_with_a_break_since_the_peer_was_heard_proves_nothing(void **s
 	set_up(state);
 	regular_life(5, 200);
 	assert_int_equal(station_answers_for_ms(60), DETECTOR_SUSPECT);
-	detector_carrier(&detector, MANAGEMENT, false);
+	detector_carrier(&detector, MANAGEMENT, false, now_ns);
 	assert_int_equal(station_answers_for_ms(20), DETECTOR_UNKNOWN);
-	detector_carrier(&detector, MANAGEMENT, true);
+	detector_carrier(&detector, MANAGEMENT, true, now_ns);
 	assert_int_equal(station_answers_for_ms(1), DETECTOR_DEAD);
 }
 
@@ -134,10 +136,73 @@ static void carrier_lost_on_both_links_shortens_the_wait(void **state)
 {
 	(void)state;
 	regular_life(5, 200);
-	detector_carrier(&detector, CS1, false);
+	detector_carrier(&detector, CS1, false, now_ns);
 	assert_int_equal(after_ms(10), DETECTOR_ALIVE); /* one cable pulled proves nothing */
-	detector_carrier(&detector, CS2, false);
+	detector_carrier(&detector, CS2, false, now_ns);
 	assert_int_equal(after_ms(0), DETECTOR_SUSPECT);
+}
+
+static void lose_carriers(void)
+{
+	detector_carrier(&detector, CS1, true, now_ns);
+	detector_carrier(&detector, CS2, true, now_ns);
+	now_ns += MS;
+	detector_carrier(&detector, CS1, false, now_ns);
+	assert_false(detector_is_cut(&detector));
+	detector_carrier(&detector, CS2, false, now_ns);
+	assert_true(detector_is_cut(&detector));
+}
+
+static void carrier_lost_on_both_links_shortens_the_asking(void **state)
+{
+	(void)state;
+	regular_life(5, 200);
+	lose_carriers();
+	assert_int_equal(station_answers_for_ms(8), DETECTOR_ALIVE); /* heard 9 ms ago */
+	assert_int_equal(station_answers_for_ms(10), DETECTOR_SUSPECT);
+	assert_int_equal(detector_next_deadline_ns(&detector, now_ns), now_ns + MS);
+	assert_int_equal(station_answers_for_ms(1), DETECTOR_DEAD);
+}
+
+static void a_peer_heard_elsewhere_is_not_dead_early(void **state)
+{
+	(void)state;
+	regular_life(5, 200);
+	lose_carriers();
+	assert_int_equal(station_answers_for_ms(10), DETECTOR_SUSPECT);
+	detector_heard(&detector, MANAGEMENT, now_ns);
+	assert_int_equal(station_answers_for_ms(18), DETECTOR_SUSPECT);
+	assert_int_equal(station_answers_for_ms(1), DETECTOR_CUT_OFF);
+}
+
+/* In it the peer may have gone on early: neither now nor later does the path prove anything. */
+static void a_short_break_counts_once_the_carriers_are_gone(void **state)
+{
+	(void)state;
+	regular_life(5, 200);
+	lose_carriers();
+	station_answers_for_ms(3);
+	after_ms(7);
+	assert_int_equal(station_answers_for_ms(9), DETECTOR_SUSPECT);
+	assert_int_equal(station_answers_for_ms(20), DETECTOR_UNKNOWN);
+	/* Carriers that come back are no proof either; the peer is. */
+	detector_carrier(&detector, CS1, true, now_ns);
+	assert_int_equal(station_answers_for_ms(35), DETECTOR_UNKNOWN);
+	detector_heard(&detector, CS1, now_ns);
+	assert_false(detector_is_cut(&detector));
+	assert_int_equal(station_answers_for_ms(1), DETECTOR_ALIVE);
+}
+
+/* A server that stood still saw them late: what counts is when it last saw them. */
+static void carriers_missed_late_were_lost_when_last_seen(void **state)
+{
+	(void)state;
+	regular_life(5, 200);
+	detector_carrier(&detector, CS1, true, now_ns);
+	now_ns += 7 * MS;
+	detector_carrier(&detector, CS1, false, now_ns);
+	detector_carrier(&detector, CS2, false, now_ns);
+	assert_int_equal(station_answers_for_ms(40), DETECTOR_UNKNOWN);
 }
 
 static void the_timeout_adapts_to_the_peers_rhythm(void **state)
@@ -246,6 +311,10 @@ int main(void)
 		cmocka_unit_test_setup(silence_everywhere_is_not_knowledge, set_up),
 		cmocka_unit_test_setup(a_path_with_a_break_since_the_peer_was_heard_proves_nothing, set_up),
 		cmocka_unit_test_setup(carrier_lost_on_both_links_shortens_the_wait, set_up),
+		cmocka_unit_test_setup(carrier_lost_on_both_links_shortens_the_asking, set_up),
+		cmocka_unit_test_setup(a_peer_heard_elsewhere_is_not_dead_early, set_up),
+		cmocka_unit_test_setup(a_short_break_counts_once_the_carriers_are_gone, set_up),
+		cmocka_unit_test_setup(carriers_missed_late_were_lost_when_last_seen, set_up),
 		cmocka_unit_test_setup(the_timeout_adapts_to_the_peers_rhythm, set_up),
 		cmocka_unit_test(of_two_living_exactly_one_goes_on),
 		cmocka_unit_test(answers_and_reasons),
