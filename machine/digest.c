@@ -98,7 +98,7 @@ static const struct machine_digest_field machine_fields[] = {
 	FIELD(virtio.device_count),
 	FIELD(virtio.link_up),
 	FIELD(virtio.disk_generation),
-	FIELD(virtio.reserved),
+	FIELD(virtio.rung),
 	FIELD(virtio.devices),
 };
 #undef FIELD

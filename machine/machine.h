@@ -373,4 +373,11 @@ bool machine_input(struct machine *machine, const struct guest_memory *memory,
 bool machine_output_take(struct machine *machine, const struct guest_memory *memory,
 			 struct machine_output *output);
 
+/* Is there anything to take, perhaps? False is certain, and quickly known. */
+static inline bool machine_output_pending(const struct machine *machine)
+{
+	return (machine->serial_output.size | machine->debug_output.size | machine->power |
+		machine->virtio.rung) != 0;
+}
+
 #endif

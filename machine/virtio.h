@@ -103,7 +103,7 @@ struct machine_virtio {
 	uint32_t device_count;
 	uint8_t link_up[4];	  /* of each network port: a cable, so no reset changes it */
 	uint32_t disk_generation; /* counts resets of disks: no answer to an older request fits a newer one */
-	uint32_t reserved;
+	uint32_t rung; /* bit of each device whose bell was rung, or that an input may let move on */
 	struct machine_virtio_device devices[MACHINE_VIRTIO_DEVICE_MAX];
 };
 

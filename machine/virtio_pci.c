@@ -144,6 +144,7 @@ void machine_virtio_init(struct machine *machine)
 {
 	memset(machine->virtio.devices, 0, sizeof(machine->virtio.devices));
 	machine->virtio.device_count = 0;
+	machine->virtio.rung = 0;
 	for (uint32_t disk = 0; disk < machine->config.disk_count; disk++)
 		device_add(machine, MACHINE_VIRTIO_BLK, disk);
 	for (uint32_t port = 0; port < machine->config.net_port_count; port++)
@@ -455,11 +456,19 @@ uint64_t machine_virtio_read(struct machine *machine, uint32_t index, uint32_t o
 	}
 }
 
+/* Its queues are looked at next: machine_virtio_output_take(). */
+static void ring(struct machine *machine, const struct machine_virtio_device *device)
+{
+	machine->virtio.rung |= UINT32_C(1) << (device - machine->virtio.devices);
+}
+
 static void notify(struct machine *machine, struct machine_virtio_device *device, uint32_t queue)
 {
-	if (queue < device->queue_count && device->queues[queue].enabled &&
-	    machine_virtio_is_live(machine, device))
-		device->queues[queue].notified = 1;
+	if (queue >= device->queue_count || !device->queues[queue].enabled ||
+	    !machine_virtio_is_live(machine, device))
+		return;
+	device->queues[queue].notified = 1;
+	ring(machine, device);
 }
 
 void machine_virtio_write(struct machine *machine, const struct guest_memory *memory, uint32_t index,
@@ -515,6 +524,7 @@ bool machine_virtio_input(struct machine *machine, const struct guest_memory *me
 
 	if (!device)
 		return false;
+	ring(machine, device);
 	if (ops_of(device)->input(machine, device, memory, input))
 		device_break(machine, device, "broken queue");
 	return true;
@@ -528,26 +538,37 @@ static bool has_notified_queue(const struct machine_virtio_device *device)
 	return false;
 }
 
+static bool device_output_take(struct machine *machine, struct machine_virtio_device *device,
+			       const struct guest_memory *memory, struct machine_output *output)
+{
+	int taken;
+
+	if (!has_notified_queue(device))
+		return false;
+	if (!machine_virtio_is_live(machine, device)) {
+		/* Bus mastering went away since the bell: the bell is lost, as on hardware. */
+		for (uint32_t queue = 0; queue < device->queue_count; queue++)
+			device->queues[queue].notified = 0;
+		return false;
+	}
+	taken = ops_of(device)->output_take(machine, device, memory, output);
+	if (taken < 0)
+		device_break(machine, device, "broken queue");
+	return taken == 1;
+}
+
+/* A queue that stays notified waits for an input of its device, which rings again. */
 bool machine_virtio_output_take(struct machine *machine, const struct guest_memory *memory,
 				struct machine_output *output)
 {
-	for (uint32_t i = 0; i < machine->virtio.device_count; i++) {
-		struct machine_virtio_device *device = &machine->virtio.devices[i];
-		int taken;
+	struct machine_virtio *virtio = &machine->virtio;
 
-		if (!has_notified_queue(device))
-			continue;
-		if (!machine_virtio_is_live(machine, device)) {
-			/* Bus mastering went away since the bell: the bell is lost, as on hardware. */
-			for (uint32_t queue = 0; queue < device->queue_count; queue++)
-				device->queues[queue].notified = 0;
-			continue;
-		}
-		taken = ops_of(device)->output_take(machine, device, memory, output);
-		if (taken == 1)
+	while (virtio->rung) {
+		uint32_t index = (uint32_t)__builtin_ctz(virtio->rung);
+
+		if (device_output_take(machine, &virtio->devices[index], memory, output))
 			return true;
-		if (taken < 0)
-			device_break(machine, device, "broken queue");
+		virtio->rung &= virtio->rung - 1;
 	}
 	return false;
 }

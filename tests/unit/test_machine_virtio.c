@@ -347,12 +347,16 @@ static void disk_has_so_much_under_way(void **state)
 		count++;
 	assert_int_equal(count,
 			 (MACHINE_DISK_SIZE_UNDER_WAY_MAX - MACHINE_DISK_TRANSFER_MAX) / sizeof(data) + 1);
+	assert_false(machine_output_pending(&machine)); /* nothing moves before an answer comes */
 	disk_complete(output.disk.request, MACHINE_DISK_OK, data, sizeof(data));
+	assert_true(machine_output_pending(&machine));
 	assert_true(take());
 	assert_false(take());
 	device_start(DISK, 0);
 	disk_request(0, 0, 0, sizeof(data));
+	assert_false(machine_output_pending(&machine));
 	notify(DISK, 0);
+	assert_true(machine_output_pending(&machine));
 	assert_true(take()); /* a reset begins anew */
 }
 
