@@ -18,6 +18,7 @@ TRACE_FILE("guest", TRACE_INFO);
 #define CPUID_LEAF_XSAVE 0xd
 /* Iterations of a REP string in one go; interrupts wait for so long. */
 #define STRING_ITERATIONS_MAX 4096
+#define EMULATION_COUNT 64 /* places of such instructions that are remembered */
 
 static void set_pair(struct vcpu_state *state, uint64_t value)
 {
@@ -81,6 +82,14 @@ static uint32_t rax_of_size(const struct vcpu_state *state, uint32_t size)
 	return size == 4 ? value : value & (uint32_t)(BIT(size * 8) - 1);
 }
 
+/* The one that was at this place before, most often: machine_emulate_prepare() looks. */
+static struct machine_emulation *emulation_at(uint64_t rip)
+{
+	static struct machine_emulation emulations[EMULATION_COUNT];
+
+	return &emulations[(rip ^ rip >> 6) % EMULATION_COUNT];
+}
+
 /*
  * An instruction with a memory operand, carried out by machine/emulate.c: MMIO, INS,
  * OUTS. A REP string's iterations are done here until it moves on or needs a value
@@ -88,27 +97,27 @@ static uint32_t rax_of_size(const struct vcpu_state *state, uint32_t size)
  */
 static bool emulate(struct guest *guest, uint64_t gpa)
 {
-	static struct machine_emulation emulation;
 	struct vcpu_state *state = &guest->vcpu.state;
+	struct machine_emulation *emulation = emulation_at(state->rip);
 
 	guest->vcpu.ops->save(&guest->vcpu);
 	for (uint32_t i = 0; i < STRING_ITERATIONS_MAX; i++) {
 		uint64_t rip = state->rip;
-		int error = machine_emulate_prepare(&emulation, state, &guest->memory, gpa);
+		int error = machine_emulate_prepare(emulation, state, &guest->memory, gpa);
 
 		if (error == -EFAULT) {
-			vcpu_inject_page_fault(&guest->vcpu, emulation.fault_address,
-					       emulation.fault_error_code);
+			vcpu_inject_page_fault(&guest->vcpu, emulation->fault_address,
+					       emulation->fault_error_code);
 			return true;
 		}
 		if (error) {
 			vcpu_inject_undefined(&guest->vcpu);
 			return true;
 		}
-		if (machine_emulate_reads_time(&emulation, &guest->machine, state, &guest->memory) &&
+		if (machine_emulate_reads_time(emulation, &guest->machine, state, &guest->memory) &&
 		    !guest_time_ask(guest))
 			return false;
-		machine_emulate_execute(&emulation, &guest->machine, state, &guest->memory);
+		machine_emulate_execute(emulation, &guest->machine, state, &guest->memory);
 		guest_outputs(guest);
 		if (state->rip != rip) {
 			vcpu_instruction_done(&guest->vcpu, 0);

@@ -380,8 +380,46 @@ static int prepare_operand(struct machine_emulation *emulation, const struct vcp
 	return error;
 }
 
-int machine_emulate_prepare(struct machine_emulation *emulation, const struct vcpu_state *vcpu,
-			    const struct guest_memory *memory, uint64_t gpa)
+/* Is the instruction the one that is known? The instructions that reach devices are few. */
+static bool is_known(struct machine_emulation *emulation, const struct vcpu_state *vcpu,
+		     const struct guest_memory *memory, uint64_t gva)
+{
+	struct machine_place *place = &emulation->place;
+
+	return place->gva == gva && emulation->instruction.mode_bits == machine_mode_bits(vcpu) &&
+	       guest_paging_is_same(&place->code, vcpu, memory, gva, GUEST_PAGE_FETCH) &&
+	       (load_le64(place->bytes) & place->masks[0]) == place->words[0] &&
+	       (load_le64(place->bytes + 8) & place->masks[1]) == place->words[1];
+}
+
+static uint64_t first_bytes_mask(uint32_t count)
+{
+	return count >= 8 ? UINT64_MAX : BIT(count * 8) - 1;
+}
+
+static void remember(struct machine_emulation *emulation, const struct vcpu_state *vcpu,
+		     const struct guest_memory *memory, uint64_t gva)
+{
+	struct machine_place *place = &emulation->place;
+	uint32_t size = emulation->instruction.size;
+	uint32_t error_code;
+	uint64_t gpa;
+
+	if (gva % 4096 > 4096 - sizeof(place->words) ||
+	    !guest_paging_translate_anew(&place->code, vcpu, memory, gva, GUEST_PAGE_FETCH, &gpa,
+					 &error_code))
+		return;
+	place->gva = gva;
+	place->bytes = guest_memory_at(memory, gpa, sizeof(place->words));
+	place->masks[0] = first_bytes_mask(size);
+	place->masks[1] = first_bytes_mask(size - (uint32_t)min_u64(size, 8));
+	place->words[0] = load_le64(place->bytes) & place->masks[0];
+	place->words[1] = load_le64(place->bytes + 8) & place->masks[1];
+}
+
+/* What the instruction at CS:RIP is and does, whatever its operands are. */
+static int find_out(struct machine_emulation *emulation, const struct vcpu_state *vcpu,
+		    const struct guest_memory *memory, uint64_t gva, uint64_t gpa)
 {
 	int action = -ENOTSUP;
 
@@ -401,6 +439,22 @@ int machine_emulate_prepare(struct machine_emulation *emulation, const struct vc
 		return action;
 	}
 	emulation->action = (uint8_t)action;
+	remember(emulation, vcpu, memory, gva);
+	return 0;
+}
+
+int machine_emulate_prepare(struct machine_emulation *emulation, const struct vcpu_state *vcpu,
+			    const struct guest_memory *memory, uint64_t gpa)
+{
+	uint64_t gva = machine_linear_address(vcpu, VCPU_CS, vcpu->rip);
+	int error = 0;
+
+	if (!is_known(emulation, vcpu, memory, gva))
+		error = find_out(emulation, vcpu, memory, gva, gpa);
+	if (error)
+		return error;
+	emulation->source.size = 0;
+	emulation->target.size = 0;
 	if (is_string(emulation->action))
 		return prepare_string(emulation, vcpu, memory);
 	return prepare_operand(emulation, vcpu, memory, gpa);

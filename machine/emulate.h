@@ -17,6 +17,7 @@
 
 #include "machine/decode.h"
 #include "machine/guest_memory.h"
+#include "machine/guest_paging.h"
 
 struct machine;
 
@@ -52,13 +53,28 @@ struct machine_span {
 	uint32_t size_first; /* of them at `gpa` */
 };
 
+/* Where an instruction is and what its bytes are: 16 of them, of which those behind its end do not count. */
+struct machine_place {
+	uint64_t gva;
+	struct guest_paging_memo code;
+	const uint8_t *bytes; /* in the guest's memory */
+	uint64_t words[2];
+	uint64_t masks[2];
+};
+
+/*
+ * Zero at first. One that has been used before may be used again: while place and bytes are
+ * the same, the first half stays as it is.
+ */
 struct machine_emulation {
+	struct machine_place place;
 	struct machine_instruction instruction;
 	uint8_t action; /* enum machine_emulate_action */
 	uint8_t alu;	/* ADD OR ADC SBB AND SUB XOR CMP, or the BT operation */
 	uint8_t size;	/* bytes of the operand in memory */
 	uint8_t source_is_immediate;
 	uint32_t reserved;
+
 	struct machine_span source; /* what is read */
 	struct machine_span target; /* what is written */
 

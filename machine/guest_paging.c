@@ -15,6 +15,9 @@
 #define PHYSICAL_RESERVED UINT64_C(0x000fff0000000000) /* above the 40 bits that CPUID tells */
 
 #define LEVEL_MAX 4
+#define INDEX_BITS 9 /* of each level in long mode */
+#define PAGE_BITS 12
+#define PAGE_MASK (BIT(PAGE_BITS) - 1)
 
 /* How the tables are shaped in the current mode. */
 struct shape {
@@ -146,12 +149,10 @@ static void bits_set(const struct walk *walk, uint32_t access)
 	}
 }
 
-bool guest_paging_translate(const struct vcpu_state *vcpu, const struct guest_memory *memory, uint64_t gva,
-			    uint32_t access, uint64_t *gpa, uint32_t *error_code)
+/* Down the tables, as the processor would: `walk` is new. */
+static bool translate(struct walk *walk, const struct vcpu_state *vcpu, uint64_t gva, uint32_t access,
+		      uint64_t *gpa, uint32_t *error_code)
 {
-	struct walk walk = { .memory = memory,
-			     .shape = shape_of(vcpu),
-			     .rights = ENTRY_WRITABLE | ENTRY_USER };
 	bool reports_fetch = (vcpu->efer & VCPU_EFER_NXE) || (vcpu->cr4 & VCPU_CR4_SMEP);
 	bool found;
 
@@ -164,17 +165,97 @@ bool guest_paging_translate(const struct vcpu_state *vcpu, const struct guest_me
 		*error_code |= GUEST_PAGE_FETCH;
 	if (vcpu->cpl == 3)
 		*error_code |= GUEST_PAGE_USER;
-	if (walk.shape.level_count == 4 && !is_canonical(gva))
+	if (walk->shape.level_count == 4 && !is_canonical(gva))
 		return false;
-	*error_code |= walk_down(vcpu, &walk, gva, &found);
+	*error_code |= walk_down(vcpu, walk, gva, &found);
 	if (!found)
 		return false;
-	if (is_forbidden(vcpu, walk.rights, access)) {
+	if (is_forbidden(vcpu, walk->rights, access)) {
 		*error_code |= GUEST_PAGE_PRESENT;
 		return false;
 	}
-	bits_set(&walk, access);
-	*gpa = walk.gpa;
+	bits_set(walk, access);
+	*gpa = walk->gpa;
+	return true;
+}
+
+static struct walk walk_of(const struct vcpu_state *vcpu, const struct guest_memory *memory)
+{
+	return (struct walk){ .memory = memory,
+			      .shape = shape_of(vcpu),
+			      .rights = ENTRY_WRITABLE | ENTRY_USER };
+}
+
+bool guest_paging_translate(const struct vcpu_state *vcpu, const struct guest_memory *memory, uint64_t gva,
+			    uint32_t access, uint64_t *gpa, uint32_t *error_code)
+{
+	struct walk walk = walk_of(vcpu, memory);
+
+	return translate(&walk, vcpu, gva, access, gpa, error_code);
+}
+
+static void remember(struct guest_paging_memo *memo, const struct walk *walk, const struct vcpu_state *vcpu,
+		     uint64_t gva, uint32_t access)
+{
+	*memo = (struct guest_paging_memo){ .page = gva >> PAGE_BITS,
+					    .page_gpa = walk->gpa & ~PAGE_MASK,
+					    .cr0 = vcpu->cr0,
+					    .cr3 = vcpu->cr3,
+					    .cr4 = vcpu->cr4,
+					    .efer = vcpu->efer,
+					    .rflags_ac = vcpu->rflags & VCPU_RFLAGS_AC,
+					    .access = access,
+					    .cpl = vcpu->cpl,
+					    .depth = (uint8_t)walk->depth };
+	/* With the bits that the walk itself has set. */
+	for (uint32_t i = 0; i < walk->depth; i++) {
+		memo->entries_at[i] = guest_memory_at(walk->memory, walk->entry_gpas[i], 8);
+		memo->entry_values[i] = load_le64(memo->entries_at[i]);
+	}
+}
+
+bool guest_paging_translate_anew(struct guest_paging_memo *memo, const struct vcpu_state *vcpu,
+				 const struct guest_memory *memory, uint64_t gva, uint32_t access,
+				 uint64_t *gpa, uint32_t *error_code)
+{
+	struct walk walk = walk_of(vcpu, memory);
+	bool good = translate(&walk, vcpu, gva, access, gpa, error_code);
+
+	memo->depth = 0;
+	if (good && walk.shape.level_count == 4)
+		remember(memo, &walk, vcpu, gva, access);
+	return good;
+}
+
+/*
+ * Another address space shares the tables below its top one with those before, most often:
+ * where its own entry there is the same, so is the rest.
+ */
+static bool follow_cr3(struct guest_paging_memo *memo, const struct vcpu_state *vcpu,
+		       const struct guest_memory *memory)
+{
+	uint64_t index = memo->page >> (LEVEL_MAX - 1) * INDEX_BITS & (BIT(INDEX_BITS) - 1);
+	const uint8_t *at = guest_memory_at(memory, (vcpu->cr3 & ENTRY_ADDRESS) + index * 8, 8);
+
+	if (!at || load_le64(at) != memo->entry_values[0])
+		return false;
+	memo->cr3 = vcpu->cr3;
+	memo->entries_at[0] = at;
+	return true;
+}
+
+bool guest_paging_is_same(struct guest_paging_memo *memo, const struct vcpu_state *vcpu,
+			  const struct guest_memory *memory, uint64_t gva, uint32_t access)
+{
+	if (!memo->depth || memo->page != gva >> PAGE_BITS || memo->access != access ||
+	    memo->cr0 != vcpu->cr0 || memo->cr4 != vcpu->cr4 || memo->efer != vcpu->efer ||
+	    memo->cpl != vcpu->cpl || memo->rflags_ac != (vcpu->rflags & VCPU_RFLAGS_AC))
+		return false;
+	if (memo->cr3 != vcpu->cr3 && !follow_cr3(memo, vcpu, memory))
+		return false;
+	for (uint32_t i = 0; i < memo->depth; i++)
+		if (load_le64(memo->entries_at[i]) != memo->entry_values[i])
+			return false;
 	return true;
 }
 

@@ -28,6 +28,30 @@ bool guest_paging_translate(const struct vcpu_state *vcpu, const struct guest_me
 			    uint32_t access, uint64_t *gpa, uint32_t *error_code);
 
 /*
+ * A translation to remember, with all that it follows from: while that stays the same,
+ * so does the translation, and none of the tables has to be walked. Zero: of nothing.
+ */
+struct guest_paging_memo {
+	uint64_t page; /* linear address */
+	uint64_t page_gpa;
+	uint64_t cr0, cr3, cr4, efer, rflags_ac;
+	uint32_t access;
+	uint8_t cpl;
+	uint8_t depth;		      /* entries; 0: nothing is remembered */
+	const uint8_t *entries_at[4]; /* in the guest's memory, which does not move */
+	uint64_t entry_values[4];
+};
+
+/* As guest_paging_translate(); remembers what it found, as far as it pays: in long mode. */
+bool guest_paging_translate_anew(struct guest_paging_memo *memo, const struct vcpu_state *vcpu,
+				 const struct guest_memory *memory, uint64_t gva, uint32_t access,
+				 uint64_t *gpa, uint32_t *error_code);
+
+/* Would the walk of `memo` for this address and access find the same again? */
+bool guest_paging_is_same(struct guest_paging_memo *memo, const struct vcpu_state *vcpu,
+			  const struct guest_memory *memory, uint64_t gva, uint32_t access);
+
+/*
  * Copies `size` bytes, at most 4096, from linear address `gva` on, page by page.
  * Returns how many could be read before a page that is missing or no memory.
  */

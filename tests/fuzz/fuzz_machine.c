@@ -264,7 +264,7 @@ static void step_input(const struct step *step)
 /* The instruction in `value`, with registers that point at devices and memory. */
 static void step_instruction(const struct step *step)
 {
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 	struct vcpu_state vcpu;
 
 	vcpu_state_reset(&vcpu);

@@ -264,7 +264,7 @@ static void check_form(const struct form *form, uint8_t *code)
 	uint8_t *data = guest_memory_to_write(&memory, DATA_GPA, DATA_SIZE);
 	static uint8_t reference[DATA_SIZE]
 		__attribute__((aligned(4096))); /* low bits as DATA_GPA: SIL is stored */
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 	uint64_t host = (uint64_t)(uintptr_t)reference;
 	struct run run = { .rax = random_operand(),
 			   .rcx = random_operand(),
@@ -336,7 +336,7 @@ static void every_form_does_what_the_processor_does(void **state)
 
 static void apic_registers_are_reached(void **state)
 {
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 
 	(void)state;
 	long_mode();
@@ -372,7 +372,7 @@ static void what_is_not_handled_is_refused(void **state)
 		"\xc5\xf8\x11\x07", /* vmovups */
 		"\x0f\xb8\x07\x90",
 	};
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
@@ -386,7 +386,7 @@ static void what_is_not_handled_is_refused(void **state)
 
 static void repeated_string_goes_one_step_at_a_time(void **state)
 {
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 
 	(void)state;
 	long_mode();
@@ -411,7 +411,7 @@ static void repeated_string_goes_one_step_at_a_time(void **state)
 
 static void string_io_reaches_ports(void **state)
 {
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 
 	(void)state;
 	long_mode();
@@ -459,7 +459,7 @@ static void page_tables(uint32_t second_page)
 
 static void operands_cross_pages(void **state)
 {
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 
 	(void)state;
 	page_tables(0x50003);
@@ -474,7 +474,7 @@ static void operands_cross_pages(void **state)
 
 static void a_missing_page_is_a_fault_of_the_guest(void **state)
 {
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 
 	(void)state;
 	page_tables(0);
@@ -504,9 +504,66 @@ static void code_crosses_pages(void **state)
 	assert_int_equal(machine_instruction_fetch(&vcpu, &memory, &instruction), 0);
 }
 
+static uint64_t version_by(struct machine_emulation *emulation, uint32_t gpr)
+{
+	vcpu.rip = CODE_GPA;
+	vcpu.gpr[VCPU_RSI] = 0x40030;
+	vcpu.gpr[VCPU_RAX] = 0;
+	vcpu.gpr[VCPU_RDX] = 0;
+	assert_int_equal(prepare(emulation, MACHINE_LAPIC_BASE + 0x30), 0);
+	execute(emulation);
+	assert_true(vcpu.rip == CODE_GPA + 2);
+	return vcpu.gpr[gpr];
+}
+
+/* What is remembered of an instruction is good only for that one. */
+static void a_known_instruction_may_become_another(void **state)
+{
+	struct machine_emulation emulation = { 0 };
+
+	(void)state;
+	page_tables(0x50003);
+	CODE("\x8b\x06"); /* movl (%rsi), %eax */
+	assert_int_equal(version_by(&emulation, VCPU_RAX), 0x50014);
+	assert_int_equal(version_by(&emulation, VCPU_RAX), 0x50014);
+	CODE("\x8b\x16"); /* movl (%rsi), %edx: other bytes */
+	assert_int_equal(version_by(&emulation, VCPU_RDX), 0x50014);
+	assert_int_equal(vcpu.gpr[VCPU_RAX], 0);
+	CODE("\x8b\x06");
+	assert_int_equal(version_by(&emulation, VCPU_RAX), 0x50014);
+	/* Another page at the same address, while the old one has the old bytes still. */
+	assert_true(guest_memory_write(&memory, 0x50000, "\x8b\x16", 2));
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x10 * 8, 8), 0x50003);
+	assert_int_equal(version_by(&emulation, VCPU_RDX), 0x50014);
+	assert_int_equal(vcpu.gpr[VCPU_RAX], 0);
+	/* In another address space, which shares all tables but the top one, or has one of its own. */
+	store_le64(guest_memory_to_write(&memory, 0x5000, 8), 0x2003 | 0x20);
+	vcpu.cr3 = 0x5000;
+	assert_int_equal(version_by(&emulation, VCPU_RDX), 0x50014);
+	store_le64(guest_memory_to_write(&memory, 0x6000, 8), 0x7003);
+	store_le64(guest_memory_to_write(&memory, 0x7000, 8), 0x8003);
+	store_le64(guest_memory_to_write(&memory, 0x8000, 8), 0x9003);
+	store_le64(guest_memory_to_write(&memory, 0x9000 + 0x10 * 8, 8), CODE_GPA | 3);
+	store_le64(guest_memory_to_write(&memory, 0x9000 + 0x40 * 8, 8), MACHINE_LAPIC_BASE | 3);
+	vcpu.cr3 = 0x6000;
+	assert_int_equal(version_by(&emulation, VCPU_RAX), 0x50014);
+	vcpu.cr3 = 0x1000;
+	/* Read as 32-bit code. */
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x10 * 8, 8), CODE_GPA | 3);
+	assert_int_equal(version_by(&emulation, VCPU_RAX), 0x50014);
+	vcpu.segments[VCPU_CS].attributes &= (uint16_t)~VCPU_SEGMENT_LONG;
+	vcpu.segments[VCPU_CS].attributes |= VCPU_SEGMENT_DEFAULT_32;
+	vcpu.rip = CODE_GPA;
+	assert_int_equal(prepare(&emulation, MACHINE_LAPIC_BASE + 0x30), 0);
+	assert_int_equal(emulation.instruction.address_size, 4);
+	/* Nowhere any more. */
+	store_le64(guest_memory_to_write(&memory, 0x4000 + 0x10 * 8, 8), 0);
+	assert_int_equal(prepare(&emulation, MACHINE_LAPIC_BASE + 0x30), -ENOTSUP);
+}
+
 static void real_mode_wraps_at_64_kib(void **state)
 {
-	struct machine_emulation emulation;
+	struct machine_emulation emulation = { 0 };
 
 	(void)state;
 	vcpu_state_reset(&vcpu);
@@ -534,6 +591,7 @@ int main(void)
 		TEST(operands_cross_pages),
 		TEST(a_missing_page_is_a_fault_of_the_guest),
 		TEST(code_crosses_pages),
+		TEST(a_known_instruction_may_become_another),
 		TEST(real_mode_wraps_at_64_kib),
 	};
 
