@@ -13,6 +13,7 @@
 #include "kernel/page_map.h"
 #include "kernel/pages.h"
 #include "kernel/paging.h"
+#include "kernel/stage.h"
 #include "kernel/time.h"
 #include "machine/direct_boot.h"
 #include "machine/firmware_boot.h"
@@ -275,14 +276,21 @@ void guest_outputs(struct guest *guest)
 {
 	static uint8_t data[MACHINE_OUTPUT_DATA_MAX];
 	static struct machine_output output;
+	enum stage before;
 
+	if (!machine_output_pending(&guest->machine))
+		return;
+	before = stage_enter(STAGE_QUEUES);
 	output.data = data;
 	while (machine_output_take(&guest->machine, &guest->memory, &output)) {
 		guest->put_out = true;
+		stage_enter(STAGE_HAND_OVER);
 		guest->outside->output(&output);
+		stage_enter(STAGE_QUEUES);
 		if (output.kind == MACHINE_OUTPUT_POWER)
 			take_power(guest, output.value);
 	}
+	stage_enter(before);
 }
 
 static NOINLINE void find_deadline(struct guest *guest)
@@ -384,6 +392,7 @@ static void decide_inputs(struct guest *guest)
 				       .time_ns = guest_door_now_ns(&guest->door) };
 	uint64_t interval_ns =
 		guest->door.mode == GUEST_DOOR_PAIR ? CHECK_INTERVAL_PAIR_NS : CHECK_INTERVAL_NS;
+	enum stage before;
 
 	if (input.time_ns >= next_deadline_ns(guest) && guest_door_decides(&guest->door))
 		decide_input(guest, &input);
@@ -391,9 +400,11 @@ static void decide_inputs(struct guest *guest)
 		guest->check_next_ns = input.time_ns + interval_ns;
 		decide_check(guest, guest->check_count++);
 	}
+	before = stage_enter(STAGE_DELIVERY);
 	while (guest->state == GUEST_RUNNING && guest_door_decides(&guest->door) &&
 	       guest->outside->input(&input))
 		decide_input(guest, &input);
+	stage_enter(before);
 }
 
 static void compare_check(struct guest *guest, const struct record *record, uint64_t check)
@@ -596,9 +607,15 @@ static void run_exits(struct guest *guest)
 	}
 }
 
+/* The guest's own ticks are none of ours: its steps, where these are what the TSC counts. */
 static NOINLINE void run_slice(struct guest *guest)
 {
+	enum stage before = stage_enter(STAGE_EXITS);
+	uint64_t steps = guest->steps;
+
 	run_exits(guest);
+	stage_enter(before);
+	stage_take_off(STAGE_EXITS, guest->steps - steps);
 	if (!vcpu_exit_is_asynchronous(guest->exit.kind))
 		guest->exits[guest->exit.kind].at_slice_end++;
 }
@@ -625,9 +642,12 @@ static void end(struct guest *guest)
 /* A leader may have to wait as well. False: not now. */
 static bool leader_may_run(struct guest *guest)
 {
-	struct position here = vcpu_position(&guest->vcpu);
+	struct position here;
 	struct follower_plan plan;
 
+	if (guest->door.mode != GUEST_DOOR_PAIR)
+		return true;
+	here = vcpu_position(&guest->vcpu);
 	guest_door_plan(&guest->door, &here, &plan);
 	return plan.verdict == FOLLOWER_RUN;
 }
@@ -641,10 +661,12 @@ static bool horizon_is_urgent(const struct guest *guest)
 /* How far the follower may come; told only when there is something new. */
 static void tell_horizon(struct guest *guest)
 {
-	struct position here = vcpu_position(&guest->vcpu);
+	struct position here;
 
-	if (!horizon_is_urgent(guest) && !time_reached(guest->horizon_next_ns))
+	if (guest->door.mode != GUEST_DOOR_PAIR ||
+	    (!horizon_is_urgent(guest) && !time_reached(guest->horizon_next_ns)))
 		return;
+	here = vcpu_position(&guest->vcpu);
 	if (position_compare(&here, &guest->horizon) == 0 || !guest_door_decides(&guest->door))
 		return;
 	guest->horizon = here;
@@ -706,6 +728,7 @@ bool guest_poll(struct guest *guest)
 	uint64_t exits = guest->vcpu.position.exits;
 	uint64_t steps = guest->steps;
 	bool is_pair = guest->door.mode == GUEST_DOOR_PAIR;
+	bool ran;
 
 	if (!is_on(guest)) {
 		if (is_pair)
@@ -715,7 +738,10 @@ bool guest_poll(struct guest *guest)
 	go_on(guest);
 	if (!is_on(guest) && !is_pair)
 		end(guest);
-	return guest->vcpu.position.exits != exits || guest->steps != steps;
+	ran = guest->vcpu.position.exits != exits || guest->steps != steps;
+	if (ran)
+		stage_worked();
+	return ran;
 }
 
 /* ---- its context ---- */
@@ -790,4 +816,5 @@ void guest_show_exits(const struct guest *guest, void (*print)(const char *forma
 			      (unsigned long)guest_exit_total(count),
 			      (unsigned long)(count->ticks / max_u64(count->count, 1)));
 	}
+	stage_show(print);
 }

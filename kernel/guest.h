@@ -49,7 +49,7 @@ struct guest_outside {
 	 * next call.
 	 */
 	bool (*input)(struct machine_input *input);
-	/* A slice is over, and so far the log tells. What was put out until here is complete. */
+	/* In a pair: a slice is over, and so far the log tells. What was put out until here is complete. */
 	void (*slice_end)(void);
 	/*
 	 * An input that a log has decided, before the machine gets it: fills in what the log

@@ -17,6 +17,7 @@
 #include "include/byte_order.h"
 #include "include/trace.h"
 #include "kernel/arp.h"
+#include "kernel/stage.h"
 #include "kernel/time.h"
 
 TRACE_FILE("guest", TRACE_INFO);
@@ -36,6 +37,7 @@ struct guest_port {
 };
 
 static struct guest_port ports[MACHINE_NET_PORT_MAX];
+static uint32_t port_count; /* they are numbered through */
 static bool (*filter)(uint32_t index, const struct net_frame *frame);
 
 void guest_net_open(uint32_t index, struct net_device *device, const uint8_t mac[MACHINE_MAC_SIZE])
@@ -44,6 +46,7 @@ void guest_net_open(uint32_t index, struct net_device *device, const uint8_t mac
 
 	ASSERT(index < MACHINE_NET_PORT_MAX);
 	port->device = device;
+	port_count = (uint32_t)max_u64(port_count, index + 1);
 	memcpy(port->mac, mac, MACHINE_MAC_SIZE);
 }
 
@@ -54,7 +57,7 @@ void guest_net_set_filter(bool (*of_ports)(uint32_t index, const struct net_fram
 
 void guest_net_restart(void)
 {
-	for (uint32_t index = 0; index < MACHINE_NET_PORT_MAX; index++)
+	for (uint32_t index = 0; index < port_count; index++)
 		ports[index].link_told = false;
 }
 
@@ -91,9 +94,8 @@ static void announce(uint32_t index)
 
 void guest_net_announce(void)
 {
-	for (uint32_t index = 0; index < MACHINE_NET_PORT_MAX; index++)
-		if (ports[index].device)
-			announce(index);
+	for (uint32_t index = 0; index < port_count; index++)
+		announce(index);
 }
 
 /* ---- in ---- */
@@ -105,10 +107,19 @@ static bool is_for_guest(const struct guest_port *port, const struct net_frame *
 	       ((frame->data[0] & 1) || memcmp(frame->data, port->mac, MACHINE_MAC_SIZE) == 0);
 }
 
+static bool poll_driver(struct net_device *device, struct net_frame *frame)
+{
+	enum stage before = stage_enter(STAGE_PORT);
+	bool came = device->ops->poll_rx(device, frame) == 1;
+
+	stage_enter(before);
+	return came;
+}
+
 /* The next frame of the port for the guest. A port that fails is opened anew by keep_open(). */
 static bool receive(struct guest_port *port, struct net_frame *frame)
 {
-	while (port->frames_left > 0 && port->device->ops->poll_rx(port->device, frame) == 1) {
+	while (port->frames_left > 0 && poll_driver(port->device, frame)) {
 		port->frames_left--;
 		if (filter && filter((uint32_t)(port - ports), frame))
 			continue;
@@ -121,12 +132,10 @@ static bool receive(struct guest_port *port, struct net_frame *frame)
 
 bool guest_net_input(struct machine_input *input)
 {
-	for (uint32_t index = 0; index < MACHINE_NET_PORT_MAX; index++) {
+	for (uint32_t index = 0; index < port_count; index++) {
 		struct guest_port *port = &ports[index];
 		struct net_frame frame;
 
-		if (!port->device)
-			continue;
 		*input = (struct machine_input){ .index = index };
 		if (port->link_told != port->link_up) {
 			port->link_told = port->link_up;
@@ -180,9 +189,12 @@ static void poll_port(struct guest_port *port, bool guest_runs)
 
 void guest_net_poll(bool guest_runs)
 {
-	for (uint32_t index = 0; index < MACHINE_NET_PORT_MAX; index++)
-		if (ports[index].device)
-			poll_port(&ports[index], guest_runs);
+	for (uint32_t index = 0; index < port_count; index++) {
+		enum stage before = stage_enter(STAGE_PORT);
+
+		poll_port(&ports[index], guest_runs);
+		stage_enter(before);
+	}
 }
 
 bool guest_net_link_is_up(uint32_t index)

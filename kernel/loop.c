@@ -5,6 +5,7 @@
 #include "include/assert.h"
 #include "kernel/apic.h"
 #include "kernel/cpu.h"
+#include "kernel/stage.h"
 #include "kernel/time.h"
 
 static struct loop_service services[LOOP_SERVICE_MAX];
@@ -23,8 +24,10 @@ bool loop_round(void)
 	bool worked = false;
 
 	counted.rounds++;
+	stage_round_begin();
 	for (uint32_t i = 0; i < service_count; i++)
 		worked |= services[i].poll();
+	stage_round_end();
 	return worked;
 }
 

@@ -15,6 +15,7 @@
 #include "kernel/pages.h"
 #include "kernel/pair_service.h"
 #include "kernel/server.h"
+#include "kernel/stage.h"
 
 static bool prepared;
 static bool is_pair;
@@ -116,6 +117,17 @@ static const char *prepare_all(void)
 	return wrong;
 }
 
+static bool poll_mirror(void)
+{
+	enum stage before = stage_enter(STAGE_DISK);
+	bool worked = mirror_service_poll();
+
+	if (worked)
+		stage_worked();
+	stage_enter(before);
+	return worked;
+}
+
 /* What came and what the pair wants is before the guest, and what the guest said goes out behind it. */
 static void prepare(void)
 {
@@ -127,7 +139,7 @@ static void prepare(void)
 	prepared = true;
 	if (is_pair)
 		loop_add("pair", pair_service_poll);
-	loop_add("mirror", mirror_service_poll);
+	loop_add("mirror", poll_mirror);
 	loop_add("guest", guest_service_poll);
 	if (is_pair)
 		loop_add("pair's words", pair_service_send);

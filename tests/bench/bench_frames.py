@@ -80,8 +80,8 @@ def rate(frames: int, elapsed_ns: int) -> float:
 class Sender:
     """The host's sender, running while the guest receives."""
 
-    def __init__(self, network, program, size: int):
-        self.process = network.popen(str(program), "tap0", MAC, str(size))
+    def __init__(self, network, program, size: int, mac: str = MAC):
+        self.process = network.popen(str(program), "tap0", mac, str(size))
 
     def __enter__(self):
         return self

@@ -46,6 +46,10 @@ static const struct load loads[] = {
 	{ "sequential_read", false, false, SEQUENTIAL, 64 * KIB, 16, 2000 },
 	{ "random_write", true, false, RANDOM, 4 * KIB, 16, 8000 },
 	{ "random_read", false, false, RANDOM, 4 * KIB, 16, 8000 },
+	{ "queued_write", true, false, SEQUENTIAL, 64 * KIB, 8, 2000 },
+	{ "queued_read", false, false, SEQUENTIAL, 64 * KIB, 8, 2000 },
+	{ "single_write", true, false, RANDOM, 4 * KIB, 1, 2000 },
+	{ "single_read", false, false, RANDOM, 4 * KIB, 1, 2000 },
 	{ "flushed_write", true, true, RANDOM, 4 * KIB, 1, 500 },
 	{ "regions", true, false, REGIONS, 4 * KIB, 1, 512 },
 };

@@ -4,7 +4,9 @@
  * costs the hypervisor can be told. Begins like a bzImage (Documentation/x86/boot.rst
  * of Linux) as far as the direct boot looks; entered in 64-bit mode.
  */
-#define ROUNDS 200
+#include "tests/guest/exits_guest.h"
+
+#define ROUNDS EXITS_GUEST_ROUNDS
 #define SETUP_SECTORS 1
 #define SECTOR 512
 
@@ -65,6 +67,13 @@ exits_guest_code:
 	rounds rdmsr
 	movl $0xfee00030, %ebx			/* local APIC version */
 	rounds movl (%rbx), %eax
+	movl $EXITS_GUEST_DRIVER + 2, %ebx	/* one chain more is available ... */
+	movl $EXITS_GUEST_BAR + 0x3004, %edx	/* ... and the bell of queue 1 */
+	.macro ring_bell
+	incw (%rbx)
+	movl %eax, (%rdx)
+	.endm
+	rounds ring_bell
 1:	hlt
 	jmp 1b
 	.balign 16
