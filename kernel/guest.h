@@ -27,7 +27,7 @@
  * works for the guest: firmware waits for it in a loop full of exits, and what the disk
  * answers is looked at between slices only.
  */
-#define GUEST_SLICE_STEPS 200000
+#define GUEST_SLICE_STEPS 250000
 #define GUEST_SLICE_EXITS 512
 #define GUEST_SLICE_STEPS_WAITING 50000
 #define GUEST_SLICE_EXITS_WAITING 32

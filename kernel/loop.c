@@ -48,8 +48,15 @@ void loop_stay_awake(uint64_t awake_us)
 
 _Noreturn void loop_run(void)
 {
+	bool worked = false;
+
 	for (;;) {
-		if (loop_round())
+		bool worked_before = worked;
+
+		worked = loop_round();
+		if (worked)
+			continue;
+		if (worked_before)
 			loop_stay_awake(LOOP_SPIN_US);
 		else if (time_reached(awake_until_ns))
 			sleep_until_tick();
