@@ -53,7 +53,7 @@ struct message_identity {
 	uint8_t has_guest; /* a guest that stopped, in memory */
 	uint8_t hardware_faults;
 	uint8_t step_counter_exact;
-	uint8_t reserved;
+	uint8_t disks_current; /* they hold all that its guest was told is safe, as far as it knows itself */
 };
 
 struct message_text {

@@ -95,6 +95,7 @@ static void connect_to(struct pair *pair, uint64_t peer)
 	detector_init(&pair->detector, &pair->config.detector, pair->config.paths, pair->now_ns);
 	forget_messages(pair);
 	pair->claim = ARBITER_CLAIM_NONE;
+	pair->disks_told = pair->own_disks_current;
 	if (peer)
 		pair_send_identity(pair);
 }
@@ -186,6 +187,15 @@ static void stop(struct pair *pair, const char *reason)
 	stop_step(pair);
 }
 
+/* Out of a duplex: the other one is no part of it any more. */
+static void go_alone_if_disks_allow(struct pair *pair, const char *reason)
+{
+	if (pair->own_disks_current)
+		go_alone(pair, reason);
+	else
+		stop(pair, "this server's disks are not current: the guest needs the peer's");
+}
+
 /* ---- joining ---- */
 
 static void abort_copy(struct pair *pair)
@@ -239,6 +249,12 @@ static void join_step(struct pair *pair)
 	pair->log_base = begin.log_base;
 	pair->copying = true;
 	pair_action_add(pair, PAIR_ACTION_JOIN_COPY);
+}
+
+void pair_disks(struct pair *pair, bool own_current, bool peer_current)
+{
+	pair->own_disks_current = own_current;
+	pair->peer_disks_current = peer_current;
 }
 
 void pair_hold_join(struct pair *pair, bool hold)
@@ -370,8 +386,8 @@ static uint64_t rank_of_state(uint8_t state)
 
 /*
  * Neither runs a guest. Is ours the state to go on with? The first difference
- * decides, and both sides see the same: who has durably seen more, who still has the
- * guest in memory, who led, who is preferred.
+ * decides, and both sides see the same: who has durably seen more, whose disks are
+ * current, who still has the guest in memory, who led, who is preferred.
  */
 static bool is_ours_to_start(const struct pair *pair)
 {
@@ -384,6 +400,8 @@ static bool is_ours_to_start(const struct pair *pair)
 		return pair->durable.generation > peer->generation;
 	if (rank_of_state(pair->durable.state) != rank_of_state(peer->durable))
 		return rank_of_state(pair->durable.state) > rank_of_state(peer->durable);
+	if (pair->disks_told != (peer->disks_current != 0))
+		return pair->disks_told;
 	if (pair->has_guest != (peer->has_guest != 0))
 		return pair->has_guest;
 	if (pair->durable.was_leader != peer->was_leader)
@@ -519,7 +537,7 @@ static void receive_diverged(struct pair *pair)
 	if (pair->role == PAIR_LEADER && !pair->stopping) {
 		pair->peer_diverged = true;
 		pair->trail_owed = true;
-		go_alone(pair, "the follower diverged");
+		go_alone_if_disks_allow(pair, "the follower diverged");
 	} else {
 		abort_copy(pair);
 	}
@@ -629,7 +647,8 @@ static void peer_restarted(struct pair *pair, const struct channel_peer *peer)
 		if (peer->generation > pair->durable.generation)
 			stop(pair, "the peer has gone on without us, and restarted");
 		else
-			go_alone(pair, "the peer has restarted"); /* connects when it says hello again */
+			go_alone_if_disks_allow(pair,
+						"the peer has restarted"); /* connects at its next hello */
 		break;
 	case PAIR_TARGET:
 		leave_guest(pair, "the source has restarted");
@@ -720,10 +739,11 @@ void pair_start_alone(struct pair *pair)
 
 /* ---- time ---- */
 
-static struct arbiter_facts facts_of(const struct message_identity *identity, bool is_leader)
+static struct arbiter_facts facts_of(const struct message_identity *identity, bool disks_current,
+				     bool is_leader)
 {
 	return (struct arbiter_facts){ .hardware_faults = identity->hardware_faults != 0,
-				       .disks_current = true,
+				       .disks_current = disks_current,
 				       .is_leader = is_leader };
 }
 
@@ -739,9 +759,10 @@ static void arbitrate(struct pair *pair, enum detector_verdict verdict)
 	};
 	struct arbiter_decision decision;
 
-	question.facts[pair->config.self] = facts_of(&pair->config.identity, pair->role == PAIR_LEADER);
+	question.facts[pair->config.self] =
+		facts_of(&pair->config.identity, pair->own_disks_current, pair->role == PAIR_LEADER);
 	question.facts[ARBITER_SERVER_B - pair->config.self] =
-		facts_of(&pair->peer, pair->role != PAIR_LEADER);
+		facts_of(&pair->peer, pair->peer_disks_current, pair->role != PAIR_LEADER);
 	decision = arbiter_decide(&question);
 	if (decision.answer == ARBITER_STOP)
 		stop(pair, decision.reason);
@@ -926,6 +947,7 @@ void pair_init(struct pair *pair, const struct pair_config *config, const struct
 	pair->config.channel.generation = durable->generation;
 	pair->config.channel.server = config->self;
 	pair->config.identity.server = (uint8_t)config->self;
+	pair_disks(pair, true, true);
 	channel_init(&pair->channel, &pair->config.channel, memory->streams, now_ns);
 	connect_to(pair, 0);
 }

@@ -128,6 +128,9 @@ struct pair {
 	struct pair_durable wanted;  /* being written; equal to `durable`: nothing is */
 	bool persisting;	     /* a PERSIST action is not answered yet */
 	bool has_guest;		     /* in memory */
+	bool own_disks_current;	     /* pair_disks() */
+	bool peer_disks_current;
+	bool disks_told;     /* what every identity since we connected says: both decide by the same */
 	bool override_alone; /* we go on without knowing, as an administrator said; until the peer is seen */
 
 	struct channel channel;
@@ -275,6 +278,12 @@ void pair_released(struct pair *pair, uint64_t number);
 
 /* ---- joining ---- */
 
+/*
+ * Whose disks hold all that the guest was told is safe, as both servers were last told (mirror/)? A pair
+ * without disks: both. Of two of a duplex one whose disks do not never goes on without the other, whose
+ * disks its guest needs. At any time; at first both do.
+ */
+void pair_disks(struct pair *pair, bool own_current, bool peer_current);
 /* No join begins while held: the disks are not yet the same on both. One under way goes on. */
 void pair_hold_join(struct pair *pair, bool hold);
 /*

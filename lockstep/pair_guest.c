@@ -54,6 +54,7 @@ void pair_send_identity(struct pair *pair)
 	identity.was_leader = pair->durable.was_leader;
 	identity.role = (uint8_t)pair->role;
 	identity.has_guest = pair->has_guest;
+	identity.disks_current = pair->disks_told;
 	pair_send(pair, MESSAGE_IDENTITY, &identity, sizeof(identity));
 }
 

@@ -224,6 +224,21 @@ MUTATIONS = {
         'return decision(ARBITER_GO_ON, "peer dead");',
         'return decision(ARBITER_STOP, "peer dead");',
     ),
+    "take the leader's disks for current": (
+        "lockstep/pair.c",
+        "facts_of(&pair->config.identity, pair->own_disks_current, pair->role == PAIR_LEADER);",
+        "facts_of(&pair->config.identity, true, pair->role == PAIR_LEADER);",
+    ),
+    "go on without the disks of a peer that restarted": (
+        "lockstep/pair.c",
+        "	if (pair->own_disks_current)\n		go_alone(pair, reason);",
+        "	if (pair != NULL)\n		go_alone(pair, reason);",
+    ),
+    "start from disks that lack writes": (
+        "lockstep/pair.c",
+        "	if (pair->disks_told != (peer->disks_current != 0))\n		return pair->disks_told;\n",
+        "",
+    ),
     "suspect a peer that lives": (
         "lockstep/detector.c",
         "if (now_ns - detector_cs_heard_ns(detector) < detector_timeout_ns(detector)) {",

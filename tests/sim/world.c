@@ -99,6 +99,12 @@ static struct message_identity identity_of_build(bool is_other)
 	return identity;
 }
 
+/* Both hear of it at once: who was told of a failed disk has said so before anything went by it. */
+static void tell_disks(struct world *world, uint32_t side)
+{
+	pair_disks(&world->servers[side].pair, world->stale_side != side, world->stale_side != 1 - side);
+}
+
 static void server_start(struct world *world, uint32_t side)
 {
 	struct server *server = &world->servers[side];
@@ -134,6 +140,7 @@ static void server_start(struct world *world, uint32_t side)
 	server->clock_offset_ns = random_below(world, 1000) * MS;
 	server->clock_drift_ppm = (int64_t)random_below(world, 400) - 200;
 	pair_init(&server->pair, &config, &memory, &server->durable, server_now_ns(world, server));
+	tell_disks(world, side);
 	server->next_turn_ns = world->now_ns;
 	say(world, side, "power on: generation %lu, %u", (unsigned long)server->durable.generation,
 	    server->durable.state);
@@ -270,12 +277,18 @@ struct disk_word {
 	uint32_t version;
 };
 
-/* Each replica writes its own disk; while it joins, the target hears of it on the disk stream. */
-static void write_disk(struct server *server, uint32_t key, uint32_t version)
+/*
+ * Each replica writes its own disk; while it joins, the target hears of it on the disk stream. One whose
+ * disks are not current tells its guest of a write when the other one's disk has it.
+ */
+static void write_disk(struct world *world, struct server *server, uint32_t key, uint32_t version)
 {
 	const struct disk_word word = { .key = key, .version = version };
+	struct server *peer = &world->servers[server == world->servers];
 
 	server->disk[key] = version;
+	if (world->stale_side == server - world->servers && peer->running && peer->disk[key] < version)
+		peer->disk[key] = version;
 	if (server->copying && channel_write(&server->pair.channel, WIRE_STREAM_DISK, (const uint8_t *)&word,
 					     sizeof(word)) != sizeof(word))
 		ASSERT(!"there is room for the few words of a join");
@@ -326,7 +339,7 @@ static bool finish_exit(struct world *world, struct server *server)
 		return true;
 	case GUEST_EXIT_DISK:
 		guest_finish_disk(guest, &slot, &key, &version);
-		write_disk(server, key, version);
+		write_disk(world, server, key, version);
 		server->disk_done_ns[slot] = world->now_ns + 50 * US + random_below(world, 2 * MS);
 		return true;
 	default:
@@ -598,6 +611,8 @@ static void load_guest(struct world *world, struct server *server, const struct 
 	if (server->is_other_build)
 		violate(world, "another build takes the guest", "server %c",
 			(char)('a' + (server - world->servers)));
+	if (world->stale_side == server - world->servers)
+		world->stale_side = NOBODY; /* all of the source's was copied */
 	if (memcmp(server->incoming_disk, server->incoming.versions, sizeof(server->incoming_disk)))
 		violate(world, "a join ended before the disks were the same", "server %c",
 			(char)('a' + (server - world->servers)));
@@ -615,10 +630,18 @@ static void load_guest(struct world *world, struct server *server, const struct 
 
 /* ---- actions ---- */
 
+/* The other one's disks have what these lack. */
+static void check_disks(struct world *world, uint32_t side)
+{
+	if (world->stale_side == side)
+		violate(world, "a guest goes on without the disks that it needs", "server %c", 'a' + side);
+}
+
 static void boot_guest(struct world *world, uint32_t side)
 {
 	struct server *server = &world->servers[side];
 
+	check_disks(world, side);
 	guest_boot(&server->guest, ++world->boots, server->disk);
 	server->guest_runs = true;
 	memset(server->disk_done_ns, 0, sizeof(server->disk_done_ns));
@@ -697,6 +720,7 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 		boot_guest(world, side);
 		break;
 	case PAIR_ACTION_GUEST_RESUME:
+		check_disks(world, side);
 		server->guest_runs = true;
 		break;
 	case PAIR_ACTION_GUEST_FREEZE:
@@ -792,6 +816,7 @@ static void take_turn(struct world *world, uint32_t side)
 
 	pair_hold_join(&server->pair, disks_hold_the_join(world, side));
 	tell_carriers(world, side, now_ns);
+	tell_disks(world, side);
 	pair_tick(&server->pair, now_ns);
 	take_disk_words(server);
 	if (server->persist_done_ns && world->now_ns >= server->persist_done_ns) {
@@ -849,6 +874,32 @@ static void pull_cables_of_deaf(struct world *world, uint32_t side)
 	say(world, side, "deaf until %.3f ms", (double)deaf_until_ns / 1e6);
 }
 
+static bool is_duplex(const struct world *world)
+{
+	const struct pair *a = &world->servers[0].pair;
+	const struct pair *b = &world->servers[1].pair;
+
+	if (!world->servers[0].running || !world->servers[1].running)
+		return false;
+	return (a->role == PAIR_LEADER && a->peer_ready && b->role == PAIR_FOLLOWER) ||
+	       (b->role == PAIR_LEADER && b->peer_ready && a->role == PAIR_FOLLOWER);
+}
+
+/* Only where the other one's are whole, and no decision has fallen that counts on these. */
+static void disks_fail(struct world *world, uint32_t side)
+{
+	const struct pair *pair = &world->servers[side].pair;
+
+	if (!is_duplex(world) || world->stale_side != NOBODY || pair->going_alone)
+		return;
+	world->stale_side = side;
+	for (uint32_t i = 0; i < 2; i++)
+		tell_disks(world, i);
+	say(world, side, "its disks fail");
+	if (random_below(world, 2)) /* the other one dies, and may be back before that is noticed */
+		server_crash(world, 1 - side, random_below(world, 30 * MS));
+}
+
 static void random_fault(struct world *world)
 {
 	uint32_t side = (uint32_t)random_below(world, 2);
@@ -858,7 +909,7 @@ static void random_fault(struct world *world)
 			       &world->cut.management_out[0], &world->cut.management_out[1],
 			       &world->cut.management_in[0],  &world->cut.management_in[1] };
 
-	switch (random_below(world, 16)) {
+	switch (random_below(world, world->disks_fail ? 19 : 16)) {
 	case 0:
 	case 1:
 		if (server->running)
@@ -907,6 +958,11 @@ static void random_fault(struct world *world)
 		world->isolate_side = 1 - side;
 		say(world, side, "paused until %.3f ms", (double)server->paused_until_ns / 1e6);
 		break;
+	case 16:
+	case 17:
+	case 18:
+		disks_fail(world, side);
+		break;
 	default:
 		world->faults =
 			(struct world_faults){ .loss_permille = (uint32_t)random_below(world, 60),
@@ -940,19 +996,6 @@ static void client_step(struct world *world)
 	world->pending_key = (uint32_t)random_below(world, GUEST_KEY_COUNT);
 	world->pending_version = world->next_request & 0xffff;
 	world->pending_sent_ns = 0;
-}
-
-/* ---- the run ---- */
-
-static bool is_duplex(const struct world *world)
-{
-	const struct pair *a = &world->servers[0].pair;
-	const struct pair *b = &world->servers[1].pair;
-
-	if (!world->servers[0].running || !world->servers[1].running)
-		return false;
-	return (a->role == PAIR_LEADER && a->peer_ready && b->role == PAIR_FOLLOWER) ||
-	       (b->role == PAIR_LEADER && b->peer_ready && a->role == PAIR_FOLLOWER);
 }
 
 /* ---- what is tried on purpose ---- */
@@ -1177,6 +1220,8 @@ static void world_begin(struct world *world, uint64_t seed, bool verbose)
 	world->is_safety_phase = true;
 	world->script_side = (uint32_t)random_below(world, 2);
 	world->has_carriers = seed / 16 % 2;
+	world->stale_side = NOBODY;
+	world->disks_fail = is_rough(world) && seed / 8 % 2;
 	world->is_unsure = world->kind == WORLD_TAKE_OVER && seed / 8 % 2;
 	world->cut.station = world->is_unsure;
 	if (world->kind == WORLD_TAKE_OVER) /* below every time-out: late words, but no false signs of life */

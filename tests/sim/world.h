@@ -13,6 +13,7 @@
 #include "tests/sim/pair_fixture.h"
 
 #define US UINT64_C(1000)
+#define NOBODY 2
 #define WORLD_MANAGEMENT 2 /* path number of the management port */
 #define WORLD_FLYING_MAX 4096
 #define WORLD_HELD_SIZE (256 * KIB)
@@ -104,6 +105,8 @@ struct world {
 	uint32_t script_side;
 	uint32_t flipped;	/* enum guest_field */
 	bool is_mended;		/* BUILDS: both servers start the same build from now on */
+	bool disks_fail;	/* ROUGH, BUILDS: as well */
+	uint32_t stale_side;	/* whose disks lack writes; NOBODY */
 	uint64_t isolate_at_ns; /* 0: not planned */
 	uint32_t isolate_side;
 	uint64_t hear_at_ns; /* the management network works again; 0: not planned */
