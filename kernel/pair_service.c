@@ -543,11 +543,15 @@ static bool do_actions(void)
 	return count > 0;
 }
 
-/* No duplex before both servers' disks hold the same. */
+/* No duplex before both servers' disks hold the same, or only one's can be used. */
 static void look_at_disks(void)
 {
+	uint32_t self = pair.config.self;
+
 	mirror_link_follow(pair.peer_known && pair.role != PAIR_REFUSED ? &pair.channel : NULL);
 	pair_hold_join(&pair, !mirror_engine_may_join(record()));
+	pair_disks(&pair, mirror_engine_is_current(record(), self),
+		   mirror_engine_is_current(record(), 1 - self));
 }
 
 bool pair_service_poll(void)

@@ -383,19 +383,36 @@ void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t 
 	engine_verify_step(engine);
 }
 
+/* Of two that are whole, or of which one is out of the set. */
+static bool may_join_with(uint8_t state, uint8_t other)
+{
+	return state == MIRROR_GOOD &&
+	       (other == MIRROR_GOOD || other == MIRROR_FAILED || other == MIRROR_MISSING);
+}
+
 bool mirror_engine_may_join(const struct mirror_engine *engine)
 {
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
 		const struct mirror_engine_set *at = &engine->sets[i];
+		uint8_t own = at->set.states[MIRROR_OWN];
+		uint8_t peer = at->set.states[MIRROR_PEER];
 
 		if (!at->used)
 			continue;
 		if (!at->joined || at->remirror.phase != REMIRROR_IDLE || at->set.persisting ||
-		    at->set.persist_wanted)
-			return false;
-		if (at->set.states[MIRROR_OWN] != MIRROR_GOOD || at->set.states[MIRROR_PEER] != MIRROR_GOOD)
+		    at->set.persist_wanted || !(may_join_with(own, peer) || may_join_with(peer, own)))
 			return false;
 	}
+	return true;
+}
+
+bool mirror_engine_is_current(const struct mirror_engine *engine, uint32_t server)
+{
+	enum mirror_side side = server == engine->server ? MIRROR_OWN : MIRROR_PEER;
+
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (engine->sets[i].used && engine->sets[i].set.states[side] != MIRROR_GOOD)
+			return false;
 	return true;
 }
 

@@ -419,8 +419,14 @@ void mirror_engine_state_written(struct mirror_engine *engine, int status);
 void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t now_s);
 bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_action *action);
 
-/* Nothing is left to remirror: every set's both disks are whole. */
+/*
+ * Nothing is being remirrored, nor can be: every set's disks are whole, or one is and the other has failed or is
+ * not there. That one is remirrored in duplex, when it can be.
+ */
 bool mirror_engine_may_join(const struct mirror_engine *engine);
+
+/* Are all disks of server `server` whole, as both servers were last told? */
+bool mirror_engine_is_current(const struct mirror_engine *engine, uint32_t server);
 
 /* ---- console ---- */
 

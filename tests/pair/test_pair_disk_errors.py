@@ -10,7 +10,7 @@ import pytest
 from tests.pair import disks
 from tests.pair.pair import GUEST_ADDRESS, NAMES, SMALL_LINUX_SCRIPT, Pair, other
 from tests.pair.qemu import TIMEOUT_FACTOR
-from tests.pair.test_pair_disk import bring_up, mirror
+from tests.pair.test_pair_disk import bring_up, end, mirror
 
 pytestmark = pytest.mark.pair
 
@@ -119,6 +119,30 @@ def test_the_guest_sees_no_fault_of_the_leaders_disk(pair):
         if drops:
             whole_again(pair, leader, leader)
         assert ask_guest(pair, request) == "good"
+
+
+def test_a_server_without_its_disk_joins_and_never_goes_on_alone(pair):
+    """The guest runs on both, from one disk. When the server that has it dies the other stops, though it could go on but
+    for that; the guest starts again from that disk, and the failed one, enabled, is brought up to date in duplex."""
+    pair, _ = bring_up(pair, SIZE, SCRIPT)
+    ready(pair)
+    leader = pair.leader()
+    victim = other(leader)
+    pair.ask(leader, f"disk fail mirror1 {victim}", f"disk mirror1 {victim}: good -> failed")
+    pair.restart(victim)
+    assert pair.wait_duplex() == leader
+    assert states(pair, victim) == ("failed", "good")
+    assert ask_guest(pair, "write 800") == ask_guest(pair, "flush 2400") == "good"
+    pair.kill(leader)
+    pair.wait_until(lambda: pair.state(victim) == "waiting", "the server without a disk stops")
+    assert "disks are not current" in pair.status(victim)["servers"][victim]["reason"]
+    pair.restart(leader)
+    assert pair.wait_duplex() == leader
+    ready(pair)
+    whole_again(pair, leader, victim)
+    assert ask_guest(pair, "read 800") == "good"
+    assert pair.leader() == leader
+    end(pair)
 
 
 def test_alone_the_guest_gets_an_error(pair):
