@@ -90,9 +90,9 @@ static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 	bool full = engine_known(engine, index)->full_copy && at->decision.verdict == REMIRROR_FULL;
 
 	/* The other one has to know of a disk that was enabled before it hears of a copy onto it. */
-	if (!at->maps_in || !engine_peer_keeps_states(engine, index) || at->remirror.phase != REMIRROR_IDLE ||
-	    at->round.phase != ROUND_NONE || at->set.states[MIRROR_OWN] != MIRROR_GOOD ||
-	    at->set.states[MIRROR_PEER] != MIRROR_OUTDATED || is_being_copied(engine, index))
+	if (!at->maps_in || !engine_peer_keeps_states(engine, index) ||
+	    at->remirror.phase != REMIRROR_IDLE || at->round.phase != ROUND_NONE ||
+	    !mirror_set_may_copy(&at->set) || is_being_copied(engine, index))
 		return;
 	mirror_set_change(&at->set, MIRROR_PEER, MIRROR_COPY_BEGIN);
 	remirror_add_own(&at->remirror, &at->set);

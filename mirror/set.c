@@ -238,6 +238,12 @@ bool mirror_set_is_quiet(const struct mirror_set *set)
 	return true;
 }
 
+bool mirror_set_may_copy(const struct mirror_set *set)
+{
+	return set->states[MIRROR_OWN] == MIRROR_GOOD && set->states[MIRROR_PEER] == MIRROR_OUTDATED &&
+	       (set->mode != MIRROR_DUPLEX || set->peer_done >= set->lacked_number);
+}
+
 bool mirror_set_is_trailed(const struct mirror_set *set)
 {
 	for (uint32_t i = 0; i < set->slots_end; i++)
@@ -335,6 +341,7 @@ void mirror_set_join(struct mirror_set *set, uint64_t number)
 	ASSERT(set->slots_end == 0);
 	set->last_number = number;
 	set->peer_done = number;
+	set->lacked_number = 0;
 }
 
 int mirror_set_submit(struct mirror_set *set, enum mirror_operation operation, uint64_t sector,
@@ -611,6 +618,8 @@ static void side_fault(struct mirror_set *set, const struct mirror_slot *slot, e
 {
 	mirror_set_fault(set, side, (enum mirror_operation)slot->operation, slot->sector, slot->sector_count,
 			 status);
+	if (side == MIRROR_OWN && set->states[MIRROR_OWN] == MIRROR_GOOD)
+		set->lacked_number = max_u64(set->lacked_number, slot->number);
 }
 
 static void read_done(struct mirror_set *set, struct mirror_slot *slot, enum mirror_side side, int status)

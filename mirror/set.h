@@ -150,6 +150,7 @@ struct mirror_set {
 	uint64_t last_number;
 	uint64_t last_request_ns; /* when it came */
 	uint64_t peer_done;	  /* DUPLEX: every request up to here has ended on the peer */
+	uint64_t lacked_number;	  /* DUPLEX: the last write that our disk, the last good copy, has not done */
 	struct region_map dirty;
 	struct intent intent;
 	struct mirror_reach reach;
@@ -189,6 +190,12 @@ void mirror_set_peer_lost(struct mirror_set *set);
 
 /* Is no disk at work for any request? */
 bool mirror_set_is_quiet(const struct mirror_set *set);
+
+/*
+ * May the peer's disk be remirrored from ours? In duplex not while its replica may still make a write
+ * that ours has not done: it would land on what was copied, and nothing tells of it.
+ */
+bool mirror_set_may_copy(const struct mirror_set *set);
 
 /* Does the peer's disk still lack the end of a write that is over? */
 bool mirror_set_is_trailed(const struct mirror_set *set);

@@ -9,6 +9,11 @@ SEEDS = 30000  # three of these need more than 2,000; the rest are found at once
 
 # name: (file, text as it stands, text as it must not be)
 MUTATIONS = {
+    "copy anew before the other has heard of a write that failed": (
+        "mirror/set.c",
+        "(set->mode != MIRROR_DUPLEX || set->peer_done >= set->lacked_number)",
+        "true",
+    ),
     # the three that take the longest
     "call the target good while it trails": (
         "mirror/remirror.c",

@@ -881,6 +881,27 @@ static void both_disks_fail_and_the_leaders_stays(void **state)
 	disks_are_equal();
 }
 
+/* It would land on what has been copied, and on one of the two only. */
+static void copy_waits_for_a_replica_that_may_still_make_what_failed(void **state)
+{
+	(void)state;
+	join();
+	assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_FAIL, 1));
+	settle();
+	servers[0].disk_error = -EIO;
+	submit(0, MIRROR_WRITE, 300, 8, 1, 0xcc);
+	settle();
+	assert_true(has(0, "finished 1:-5; "));
+	servers[0].disk_error = 0;
+	assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_ENABLE, 1));
+	settle();
+	states_are("good", "outdated");
+	submit(1, MIRROR_WRITE, 300, 8, 1, 0xcc);
+	settle();
+	states_are("good", "good");
+	disks_are_equal();
+}
+
 /* One that failed long ago lacks what was written since: it is none to go back to. */
 static void last_good_copy_that_is_pulled_out_leaves_none(void **state)
 {
@@ -1037,6 +1058,7 @@ int main(void)
 		cmocka_unit_test_setup(leader_waits_for_the_follower_to_come_so_far, begin),
 		cmocka_unit_test_setup(disk_that_fails_in_duplex_is_dropped_in_step, begin),
 		cmocka_unit_test_setup(both_disks_fail_and_the_leaders_stays, begin),
+		cmocka_unit_test_setup(copy_waits_for_a_replica_that_may_still_make_what_failed, begin),
 		cmocka_unit_test_setup(last_good_copy_that_is_pulled_out_leaves_none, begin),
 		cmocka_unit_test_setup(without_a_whole_disk_words_are_refused, begin),
 		cmocka_unit_test_setup(two_words_at_once_without_a_whole_disk, begin),
