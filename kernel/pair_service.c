@@ -39,6 +39,7 @@ extern const char yoke_version[];
 #define REJOIN_WAIT_MIN_NS NS_PER_S
 #define REJOIN_WAIT_MAX_NS (60 * NS_PER_S)
 #define GOOD_STRETCH_NS (60 * NS_PER_S)
+#define JOIN_PATIENCE_S 60 /* that a copy of the disks may still take; longer ones go on in duplex */
 #define ACTIONS_A_POLL 256
 
 enum step {
@@ -543,12 +544,11 @@ static bool do_actions(void)
 	return count > 0;
 }
 
-/* No duplex before both servers' disks hold the same, or only one's can be used. */
+/* No duplex while a copy of the disks goes on that is soon over. */
 static void look_at_disks(void)
 {
-	uint32_t self = pair.config.self;
-
 	mirror_link_follow(pair.peer_known && pair.role != PAIR_REFUSED ? &pair.channel : NULL);
+	mirror_engine_want_join(record(), pair_wants_join(&pair), JOIN_PATIENCE_S);
 	pair_hold_join(&pair, !mirror_engine_may_join(record()));
 	pair_disks(&pair, mirror_engine_is_current(record(), self),
 		   mirror_engine_is_current(record(), 1 - self));

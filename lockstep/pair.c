@@ -230,19 +230,21 @@ static const char *no_duplex(const struct message_identity *own, const struct me
 	return NULL;
 }
 
-/* Is the state right for copying our guest to the peer? Then begin. */
+/* Is the state right for copying our guest to the peer, as far as we know? */
+static bool may_begin_join(const struct pair *pair)
+{
+	return pair->role == PAIR_SIMPLEX && !pair->copying && !pair->persisting && pair->peer_known &&
+	       !peer_runs(pair) && channel_good_links(&pair->channel) != 0 &&
+	       pair->now_ns >= pair->rejoin_at_ns && !no_duplex(&pair->config.identity, &pair->peer);
+}
+
 static void join_step(struct pair *pair)
 {
 	const struct message_join_begin begin = {
 		.log_base = pair->channel.senders[WIRE_STREAM_LOG].written,
 	};
 
-	if (pair->role != PAIR_SIMPLEX || pair->copying || pair->persisting || !pair->peer_known ||
-	    peer_runs(pair) || channel_good_links(&pair->channel) == 0)
-		return;
-	if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)
-		return;
-	if (no_duplex(&pair->config.identity, &pair->peer))
+	if (pair->join_held || !may_begin_join(pair))
 		return;
 	if (!pair_send(pair, MESSAGE_JOIN_BEGIN, &begin, sizeof(begin)))
 		return;
@@ -255,6 +257,11 @@ void pair_disks(struct pair *pair, bool own_current, bool peer_current)
 {
 	pair->own_disks_current = own_current;
 	pair->peer_disks_current = peer_current;
+}
+
+bool pair_wants_join(const struct pair *pair)
+{
+	return pair->copying || may_begin_join(pair);
 }
 
 void pair_hold_join(struct pair *pair, bool hold)

@@ -286,6 +286,8 @@ void pair_released(struct pair *pair, uint64_t number);
 void pair_disks(struct pair *pair, bool own_current, bool peer_current);
 /* No join begins while held: the disks are not yet the same on both. One under way goes on. */
 void pair_hold_join(struct pair *pair, bool hold);
+/* Does a join go on, or would it begin if it were not held? */
+bool pair_wants_join(const struct pair *pair);
 /*
  * SIMPLEX, after JOIN_COPY, the guest running: does ahead of time what pair_join_end()
  * needs, so that the guest stands still for the last pages only. True: our disk says

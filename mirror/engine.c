@@ -383,27 +383,38 @@ void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t 
 	engine_verify_step(engine);
 }
 
-/* Of two that are whole, or of which one is out of the set. */
-static bool may_join_with(uint8_t state, uint8_t other)
+/* Of two that are whole, or of which one is out of the set. It is the source that puts a copy off. */
+static bool may_join_with(const struct mirror_engine *engine, const struct mirror_engine_set *at,
+			  enum mirror_side whole)
 {
-	return state == MIRROR_GOOD &&
-	       (other == MIRROR_GOOD || other == MIRROR_FAILED || other == MIRROR_MISSING);
+	uint8_t other = at->set.states[1 - whole];
+
+	if (at->set.states[whole] != MIRROR_GOOD)
+		return false;
+	if (other == MIRROR_OUTDATED)
+		return at->put_off || engine->mode == MIRROR_TARGET;
+	return other == MIRROR_GOOD || other == MIRROR_FAILED || other == MIRROR_MISSING;
 }
 
 bool mirror_engine_may_join(const struct mirror_engine *engine)
 {
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
 		const struct mirror_engine_set *at = &engine->sets[i];
-		uint8_t own = at->set.states[MIRROR_OWN];
-		uint8_t peer = at->set.states[MIRROR_PEER];
 
 		if (!at->used)
 			continue;
 		if (!at->joined || at->remirror.phase != REMIRROR_IDLE || at->set.persisting ||
-		    at->set.persist_wanted || !(may_join_with(own, peer) || may_join_with(peer, own)))
+		    at->set.persist_wanted ||
+		    !(may_join_with(engine, at, MIRROR_OWN) || may_join_with(engine, at, MIRROR_PEER)))
 			return false;
 	}
 	return true;
+}
+
+void mirror_engine_want_join(struct mirror_engine *engine, bool wanted, uint64_t patience_s)
+{
+	engine->join_wanted = wanted;
+	engine->join_patience_s = patience_s;
 }
 
 bool mirror_engine_is_current(const struct mirror_engine *engine, uint32_t server)

@@ -97,6 +97,7 @@ struct mirror_engine_set {
 
 	struct mirror_engine_asked asked[MIRROR_SLOT_MAX];
 	struct mirror_engine_round round;
+	uint8_t put_off; /* of the copy, for a join; engine_copy.c */
 	struct remirror remirror;
 	struct verify verify; /* DUPLEX; of who follows: what it has heard */
 	bool verify_owed;     /* the leader is to be asked for a pass */
@@ -191,7 +192,9 @@ struct mirror_engine {
 	uint64_t now_ns;
 	uint64_t now_s; /* the server's clock */
 	uint8_t mode;	/* enum mirror_mode, of all sets */
-	bool leads;	/* DUPLEX: the guest was here when it began */
+	bool join_wanted;
+	uint64_t join_patience_s;
+	bool leads; /* DUPLEX: the guest was here when it began */
 	struct mirror_engine_set sets[MIRROR_SET_MAX];
 	struct mirror_engine_meeting meeting;
 	struct mirror_engine_ask asks[MIRROR_MESSAGE_ASKED_MAX];
@@ -420,10 +423,16 @@ void mirror_engine_tick(struct mirror_engine *engine, uint64_t now_ns, uint64_t 
 bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_action *action);
 
 /*
- * Nothing is being remirrored, nor can be: every set's disks are whole, or one is and the other has failed or is
- * not there. That one is remirrored in duplex, when it can be.
+ * Are every set's disks whole, or one is and the other has failed, is not there, or has been put off? That one
+ * is remirrored in duplex.
  */
 bool mirror_engine_may_join(const struct mirror_engine *engine);
+
+/*
+ * SOURCE: nothing but our disks stands in a join's way, or one goes on. A remirror that would take longer than
+ * `patience_s` more, 0: any, is put off until duplex; what has been copied stays so. From now on.
+ */
+void mirror_engine_want_join(struct mirror_engine *engine, bool wanted, uint64_t patience_s);
 
 /* Are all disks of server `server` whole, as both servers were last told? */
 bool mirror_engine_is_current(const struct mirror_engine *engine, uint32_t server);

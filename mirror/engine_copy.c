@@ -30,6 +30,13 @@ enum copy_phase {
 	COPY_SENT,
 };
 
+enum put_off {
+	PUT_OFF_NOT,
+	PUT_OFF_DRAINING, /* regions on their way are the last */
+	PUT_OFF_FLUSHING, /* so that their bits may go */
+	PUT_OFF_DONE,
+};
+
 enum round_phase {
 	ROUND_NONE,
 	ROUND_PEER, /* DUPLEX: the peer is to have ended what we had begun */
@@ -56,6 +63,7 @@ void engine_copy_forget(struct mirror_engine *engine)
 
 		if (!at->used)
 			continue;
+		at->put_off = PUT_OFF_NOT;
 		remirror_stop(&at->remirror);
 		if (at->set.intent.in_round)
 			intent_round_abort(&at->set.intent, engine->now_ns);
@@ -90,7 +98,7 @@ static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 	bool full = engine_known(engine, index)->full_copy && at->decision.verdict == REMIRROR_FULL;
 
 	/* The other one has to know of a disk that was enabled before it hears of a copy onto it. */
-	if (!at->maps_in || !engine_peer_keeps_states(engine, index) ||
+	if (at->put_off || !at->maps_in || !engine_peer_keeps_states(engine, index) ||
 	    at->remirror.phase != REMIRROR_IDLE || at->round.phase != ROUND_NONE ||
 	    !mirror_set_may_copy(&at->set) || is_being_copied(engine, index))
 		return;
@@ -178,6 +186,47 @@ void engine_round_flushed(struct mirror_engine *engine, uint32_t index, enum mir
 		round_end(engine, at);
 }
 
+/* ---- putting off ---- */
+
+static bool is_to_be_put_off(const struct mirror_engine *engine, const struct mirror_engine_set *at)
+{
+	uint64_t remaining_s = remirror_remaining_s(&at->remirror, &at->set, engine->now_ns);
+
+	if (at->remirror.phase != REMIRROR_COPYING)
+		return false;
+	return engine->join_patience_s == 0 ||
+	       (remaining_s != UINT64_MAX && remaining_s > engine->join_patience_s);
+}
+
+static bool is_drained(const struct mirror_engine *engine, uint32_t index)
+{
+	const struct mirror_engine_set *at = &engine->sets[index];
+
+	return !is_being_copied(engine, index) && at->round.phase == ROUND_NONE && at->round.waits == 0;
+}
+
+/* The disk is outdated then, as if the link had gone, but nothing that was copied is copied again. */
+static void put_off_step(struct mirror_engine *engine, uint32_t index)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+
+	if (!engine->join_wanted || at->set.mode != MIRROR_SOURCE)
+		at->put_off = PUT_OFF_NOT;
+	else if (at->put_off == PUT_OFF_NOT && is_to_be_put_off(engine, at))
+		at->put_off = PUT_OFF_DRAINING;
+	if (at->put_off == PUT_OFF_NOT || at->put_off == PUT_OFF_DONE || !is_drained(engine, index))
+		return;
+	if (at->put_off == PUT_OFF_DRAINING && at->remirror.phase == REMIRROR_COPYING) {
+		remirror_round_begin(&at->remirror, &at->set, engine->now_ns);
+		round_begin(at, true);
+		at->put_off = PUT_OFF_FLUSHING;
+		return;
+	}
+	if (at->remirror.phase == REMIRROR_COPYING)
+		mirror_set_change(&at->set, MIRROR_PEER, MIRROR_COPY_BROKEN);
+	at->put_off = PUT_OFF_DONE;
+}
+
 void engine_copy_step(struct mirror_engine *engine)
 {
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
@@ -185,6 +234,7 @@ void engine_copy_step(struct mirror_engine *engine)
 
 		if (!at->joined)
 			continue;
+		put_off_step(engine, i);
 		remirror_may_begin(engine, i);
 		if (remirror_step(&at->remirror, &at->set) && at->remirror.phase == REMIRROR_IDLE &&
 		    at->set.states[MIRROR_PEER] == MIRROR_GOOD && engine_known(engine, i)->full_copy) {
@@ -203,7 +253,8 @@ static void offer_next(struct mirror_engine *engine, uint32_t index)
 	struct mirror_engine_set *at = &engine->sets[index];
 
 	/* The target's state is durable on both before anything of it is written over. */
-	if (!at->joined || at->set.persisting || at->set.persist_wanted || engine->now_ns < at->copy_after_ns)
+	if (!at->joined || at->put_off || at->set.persisting || at->set.persist_wanted ||
+	    engine->now_ns < at->copy_after_ns)
 		return;
 	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX; i++) {
 		bool compare;

@@ -77,6 +77,29 @@ def end(pair: Pair):
     assert filecmp.cmp(*(image(pair, name) for name in NAMES), shallow=False)
 
 
+def test_a_long_copy_is_no_reason_to_stay_apart(pair):
+    """The guest runs on both servers while the disk of one is still being remirrored, and so it does again when that one
+    was away in the middle of it."""
+    pair = pair(script=WRITER, disk=4 * SIZE, conf={**CONF, "disk": {"remirror_rate": "1M"}})
+    pair.wait_until(lambda: pair.leader(), "the guest runs on one")
+    leader = pair.leader()
+    follower = other(leader)
+    go_on_writing(pair, leader)  # the limit is for guests that use their disk
+    pair.mirror_from(leader)
+    assert pair.wait_duplex() == leader
+    pair.wait_until(lambda: mirror(pair, leader)["peer"].startswith("remirroring"), "the copy goes on")
+    go_on_writing(pair, leader)
+    pair.kill(follower)
+    go_on_writing(pair, leader)
+    pair.restart(follower)
+    assert pair.wait_duplex() == leader
+    stop_writing(pair)  # nor has the copy a limit any more
+    pair.wait_until(lambda: mirror(pair, leader)["peer"] == "good", "all is copied")
+    assert pair.state(leader) == "duplex-leader"
+    assert pair.status(leader)["lockstep"]["divergences"] == 0
+    end(pair)
+
+
 def test_verify_mends_what_a_disk_lies_about(pair):
     """Sectors of the follower's disk change that nobody wrote: a comparison finds them while the guest writes elsewhere,
     tells it once on each server, and the next one finds nothing."""

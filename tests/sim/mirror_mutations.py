@@ -14,6 +14,16 @@ MUTATIONS = {
         "(set->mode != MIRROR_DUPLEX || set->peer_done >= set->lacked_number)",
         "true",
     ),
+    "put a copy off while regions are on their way": (
+        "mirror/engine_copy.c",
+        "	return !is_being_copied(engine, index) && at->round.phase == ROUND_NONE && at->round.waits == 0;",
+        "	return at->round.phase == ROUND_NONE && at->round.waits == 0;",
+    ),
+    "join before the copy is put off": (
+        "mirror/engine.c",
+        "		if (!at->joined || at->remirror.phase != REMIRROR_IDLE || at->set.persisting ||",
+        "		if (!at->joined || at->set.persisting ||",
+    ),
     # the three that take the longest
     "call the target good while it trails": (
         "mirror/remirror.c",

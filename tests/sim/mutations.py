@@ -141,8 +141,8 @@ MUTATIONS = {
     ),
     "begin a join that is held": (
         "lockstep/pair.c",
-        "if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)",
-        "if (pair->now_ns < pair->rejoin_at_ns)",
+        "	if (pair->join_held || !may_begin_join(pair))",
+        "	if (!may_begin_join(pair))",
     ),
     "keep a guest that goes on elsewhere": (
         "lockstep/pair.c",
@@ -151,8 +151,8 @@ MUTATIONS = {
     ),
     "join again at once after a divergence": (
         "lockstep/pair.c",
-        "if (pair->join_held || pair->now_ns < pair->rejoin_at_ns)",
-        "if (pair->join_held)",
+        "	       pair->now_ns >= pair->rejoin_at_ns && !no_duplex(&pair->config.identity, &pair->peer);",
+        "	       !no_duplex(&pair->config.identity, &pair->peer);",
     ),
     "wait the same after each divergence": (
         "lockstep/pair.c",

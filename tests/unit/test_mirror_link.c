@@ -160,16 +160,20 @@ static void receive(struct server *server)
 	assert_int_equal(size, 0);
 }
 
+static void turn(void)
+{
+	now_ns += MS;
+	take(&servers[0]);
+	take(&servers[1]);
+	for (uint32_t s = 0; s < 2 && link_is_up; s++)
+		receive(&servers[s]);
+}
+
 /* Both take and receive until nothing moves. */
 static void settle(void)
 {
-	for (uint32_t i = 0; i < 200; i++) {
-		now_ns += MS;
-		take(&servers[0]);
-		take(&servers[1]);
-		for (uint32_t s = 0; s < 2 && link_is_up; s++)
-			receive(&servers[s]);
-	}
+	for (uint32_t i = 0; i < 200; i++)
+		turn();
 }
 
 static void connect_servers(bool up)
@@ -902,6 +906,30 @@ static void copy_waits_for_a_replica_that_may_still_make_what_failed(void **stat
 	disks_are_equal();
 }
 
+/* The regions on their way are the last, and none is copied twice. */
+static void copy_is_put_off_for_a_join(void **state)
+{
+	(void)state;
+	part_and_meet();
+	while (servers[0].sent[MIRROR_MESSAGE_COPY] == 0)
+		turn();
+	assert_false(mirror_engine_may_join(&servers[0].engine));
+	mirror_engine_want_join(&servers[0].engine, true, 60);
+	turn();
+	assert_int_equal(servers[0].engine.sets[0].put_off, 0); /* it is soon over */
+	mirror_engine_want_join(&servers[0].engine, true, 0);
+	settle();
+	states_are("good", "outdated");
+	assert_true(mirror_engine_may_join(&servers[0].engine));
+	assert_true(mirror_engine_may_join(&servers[1].engine));
+	/* Nobody joins after all. */
+	mirror_engine_want_join(&servers[0].engine, false, 0);
+	settle();
+	states_are("good", "good");
+	assert_int_equal(servers[0].sent[MIRROR_MESSAGE_COPY], 2);
+	disks_are_equal();
+}
+
 /* One that failed long ago lacks what was written since: it is none to go back to. */
 static void last_good_copy_that_is_pulled_out_leaves_none(void **state)
 {
@@ -1059,6 +1087,7 @@ int main(void)
 		cmocka_unit_test_setup(disk_that_fails_in_duplex_is_dropped_in_step, begin),
 		cmocka_unit_test_setup(both_disks_fail_and_the_leaders_stays, begin),
 		cmocka_unit_test_setup(copy_waits_for_a_replica_that_may_still_make_what_failed, begin),
+		cmocka_unit_test_setup(copy_is_put_off_for_a_join, begin),
 		cmocka_unit_test_setup(last_good_copy_that_is_pulled_out_leaves_none, begin),
 		cmocka_unit_test_setup(without_a_whole_disk_words_are_refused, begin),
 		cmocka_unit_test_setup(two_words_at_once_without_a_whole_disk, begin),

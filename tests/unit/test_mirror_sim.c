@@ -109,6 +109,7 @@ static int leader;	       /* -1: nobody runs the guest */
 static bool link_is_up;
 static uint64_t link_cut_until_ns;
 static enum join_phase join_phase;
+static bool hurried;
 static uint64_t join_ticket;
 static uint64_t join_sent;
 static uint64_t generation; /* the highest that was begun */
@@ -322,7 +323,7 @@ static void peer_gone(struct server *server)
 {
 	bool runs_guest = leader == server - servers || is_duplex(server);
 
-	if (!runs_guest)
+	if (!runs_guest || server->going_alone)
 		return;
 	if (own_state(server) != MIRROR_GOOD || server->dead_disk) {
 		/* It has no whole disk: nobody goes on. */
@@ -478,6 +479,10 @@ static void join_step(void)
 	struct server *source = &servers[leader];
 	struct server *target = peer_of(source);
 
+	/* For a while the servers would rather join than end a copy, and a join that has begun goes on. */
+	if (join_phase == JOIN_NONE && random_below(100) == 0)
+		hurried = !hurried;
+	mirror_engine_want_join(&source->engine, hurried || join_phase != JOIN_NONE, 0);
 	if (!link_is_up || source->engine.mode != MIRROR_SOURCE || target->engine.mode != MIRROR_TARGET ||
 	    source->going_alone)
 		return;
@@ -895,7 +900,7 @@ static void cut(void)
 	if (!link_is_up)
 		return;
 	total.cuts++;
-	if (leader >= 0 && is_duplex(&servers[leader])) {
+	if (leader >= 0 && is_duplex(&servers[leader]) && !servers[leader].going_alone) {
 		struct server *on = own_state(&servers[who]) == MIRROR_GOOD && !servers[who].dead_disk
 					    ? &servers[who]
 					    : peer_of(&servers[who]);
@@ -1154,6 +1159,7 @@ static void seed_begin(uint64_t number)
 	leader = -1;
 	link_is_up = false;
 	join_phase = JOIN_NONE;
+	hurried = random_below(2);
 	request_count = 0;
 	healing = false;
 	io_done = 0;
