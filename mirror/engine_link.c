@@ -167,17 +167,24 @@ static void set_decide(struct mirror_engine *engine, uint32_t index)
 
 /* ---- the set is both servers' ---- */
 
-/* What the disk that is behind is: its own server knows best whether it failed. */
+/*
+ * What the disk that is behind is. Its own server may have died before it wrote down that it failed; but
+ * what failed may have been another disk, and this one is to get a full copy.
+ */
 static enum mirror_disk_state state_behind(const struct mirror_engine *engine, uint32_t index, bool is_source)
 {
 	const struct mirror_engine_meeting *meeting = &engine->meeting;
 	const struct mirror_message_metadata *words = is_source ? &meeting->peer_words : &meeting->own_words;
-	const struct metadata *record = is_source ? &meeting->peer : &meeting->own;
+	const struct metadata *behind = is_source ? &meeting->peer : &meeting->own;
+	const struct metadata *source = is_source ? &meeting->own : &meeting->peer;
+	bool is_same_disk = engine->sets[index].decision.verdict != REMIRROR_FULL;
 
 	if (!(words->disk_present & BIT(index)))
 		return MIRROR_MISSING;
-	return record->sets[index].disk_states[record->server] == MIRROR_FAILED ? MIRROR_FAILED
-										: MIRROR_OUTDATED;
+	if (behind->sets[index].disk_states[behind->server] == MIRROR_FAILED ||
+	    (is_same_disk && source->sets[index].disk_states[behind->server] == MIRROR_FAILED))
+		return MIRROR_FAILED;
+	return MIRROR_OUTDATED;
 }
 
 /* The source's record knows the disk that it copies to. */
