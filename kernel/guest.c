@@ -281,7 +281,7 @@ void guest_outputs(struct guest *guest)
 	if (!machine_output_pending(&guest->machine))
 		return;
 	before = stage_enter(STAGE_QUEUES);
-	output.data = data;
+	output.buffer = data;
 	while (machine_output_take(&guest->machine, &guest->memory, &output)) {
 		guest->put_out = true;
 		stage_enter(STAGE_HAND_OVER);

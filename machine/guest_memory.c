@@ -19,10 +19,8 @@ void guest_memory_init(struct guest_memory *memory, uint8_t *base, uint64_t size
 	memory->written = NULL;
 }
 
-static uint8_t *address_of(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+uint8_t *guest_memory_address_above(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
 {
-	if (range_fits(gpa, size, memory->low_size))
-		return memory->base + gpa;
 	if (gpa >= GUEST_MEMORY_HIGH_BASE) {
 		uint64_t offset = gpa - GUEST_MEMORY_HIGH_BASE;
 
@@ -40,23 +38,13 @@ static uint8_t *address_of(const struct guest_memory *memory, uint64_t gpa, uint
 	return NULL;
 }
 
-const uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+void guest_memory_note(const struct guest_memory *memory, const uint8_t *at, uint64_t size)
 {
-	return address_of(memory, gpa, size);
-}
+	uint64_t first = (uint64_t)(at - memory->base) / GUEST_MEMORY_PAGE_SIZE;
+	uint64_t last = ((uint64_t)(at - memory->base) + size - 1) / GUEST_MEMORY_PAGE_SIZE;
 
-uint8_t *guest_memory_to_write(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
-{
-	uint8_t *at = address_of(memory, gpa, size);
-
-	if (at && size > 0 && memory->written) {
-		uint64_t first = (uint64_t)(at - memory->base) / GUEST_MEMORY_PAGE_SIZE;
-		uint64_t last = ((uint64_t)(at - memory->base) + size - 1) / GUEST_MEMORY_PAGE_SIZE;
-
-		for (uint64_t page = first; page <= last; page++)
-			memory->written[page / 64] |= BIT(page % 64);
-	}
-	return at;
+	for (uint64_t page = first; page <= last; page++)
+		memory->written[page / 64] |= BIT(page % 64);
 }
 
 uint64_t guest_memory_gpa(const struct guest_memory *memory, uint64_t offset)

@@ -47,13 +47,37 @@ static inline uint64_t guest_memory_total(const struct guest_memory *memory)
 	return memory->low_size + memory->high_size + memory->firmware_size;
 }
 
+/* Of addresses above the low memory. */
+uint8_t *guest_memory_address_above(const struct guest_memory *memory, uint64_t gpa, uint64_t size);
+/* Notes that [at, at + size), of which there is something, is written. */
+void guest_memory_note(const struct guest_memory *memory, const uint8_t *at, uint64_t size);
+
+/* For the two below. Inline: each descriptor and each segment asks, and most memory is low. */
+static inline uint8_t *guest_memory_address(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+{
+	if (range_fits(gpa, size, memory->low_size))
+		return memory->base + gpa;
+	return guest_memory_address_above(memory, gpa, size);
+}
+
 /*
  * Our address of guest-physical [gpa, gpa + size), or NULL when any byte of it is
  * no memory or it spans two regions. `size` 0 asks for the address alone. To be read;
  * what is written through the second is noted as written at the call.
  */
-const uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size);
-uint8_t *guest_memory_to_write(const struct guest_memory *memory, uint64_t gpa, uint64_t size);
+static inline const uint8_t *guest_memory_at(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+{
+	return guest_memory_address(memory, gpa, size);
+}
+
+static inline uint8_t *guest_memory_to_write(const struct guest_memory *memory, uint64_t gpa, uint64_t size)
+{
+	uint8_t *at = guest_memory_address(memory, gpa, size);
+
+	if (memory->written && at && size > 0)
+		guest_memory_note(memory, at, size);
+	return at;
+}
 
 /* The guest-physical address of the byte at base + offset; offset < guest_memory_total(). */
 uint64_t guest_memory_gpa(const struct guest_memory *memory, uint64_t offset);

@@ -108,9 +108,12 @@ static bool bit_test(const uint32_t bits[8], uint8_t vector)
 /* The highest vector in `bits`, or -1. */
 static int bits_highest(const uint32_t bits[8])
 {
-	for (int i = 7; i >= 0; i--)
-		if (bits[i])
-			return i * 32 + 31 - __builtin_clz(bits[i]);
+	for (int i = 6; i >= 0; i -= 2) {
+		uint64_t two = (uint64_t)bits[i + 1] << 32 | bits[i];
+
+		if (two)
+			return i * 32 + 63 - __builtin_clzll(two);
+	}
 	return -1;
 }
 

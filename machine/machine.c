@@ -357,7 +357,8 @@ static bool byte_queue_take(struct machine_byte_queue *queue, enum machine_outpu
 {
 	if (queue->size == 0)
 		return false;
-	memcpy(output->data, queue->bytes, queue->size);
+	memcpy(output->buffer, queue->bytes, queue->size);
+	output->data = output->buffer;
 	output->kind = kind;
 	output->size = queue->size;
 	memset(queue->bytes, 0, queue->size);

@@ -185,13 +185,14 @@ struct machine_disk_request {
 
 struct machine_output {
 	/* Filled by the caller: where data may go; MACHINE_OUTPUT_DATA_MAX bytes. */
-	uint8_t *data;
+	uint8_t *buffer;
 
 	/* Filled by machine_output_take(). */
 	uint32_t kind; /* enum machine_output_kind */
 	uint32_t index;
 	uint32_t value;
-	uint32_t size; /* bytes at `data` */
+	uint32_t size;	     /* bytes at `data` */
+	const uint8_t *data; /* in `buffer`, or in the guest's memory: until the guest runs again */
 	struct machine_disk_request disk;
 };
 

@@ -48,8 +48,9 @@ static int console_output_take(struct machine *machine, struct machine_virtio_de
 			return taken;
 		output->kind = MACHINE_OUTPUT_VIRTIO_CONSOLE;
 		output->index = device->unit;
+		output->data = output->buffer;
 		output->size =
-			(uint32_t)machine_virtqueue_read(&chain, memory, 0, output->data, OUTPUT_SIZE_MAX);
+			(uint32_t)machine_virtqueue_read(&chain, memory, 0, output->buffer, OUTPUT_SIZE_MAX);
 		if (machine_virtio_finish(machine, device, memory, QUEUE_TRANSMIT, chain.head, 0))
 			return -EINVAL;
 		if (output->size)

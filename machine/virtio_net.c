@@ -50,6 +50,18 @@ static uint32_t net_configuration(const struct machine *machine, const struct ma
 	return 8;
 }
 
+/* Most frames lie in one piece, and need not be copied. */
+static void frame_put(const struct machine_virtqueue_chain *chain, const struct guest_memory *memory,
+		      uint32_t size, struct machine_output *output)
+{
+	output->size = size;
+	output->data = machine_virtqueue_readable_at(chain, memory, HEADER_SIZE, size);
+	if (output->data)
+		return;
+	output->data = output->buffer;
+	output->size = (uint32_t)machine_virtqueue_read(chain, memory, HEADER_SIZE, output->buffer, size);
+}
+
 static int net_output_take(struct machine *machine, struct machine_virtio_device *device,
 			   const struct guest_memory *memory, struct machine_output *output)
 {
@@ -68,8 +80,7 @@ static int net_output_take(struct machine *machine, struct machine_virtio_device
 		if (size >= FRAME_SIZE_MIN && size <= FRAME_SIZE_MAX) {
 			output->kind = MACHINE_OUTPUT_FRAME;
 			output->index = device->unit;
-			output->size = (uint32_t)machine_virtqueue_read(&chain, memory, HEADER_SIZE,
-									output->data, size);
+			frame_put(&chain, memory, (uint32_t)size, output);
 			return machine_virtio_finish(machine, device, memory, QUEUE_TRANSMIT, chain.head, 0)
 				       ? -EINVAL
 				       : 1;

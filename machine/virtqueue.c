@@ -240,6 +240,22 @@ static uint64_t segments_copy(const struct machine_virtqueue_segment *segments, 
 	return copied;
 }
 
+const uint8_t *machine_virtqueue_readable_at(const struct machine_virtqueue_chain *chain,
+					     const struct guest_memory *memory, uint64_t offset,
+					     uint64_t size)
+{
+	for (uint32_t i = 0; i < chain->readable_count; i++) {
+		const struct machine_virtqueue_segment *segment = &chain->segments[i];
+
+		if (offset < segment->size)
+			return range_fits(offset, size, segment->size)
+				       ? guest_memory_at(memory, segment->gpa + offset, size)
+				       : NULL;
+		offset -= segment->size;
+	}
+	return NULL;
+}
+
 uint64_t machine_virtqueue_read(const struct machine_virtqueue_chain *chain,
 				const struct guest_memory *memory, uint64_t offset, void *to, uint64_t size)
 {

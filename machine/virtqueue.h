@@ -74,6 +74,14 @@ int machine_virtqueue_publish(const struct machine_virtqueue *queue, const struc
 bool machine_virtqueue_wants_interrupt(struct machine_virtqueue *queue, const struct guest_memory *memory);
 
 /*
+ * Where [offset, offset + size) of the readable part is, when that is in one piece; else NULL.
+ * What is there stays until the guest runs again.
+ */
+const uint8_t *machine_virtqueue_readable_at(const struct machine_virtqueue_chain *chain,
+					     const struct guest_memory *memory, uint64_t offset,
+					     uint64_t size);
+
+/*
  * Copies out of the readable, or into the writable part, `offset` bytes into it.
  * Returns the bytes copied, less than `size` when the part is shorter.
  */

@@ -62,7 +62,7 @@ static void prepare_once(void)
 	machine_pci_bars_assign(&fresh);
 	for (uint32_t i = 0; i < fresh.pci.function_count; i++) /* as a driver does */
 		fresh.pci.functions[i].config[MACHINE_PCI_CONFIG_COMMAND] |= MACHINE_PCI_COMMAND_MASTER;
-	output.data = output_data;
+	output.buffer = output_data;
 }
 
 static void check_disk_request(const struct machine_disk_request *request)

@@ -102,7 +102,7 @@ static void a_held_line_keeps_and_a_full_queue_drops(void **state)
 static void resets_by_command(void **state)
 {
 	static uint8_t data[MACHINE_OUTPUT_DATA_MAX];
-	struct machine_output output = { .data = data };
+	struct machine_output output = { .buffer = data };
 
 	(void)state;
 	out8(0x64, 0xff); /* pulses nothing */

@@ -9,7 +9,7 @@
 static uint32_t power_taken(void)
 {
 	static uint8_t data[MACHINE_OUTPUT_DATA_MAX];
-	struct machine_output output = { .data = data };
+	struct machine_output output = { .buffer = data };
 
 	if (!machine_output_take(&machine, &memory, &output))
 		return 0;

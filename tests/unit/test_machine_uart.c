@@ -24,7 +24,7 @@ static void open_with_interrupts(void)
 static void bytes_written_are_outputs(void **state)
 {
 	uint8_t data[MACHINE_OUTPUT_DATA_MAX];
-	struct machine_output output = { .data = data };
+	struct machine_output output = { .buffer = data };
 
 	(void)state;
 	for (const char *c = "login: "; *c; c++) {
@@ -41,7 +41,7 @@ static void bytes_written_are_outputs(void **state)
 static void a_flood_is_dropped_and_counted(void **state)
 {
 	uint8_t data[MACHINE_OUTPUT_DATA_MAX];
-	struct machine_output output = { .data = data };
+	struct machine_output output = { .buffer = data };
 
 	(void)state;
 	for (uint32_t i = 0; i < MACHINE_BYTE_QUEUE_SIZE + 5; i++)

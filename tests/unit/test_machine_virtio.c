@@ -155,7 +155,7 @@ static void notify(uint32_t device, uint32_t queue)
 
 static bool take(void)
 {
-	output.data = output_bytes;
+	output.buffer = output_bytes;
 	return machine_virtio_output_take(&machine, &memory, &output);
 }
 

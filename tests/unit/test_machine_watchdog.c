@@ -10,7 +10,7 @@
 static uint32_t power(void)
 {
 	static uint8_t data[MACHINE_OUTPUT_DATA_MAX];
-	struct machine_output output = { .data = data };
+	struct machine_output output = { .buffer = data };
 
 	return machine_output_take(&machine, &memory, &output) ? output.value : 0;
 }
