@@ -164,13 +164,16 @@ static void keep_open(struct guest_port *port)
 		.multicast = true,
 	};
 	struct net_link link = { .up = false };
+	enum stage before;
 
 	if (!time_reached(port->next_keep_ns))
 		return;
+	before = stage_enter(STAGE_UPKEEP);
 	port->next_keep_ns = time_now_ns() + KEEP_INTERVAL_NS;
 	if (net_keep_open(port->device, &options) == 0)
 		port->device->ops->link(port->device, &link);
 	port->link_up = link.up;
+	stage_enter(before);
 }
 
 static void poll_port(struct guest_port *port, bool guest_runs)

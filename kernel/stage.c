@@ -31,6 +31,7 @@ void stage_show(void (*print)(const char *format, ...))
 		[STAGE_DISK] = "mirror and disk driver",
 		[STAGE_PORT] = "port driver",
 		[STAGE_DELIVERY] = "delivery",
+		[STAGE_UPKEEP] = "upkeep",
 	};
 
 	print("stages of the hypervisor: TSC ticks, in rounds that found work\n");

@@ -21,6 +21,7 @@ enum stage {
 	STAGE_DISK,	 /* mirror sets and disk drivers */
 	STAGE_PORT,	 /* network drivers */
 	STAGE_DELIVERY,	 /* what has come goes into the guest */
+	STAGE_UPKEEP,	 /* ports are opened, and looked after: now and then, whoever uses them */
 	STAGE_COUNT
 };
 
