@@ -74,6 +74,13 @@ exits_guest_code:
 	movl %eax, (%rdx)
 	.endm
 	rounds ring_bell
+	movl $0x1b, %ecx
+	movl $0xfee00c00, %eax			/* x2APIC */
+	xorl %edx, %edx
+	wrmsr
+	movl $0x80b, %ecx			/* end of interrupt */
+	xorl %eax, %eax
+	rounds wrmsr
 1:	hlt
 	jmp 1b
 	.balign 16
