@@ -296,12 +296,12 @@ void guest_outputs(struct guest *guest)
 static NOINLINE void find_deadline(struct guest *guest)
 {
 	guest->deadline_ns = machine_next_deadline_ns(&guest->machine);
-	guest->deadline_of = guest->machine.changes;
+	guest->deadline_of = guest->machine.timer_changes;
 }
 
 static inline uint64_t next_deadline_ns(struct guest *guest)
 {
-	if (guest->deadline_of != guest->machine.changes)
+	if (guest->deadline_of != guest->machine.timer_changes)
 		find_deadline(guest);
 	return guest->deadline_ns;
 }

@@ -100,7 +100,7 @@ struct guest {
 	uint64_t wait_ns;	/* that it has so waited, in all */
 	/* machine.changes when the interrupt lines were looked at last; guest_look_again() */
 	uint64_t lines_of;
-	uint64_t deadline_of; /* machine.changes when `deadline_ns` was machine_next_deadline_ns() */
+	uint64_t deadline_of; /* machine.timer_changes when `deadline_ns` was machine_next_deadline_ns() */
 	uint64_t deadline_ns;
 	bool input_here;  /* an input took effect at this position */
 	bool nmi_returns; /* one step more, and NMIs are open again */
@@ -181,7 +181,7 @@ static inline bool guest_time_update(struct guest *guest)
 {
 	uint64_t time_ns;
 
-	if (guest->door.mode != GUEST_DOOR_OPEN || guest->deadline_of != guest->machine.changes)
+	if (guest->door.mode != GUEST_DOOR_OPEN || guest->deadline_of != guest->machine.timer_changes)
 		return guest_time_ask(guest);
 	time_ns = guest_door_read_clock(&guest->door);
 	if (time_ns >= guest->deadline_ns)

@@ -21,6 +21,7 @@ static const struct machine_digest_field machine_fields[] = {
 	FIELD(config),
 	FIELD(now_ns),
 	FIELD(changes),
+	FIELD(timer_changes),
 	FIELD(power),
 	FIELD(reset_count),
 	FIELD(serial_output),

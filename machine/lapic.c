@@ -180,7 +180,7 @@ static void accept(struct machine *machine, uint32_t mode, uint8_t vector, bool 
 {
 	struct machine_lapic *lapic = &machine->lapic;
 
-	machine_changed(machine);
+	machine_lines_changed(machine);
 	if (mode == MACHINE_DELIVERY_NMI) {
 		lapic->nmi_pending = 1;
 		return;
@@ -469,7 +469,7 @@ void machine_lapic_write(struct machine *machine, uint32_t offset, uint32_t valu
 {
 	struct machine_lapic *lapic = &machine->lapic;
 
-	machine_changed(machine);
+	machine_lines_changed(machine);
 	switch (offset & 0xff0) {
 	case REGISTER_ID:
 		lapic->id = value & 0xff000000;
@@ -501,15 +501,18 @@ void machine_lapic_write(struct machine *machine, uint32_t offset, uint32_t valu
 		lapic->command_high = value;
 		break;
 	case REGISTER_LVT ... REGISTER_LVT + 0x50:
+		machine_changed(machine);
 		lvt_write(machine, ((offset - REGISTER_LVT) >> 4) & 7, value);
 		break;
 	case REGISTER_TIMER_INITIAL:
+		machine_changed(machine);
 		if (timer_mode(lapic) <= LVT_TIMER_PERIODIC) {
 			lapic->timer_initial = value;
 			timer_start(machine);
 		}
 		break;
 	case REGISTER_TIMER_DIVIDE:
+		machine_changed(machine);
 		timer_divide_write(machine, value);
 		break;
 	default:
@@ -637,11 +640,12 @@ bool machine_lapic_msr_read(struct machine *machine, uint32_t msr, uint64_t *val
 
 bool machine_lapic_msr_write(struct machine *machine, uint32_t msr, uint64_t value)
 {
-	machine_changed(machine);
 	switch (msr) {
 	case BASE_MSR:
+		machine_changed(machine);
 		return base_write(machine, value);
 	case TSC_DEADLINE_MSR:
+		machine_changed(machine);
 		/* Of no effect in the other timer modes. */
 		if (timer_mode(&machine->lapic) == LVT_TIMER_TSC_DEADLINE)
 			machine->lapic.tsc_deadline = value;

@@ -230,7 +230,7 @@ uint64_t machine_cr8_read(const struct machine *machine)
 void machine_cr8_write(struct machine *machine, uint64_t value)
 {
 	machine->lapic.task_priority = (uint8_t)((value & 15) << 4);
-	machine_changed(machine);
+	machine_lines_changed(machine);
 }
 
 bool machine_interrupt_pending(const struct machine *machine, uint8_t *vector)
@@ -244,7 +244,7 @@ void machine_interrupt_acknowledge(struct machine *machine, uint8_t vector)
 {
 	uint8_t pending;
 
-	machine_changed(machine);
+	machine_lines_changed(machine);
 	if (machine_lapic_pending(machine, &pending)) {
 		ASSERT(pending == vector);
 		machine_lapic_acknowledge(machine, vector);
@@ -262,7 +262,7 @@ bool machine_nmi_pending(const struct machine *machine)
 void machine_nmi_acknowledge(struct machine *machine)
 {
 	machine->lapic.nmi_pending = 0;
-	machine_changed(machine);
+	machine_lines_changed(machine);
 }
 
 void machine_irq_set(struct machine *machine, uint32_t gsi, bool level)
@@ -301,7 +301,7 @@ static bool input_button(struct machine *machine, uint32_t button)
 		return true;
 	case MACHINE_BUTTON_NMI:
 		machine->lapic.nmi_pending = 1;
-		machine_changed(machine);
+		machine_lines_changed(machine);
 		return true;
 	case MACHINE_BUTTON_RESET:
 		machine_power_request(machine, MACHINE_POWER_RESET);

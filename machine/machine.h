@@ -210,8 +210,9 @@ struct machine_byte_queue {
 
 struct machine {
 	struct machine_config config;
-	uint64_t now_ns;  /* virtual time since power-on; not set back by a reset */
-	uint64_t changes; /* goes up whenever the answers below may be others: see machine_changed() */
+	uint64_t now_ns;	/* virtual time since power-on; not set back by a reset */
+	uint64_t changes;	/* goes up whenever the answers below may be others: see machine_changed() */
+	uint64_t timer_changes; /* and this one, when the next deadline may be another */
 
 	uint32_t power; /* enum machine_power that is to be told, 0: none */
 	uint32_t reset_count;
@@ -239,6 +240,13 @@ struct machine {
  * of theirs calls this. So the loop asks again only when `changes` is not what it was.
  */
 static inline void machine_changed(struct machine *machine)
+{
+	machine->changes++;
+	machine->timer_changes++;
+}
+
+/* The lines and CR8 alone, no timer: each interrupt does it three times, when it comes, is taken and ends. */
+static inline void machine_lines_changed(struct machine *machine)
 {
 	machine->changes++;
 }

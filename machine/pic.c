@@ -85,7 +85,7 @@ void machine_pic_irq_set(struct machine *machine, uint32_t irq, bool level)
 		chip->request &= (uint8_t)~bit;
 	chip->lines = (uint8_t)(level ? chip->lines | bit : chip->lines & ~bit);
 	if (chip->request != request)
-		machine_changed(machine);
+		machine_lines_changed(machine);
 }
 
 bool machine_pic_pending(const struct machine *machine, uint8_t *vector)
@@ -220,7 +220,7 @@ void machine_pic_port_write(struct machine *machine, uint16_t port, uint8_t valu
 	uint32_t index = (port & 0x80) ? 1 : 0;
 	struct machine_pic_chip *chip = &machine->pic.chips[index];
 
-	machine_changed(machine);
+	machine_lines_changed(machine);
 	if (port == 0x4d0 || port == 0x4d1) {
 		chip = &machine->pic.chips[port & 1];
 		chip->level_triggered = value & elcr_writable[port & 1];
@@ -257,7 +257,7 @@ uint8_t machine_pic_port_read(struct machine *machine, uint16_t port)
 	if (port == 0x4d0 || port == 0x4d1)
 		return machine->pic.chips[port & 1].level_triggered;
 	if (chip->poll) {
-		machine_changed(machine);
+		machine_lines_changed(machine);
 		return chip_poll(&machine->pic, index);
 	}
 	if (port & 1)

@@ -446,9 +446,11 @@ static bool changed(void)
 static void what_may_change_the_lines_counts(void **state)
 {
 	const struct machine_input button = { .kind = MACHINE_INPUT_BUTTON, .value = MACHINE_BUTTON_NMI };
+	uint64_t timer_changes;
 
 	(void)state;
 	pic_open();
+	timer_changes = machine.timer_changes;
 	machine_irq_set(&machine, 5, true);
 	assert_true(changed());
 	machine_irq_set(&machine, 5, true); /* as it is already */
@@ -467,6 +469,7 @@ static void what_may_change_the_lines_counts(void **state)
 	assert_true(changed());
 	machine_nmi_acknowledge(&machine);
 	assert_true(changed());
+	assert_true(machine.timer_changes == timer_changes); /* no deadline is another one for that */
 }
 
 static void a_line_that_is_up_is_seen_when_it_becomes_level_triggered(void **state)
