@@ -74,6 +74,32 @@ static void every_bit_counts(void **state)
 	assert_true(digest_bytes(0, "abc", 3) != digest_bytes(1, "abc", 3));
 }
 
+/* Words are taken four at a time: neither their places nor bits that could cancel out may be lost in that. */
+static void any_two_words_count(void **state)
+{
+	uint64_t words[20];
+	uint64_t digest;
+
+	(void)state;
+	for (uint64_t i = 0; i < ARRAY_SIZE(words); i++)
+		words[i] = i * i;
+	digest = digest_bytes(0, words, sizeof(words));
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		for (size_t j = 0; j < i; j++) {
+			uint64_t a = words[j];
+			uint64_t b = words[i];
+
+			words[j] = b;
+			words[i] = a;
+			assert_true(digest_bytes(0, words, sizeof(words)) != digest);
+			words[j] = a ^ UINT64_C(1) << 63;
+			words[i] = b ^ UINT64_C(1) << 63;
+			assert_true(digest_bytes(0, words, sizeof(words)) != digest);
+			words[j] = a;
+			words[i] = b;
+		}
+}
+
 static void fields_have_digests_of_their_own(void **state)
 {
 	uint64_t before[256];
@@ -119,8 +145,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(tables_cover_every_byte),	  TEST(a_difference_is_named),
-		TEST(every_bit_counts),		  TEST(fields_have_digests_of_their_own),
-		TEST(power_on_leaves_no_garbage),
+		TEST(every_bit_counts),		  TEST(any_two_words_count),
+		TEST(power_on_leaves_no_garbage), TEST(fields_have_digests_of_their_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
