@@ -57,6 +57,7 @@ enum request_state {
 struct request {
 	enum request_state state;
 	bool stale;		    /* of a former life of the guest: nobody waits for the answer */
+	bool checked;		    /* follower: our disk has read what the leader's has */
 	uint32_t number;	    /* the machine's */
 	uint32_t operation;	    /* enum machine_disk_operation */
 	struct mirror_disk_job job; /* its range and its slot in the set; done when the set says so */
@@ -555,7 +556,8 @@ static bool is_same(const struct guest_disk *disk, const struct request *request
 
 static void check(struct guest_disk *disk, struct request *request, const struct machine_input *input)
 {
-	if (!request->error && !is_same(disk, request, input))
+	request->checked = !request->error && is_same(disk, request, input);
+	if (!request->error && !request->checked)
 		request->error = -EBADMSG;
 	tell_set(disk, request, request->error);
 }
@@ -582,7 +584,8 @@ int guest_disk_replay(struct machine_input *input)
 		mirror_engine_peer_done(mirror_service_engine(), disk->index, request->job.slot);
 	if (request->state != REQUEST_FINISHED)
 		return -EAGAIN;
-	if (input->status == MACHINE_DISK_OK && (request->error || !is_same(disk, request, input)))
+	if (input->status == MACHINE_DISK_OK &&
+	    (request->error || !(request->checked || is_same(disk, request, input))))
 		return -EILSEQ;
 	fill_data(disk, request, input);
 	end_told(disk, before, request, input);
