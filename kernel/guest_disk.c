@@ -29,12 +29,12 @@
 #include <string.h>
 
 #include "include/assert.h"
-#include "include/crc32c.h"
 #include "include/trace.h"
 #include "kernel/dma.h"
 #include "kernel/mirror_disk.h"
 #include "kernel/mirror_service.h"
 #include "kernel/page_map.h"
+#include "machine/digest.h"
 
 TRACE_FILE("guest", TRACE_INFO);
 
@@ -539,7 +539,9 @@ bool guest_disk_input(struct machine_input *input)
 
 uint32_t guest_disk_checksum(const struct machine_input *input)
 {
-	return crc32c(0, input->data, input->size);
+	uint64_t digest = digest_bytes(0, input->data, input->size);
+
+	return (uint32_t)(digest ^ digest >> 32);
 }
 
 /* Is what we have read what the leader read? */
