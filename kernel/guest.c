@@ -282,7 +282,8 @@ void guest_outputs(struct guest *guest)
 		return;
 	before = stage_enter(STAGE_QUEUES);
 	output.buffer = data;
-	while (machine_output_take(&guest->machine, &guest->memory, &output)) {
+	while (machine_output_pending(&guest->machine) &&
+	       machine_output_take(&guest->machine, &guest->memory, &output)) {
 		guest->put_out = true;
 		stage_enter(STAGE_HAND_OVER);
 		guest->outside->output(&output);

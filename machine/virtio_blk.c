@@ -306,6 +306,7 @@ static int blk_output_take(struct machine *machine, struct machine_virtio_device
 			status = request_prepare(disk_of(machine, device), &request, memory, &output->disk);
 			if (status == STATUS_OK) {
 				begin(device, request.chain.head, &output->disk);
+				machine_virtqueue_rest(queue, memory);
 				output->disk.request =
 					device->blk.generation << REQUEST_HEAD_BITS | request.chain.head;
 				output->kind = MACHINE_OUTPUT_DISK;

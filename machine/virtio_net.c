@@ -81,6 +81,7 @@ static int net_output_take(struct machine *machine, struct machine_virtio_device
 			output->kind = MACHINE_OUTPUT_FRAME;
 			output->index = device->unit;
 			frame_put(&chain, memory, (uint32_t)size, output);
+			machine_virtqueue_rest(queue, memory);
 			return machine_virtio_finish(machine, device, memory, QUEUE_TRANSMIT, chain.head, 0)
 				       ? -EINVAL
 				       : 1;

@@ -564,11 +564,13 @@ bool machine_virtio_output_take(struct machine *machine, const struct guest_memo
 	struct machine_virtio *virtio = &machine->virtio;
 
 	while (virtio->rung) {
-		uint32_t index = (uint32_t)__builtin_ctz(virtio->rung);
+		struct machine_virtio_device *device = &virtio->devices[__builtin_ctz(virtio->rung)];
+		bool taken = device_output_take(machine, device, memory, output);
 
-		if (device_output_take(machine, &virtio->devices[index], memory, output))
+		if (!taken || !has_notified_queue(device))
+			virtio->rung &= virtio->rung - 1;
+		if (taken)
 			return true;
-		virtio->rung &= virtio->rung - 1;
 	}
 	return false;
 }

@@ -146,6 +146,24 @@ int machine_virtqueue_chain_read(const struct machine_virtqueue *queue, const st
 	return chain_walk(chain, memory, table, queue->size, head);
 }
 
+/* 2.6.7.2: ring for the very next one. Nothing runs between this store and the guest. */
+static void rest(struct machine_virtqueue *queue, uint8_t *device)
+{
+	if (queue->event_index)
+		store_le16(device + DEVICE_RING + DEVICE_ENTRY_SIZE * (uint64_t)queue->size,
+			   queue->available_seen);
+	queue->notified = 0;
+}
+
+void machine_virtqueue_rest(struct machine_virtqueue *queue, const struct guest_memory *memory)
+{
+	const uint8_t *driver = driver_area(queue, memory);
+	uint8_t *device = device_area(queue, memory);
+
+	if (driver && device && load_le16(driver + DRIVER_INDEX) == queue->available_seen)
+		rest(queue, device);
+}
+
 int machine_virtqueue_take(struct machine_virtqueue *queue, const struct guest_memory *memory,
 			   struct machine_virtqueue_chain *chain)
 {
@@ -160,11 +178,7 @@ int machine_virtqueue_take(struct machine_virtqueue *queue, const struct guest_m
 	if (waiting > queue->size)
 		return trace_error(-EINVAL); /* more than the ring holds */
 	if (waiting == 0) {
-		/* 2.6.7.2: ring for the very next one. Nothing runs between this store and the guest. */
-		if (queue->event_index)
-			store_le16(device + DEVICE_RING + DEVICE_ENTRY_SIZE * (uint64_t)queue->size,
-				   queue->available_seen);
-		queue->notified = 0;
+		rest(queue, device);
 		return 0;
 	}
 	queue->available_seen++;

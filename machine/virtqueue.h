@@ -74,6 +74,12 @@ int machine_virtqueue_publish(const struct machine_virtqueue *queue, const struc
 bool machine_virtqueue_wants_interrupt(struct machine_virtqueue *queue, const struct guest_memory *memory);
 
 /*
+ * After a take: if that was the last chain, the driver rings for the next one, as after a take
+ * that finds none, which need not be tried then.
+ */
+void machine_virtqueue_rest(struct machine_virtqueue *queue, const struct guest_memory *memory);
+
+/*
  * Where [offset, offset + size) of the readable part is, when that is in one piece; else NULL.
  * What is there stays until the guest runs again.
  */

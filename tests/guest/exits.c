@@ -41,7 +41,7 @@ static const struct phase {
 	{ "RDMSR of the APIC base", VCPU_EXIT_MSR, 395 },
 	{ "RDMSR of an MTRR", VCPU_EXIT_MSR, 390 },
 	{ "MMIO of the local APIC", VCPU_EXIT_MEMORY, 1200 },
-	{ "virtio notify, with a frame of 60 bytes", VCPU_EXIT_MEMORY, 2250 },
+	{ "virtio notify, with a frame of 60 bytes", VCPU_EXIT_MEMORY, 2100 },
 	{ "WRMSR of the end of an interrupt", VCPU_EXIT_MSR, 650 },
 };
 

@@ -396,9 +396,10 @@ static void indirect_tables_and_event_index(void **state)
 	notify(DISK, 0);
 	assert_true(take());
 	assert_int_equal(output.disk.operation, MACHINE_DISK_FLUSH);
-	assert_false(take());
-	/* Drained: the device asks for a bell at index 1, the next. */
+	/* Drained: the device asks for a bell at index 1, the next, and is not asked again before. */
 	assert_int_equal(load_le16(memory_bytes + DEVICE(0) + 4 + 8 * 128), 1);
+	assert_false(machine_output_pending(&machine));
+	assert_false(take());
 	disk_complete(output.disk.request, MACHINE_DISK_OK, NULL, 0);
 	assert_int_equal(msix_sent[1], 0);
 	make_available(0, 5, 128);
