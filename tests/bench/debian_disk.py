@@ -41,7 +41,7 @@ GATEWAY = "10.77.0.1"
 NETWORK = "10.77.0.0/24"
 
 PACKAGES = ["systemd-sysv", "dbus", "udev", "kmod", "iproute2", "iputils-ping", "procps", "initramfs-tools", "zstd",
-            "linux-image-cloud-amd64", "e2fsprogs", "fio", "stress-ng", "postgresql", "nginx-light", "wget"]
+            "linux-image-cloud-amd64", "e2fsprogs", "fio", "stress-ng", "postgresql", "nginx-light", "wget", "iperf3"]
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*"]
 
 # What the tests start when it is their turn, and timers that have nothing to do here.
