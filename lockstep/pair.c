@@ -14,6 +14,8 @@
 
 TRACE_FILE("lockstep", TRACE_INFO);
 
+#define RELEASED_INTERVAL_NS UINT64_C(1000000) /* between words of what the leader has let out */
+
 /* Which role may follow which; ASSERTed at each change. */
 static const uint16_t successors[PAIR_ROLE_COUNT] = {
 	[PAIR_WAITING] = BIT(PAIR_ALONE) | BIT(PAIR_TARGET) | BIT(PAIR_REFUSED),
@@ -295,6 +297,7 @@ static void target_is_durable(struct pair *pair)
 	follower_init(&pair->follower, pair->follower_buffer, pair->follower_buffer_size,
 		      &pair->join_end.position, pair->join_end.time_ns);
 	pair->time_ns = pair->join_end.time_ns;
+	pair->released_number = pair->released_done = 0; /* the guest may have been powered on anew */
 	trail_clear(&pair->trail);
 	pair->joins++;
 	pair_change_role(pair, PAIR_FOLLOWER, "joined");
@@ -357,6 +360,7 @@ bool pair_join_end(struct pair *pair, const struct position *position, uint64_t 
 	pair->peer_ready = false;
 	pair->peer_time_ns = time_ns;
 	pair->time_ns = time_ns;
+	pair->let_out = pair->let_out_told = 0;
 	trail_clear(&pair->trail);
 	pair->joins++;
 	pair_change_role(pair, PAIR_LEADER, "the peer has our guest");
@@ -848,6 +852,24 @@ static void progress_step(struct pair *pair)
 	pair_send(pair, MESSAGE_PROGRESS, &progress, sizeof(progress));
 }
 
+/* The leader has let out what it has not told. */
+static bool owes_released(const struct pair *pair)
+{
+	return pair->role == PAIR_LEADER && pair->let_out != pair->let_out_told;
+}
+
+/* Nobody waits for it: the follower only learns what it need not send again when it takes over. */
+static void released_step(struct pair *pair)
+{
+	const struct message_released released = { .number = pair->let_out };
+
+	if (!owes_released(pair) || pair->now_ns - pair->let_out_told_ns < RELEASED_INTERVAL_NS ||
+	    !pair_send(pair, MESSAGE_RELEASED, &released, sizeof(released)))
+		return;
+	pair->let_out_told = pair->let_out;
+	pair->let_out_told_ns = pair->now_ns;
+}
+
 void pair_tick(struct pair *pair, uint64_t now_ns)
 {
 	pair->now_ns = max_u64(pair->now_ns, now_ns);
@@ -861,6 +883,7 @@ void pair_tick(struct pair *pair, uint64_t now_ns)
 	simplex_step(pair);
 	join_step(pair);
 	progress_step(pair);
+	released_step(pair);
 }
 
 static bool is_asking(const struct pair *pair)
@@ -889,6 +912,8 @@ uint64_t pair_next_deadline_ns(const struct pair *pair)
 		deadline_ns = min_u64(deadline_ns, pair->rejoin_at_ns);
 	if (pair->role == PAIR_FOLLOWER)
 		deadline_ns = min_u64(deadline_ns, pair->progress_sent_ns + pair->config.progress_ns);
+	if (owes_released(pair))
+		deadline_ns = min_u64(deadline_ns, pair->let_out_told_ns + RELEASED_INTERVAL_NS);
 	return deadline_ns;
 }
 

@@ -162,6 +162,9 @@ struct pair {
 	bool join_ended; /* TARGET: JOIN_END has come, `join_end` is it */
 	struct message_join_end join_end;
 	uint64_t progress_sent_ns;
+	uint64_t let_out; /* LEADER: so many outputs have left ... */
+	uint64_t let_out_told;
+	uint64_t let_out_told_ns;
 	uint64_t time_ns; /* guest's virtual time, as last told */
 	uint64_t exits;	  /* guest's exits, as last told */
 

@@ -370,8 +370,6 @@ bool pair_may_release(const struct pair *pair, uint64_t stamp)
 
 void pair_released(struct pair *pair, uint64_t number)
 {
-	const struct message_released released = { .number = number };
-
 	if (pair->role == PAIR_LEADER)
-		pair_send(pair, MESSAGE_RELEASED, &released, sizeof(released));
+		pair->let_out = number;
 }
