@@ -88,6 +88,7 @@ struct guest_disk {
 };
 
 static struct guest_disk disks[MACHINE_DISK_MAX];
+static uint32_t disks_end; /* behind the last that the guest has */
 static bool follows;
 static uint8_t gathered[MACHINE_DISK_TRANSFER_MAX];
 
@@ -198,7 +199,7 @@ static void unlink_request(struct guest_disk *disk, struct request *before, stru
 
 bool guest_disk_has_room(void)
 {
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
+	for (uint32_t index = 0; index < disks_end; index++) {
 		const struct guest_disk *disk = &disks[index];
 
 		if (disk->used &&
@@ -239,6 +240,7 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 	init_lists(disk);
 	disk->index = index;
 	disk->used = true;
+	disks_end = (uint32_t)max_u64(disks_end, index + 1);
 	machine->sector_count = sector_count;
 	machine->read_only = device->identity.read_only;
 	return NULL;
@@ -246,7 +248,7 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 
 void guest_disk_restart(void)
 {
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
+	for (uint32_t index = 0; index < disks_end; index++) {
 		struct guest_disk *disk = &disks[index];
 		struct request *request;
 
@@ -436,14 +438,14 @@ bool guest_disk_busy(void)
 {
 	uint32_t count = 0;
 
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++)
+	for (uint32_t index = 0; index < disks_end; index++)
 		count += disks[index].request_count;
 	return count > 0;
 }
 
 static bool poll_disks(void)
 {
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
+	for (uint32_t index = 0; index < disks_end; index++) {
 		struct guest_disk *disk = &disks[index];
 
 		if (disk->request_count == 0)
@@ -522,7 +524,7 @@ static bool input_of(struct guest_disk *disk, struct machine_input *input)
 
 bool guest_disk_input(struct machine_input *input)
 {
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX; index++) {
+	for (uint32_t index = 0; index < disks_end; index++) {
 		struct guest_disk *disk = &disks[index];
 
 		if (!disk->used)
@@ -609,7 +611,7 @@ void guest_disk_follow(bool now)
 	if (follows == now)
 		return;
 	follows = now;
-	for (uint32_t index = 0; index < MACHINE_DISK_MAX && !follows; index++)
+	for (uint32_t index = 0; index < disks_end && !follows; index++)
 		if (disks[index].used)
 			give_unchecked_to_set(&disks[index]);
 }

@@ -19,6 +19,7 @@ struct mirror_disk {
 };
 
 static struct mirror_disk disks[MIRROR_SET_MAX];
+static uint32_t disks_end; /* behind the last that is there */
 
 enum disk_operation mirror_disk_operation(uint8_t operation)
 {
@@ -52,6 +53,7 @@ const char *mirror_disk_open(uint32_t index, struct disk_device *device)
 	if (disk->piece_size == 0)
 		return "it takes no transfer of a page";
 	disk->device = device;
+	disks_end = (uint32_t)max_u64(disks_end, index + 1);
 	return NULL;
 }
 
@@ -137,7 +139,7 @@ static void start_disk(struct mirror_disk *disk)
 
 void mirror_disk_start(void)
 {
-	for (uint32_t index = 0; index < MIRROR_SET_MAX; index++)
+	for (uint32_t index = 0; index < disks_end; index++)
 		start_disk(&disks[index]);
 }
 
@@ -170,7 +172,7 @@ bool mirror_disk_poll(void)
 {
 	bool came = false;
 
-	for (uint32_t index = 0; index < MIRROR_SET_MAX; index++) {
+	for (uint32_t index = 0; index < disks_end; index++) {
 		struct mirror_disk *disk = &disks[index];
 		struct disk_request *piece;
 

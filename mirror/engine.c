@@ -162,6 +162,7 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 			return error;
 	}
 	at->used = true;
+	engine->sets_end = (uint32_t)max_u64(engine->sets_end, index + 1);
 	at->memory = memory;
 	at->keep = -1;
 	at->refusal = disk->sector_count == 0
@@ -254,7 +255,7 @@ uint64_t mirror_engine_era_begin(struct mirror_engine *engine, const struct meta
 		return mirror_engine_remember(engine, pair);
 	}
 	/* Whoever goes alone does so now, though the mode changes when it is durable. */
-	for (uint32_t i = 0; i < MIRROR_SET_MAX && alone; i++)
+	for (uint32_t i = 0; i < engine->sets_end && alone; i++)
 		mirror_set_peer_lost(&engine->sets[i].set);
 	metadata_era_begin(own, &(struct metadata_era){ .generation = pair->generation,
 							.token = token,
@@ -273,7 +274,7 @@ bool mirror_engine_era_is_told(const struct mirror_engine *engine)
 void engine_mode_set(struct mirror_engine *engine, enum mirror_mode mode)
 {
 	engine->mode = (uint8_t)mode;
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (engine->sets[i].used)
 			mirror_set_mode(&engine->sets[i].set, mode);
 }
@@ -282,11 +283,11 @@ void engine_mode_set(struct mirror_engine *engine, enum mirror_mode mode)
 static void duplex_begin(struct mirror_engine *engine)
 {
 	engine->leads = engine->mode == MIRROR_SOURCE;
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (engine->sets[i].used)
 			mirror_set_join(&engine->sets[i].set, 0);
 	engine_mode_set(engine, MIRROR_DUPLEX);
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (engine->sets[i].used)
 			mirror_set_peer_progress(&engine->sets[i].set, engine->sets[i].peer_progress);
 }
@@ -324,7 +325,7 @@ void mirror_engine_rates(struct mirror_engine *engine, uint64_t remirror_bytes, 
 	ASSERT(verify_bytes > 0);
 	engine->remirror_rate = remirror_bytes;
 	engine->verify_rate = verify_bytes;
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		engine->sets[i].remirror.rate_bytes = remirror_bytes;
 		engine->sets[i].verify.rate_bytes = verify_bytes;
 	}
@@ -398,7 +399,7 @@ static bool may_join_with(const struct mirror_engine *engine, const struct mirro
 
 bool mirror_engine_may_join(const struct mirror_engine *engine)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		const struct mirror_engine_set *at = &engine->sets[i];
 
 		if (!at->used)
@@ -421,7 +422,7 @@ bool mirror_engine_is_current(const struct mirror_engine *engine, uint32_t serve
 {
 	enum mirror_side side = server == engine->server ? MIRROR_OWN : MIRROR_PEER;
 
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (engine->sets[i].used && engine->sets[i].set.states[side] != MIRROR_GOOD)
 			return false;
 	return true;
@@ -463,8 +464,8 @@ static bool take_map(struct mirror_engine *engine, struct mirror_engine_action *
 {
 	uint32_t last = engine->write_set * 2u + engine->write_is_intent;
 
-	for (uint32_t i = 1; i <= 2 * MIRROR_SET_MAX; i++) {
-		uint32_t next = (last + i) % (2 * MIRROR_SET_MAX);
+	for (uint32_t i = 1; i <= 2 * engine->sets_end; i++) {
+		uint32_t next = (last + i) % (2 * engine->sets_end);
 
 		if (engine->sets[next / 2].used && take_block(engine, next / 2, next % 2, action))
 			return true;
@@ -485,7 +486,7 @@ static bool take_state(struct mirror_engine *engine, struct mirror_engine_action
 
 void engine_persisted(struct mirror_engine *engine)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
 		if (!at->persist_open || !mirror_engine_is_durable(engine, at->persist_ticket) ||
@@ -660,7 +661,7 @@ static bool take_event(struct mirror_engine *engine, struct mirror_engine_action
 		action->event = engine->write_failed ? MIRROR_EVENT_STATE_FAILED : MIRROR_EVENT_STATE_BACK;
 		return true;
 	}
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (take_set_event(&engine->sets[i], action)) {
 			action->set = (uint8_t)i;
 			return true;
@@ -675,7 +676,7 @@ bool mirror_engine_take(struct mirror_engine *engine, struct mirror_engine_actio
 		return true;
 	action->kind = 0;
 	engine_persisted(engine);
-	for (uint32_t i = 0; i < MIRROR_SET_MAX && mirror_engine_is_durable(engine, engine->changed_ticket);
+	for (uint32_t i = 0; i < engine->sets_end && mirror_engine_is_durable(engine, engine->changed_ticket);
 	     i++)
 		if (engine->sets[i].used && take_of_set(engine, i, action))
 			return true;

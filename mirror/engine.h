@@ -194,11 +194,14 @@ struct mirror_engine {
 	uint8_t mode;	/* enum mirror_mode, of all sets */
 	bool join_wanted;
 	uint64_t join_patience_s;
-	bool leads; /* DUPLEX: the guest was here when it began */
+	bool leads;	   /* DUPLEX: the guest was here when it began */
+	uint32_t sets_end; /* behind the last set in use: few are, and looking costs */
 	struct mirror_engine_set sets[MIRROR_SET_MAX];
 	struct mirror_engine_meeting meeting;
 	struct mirror_engine_ask asks[MIRROR_MESSAGE_ASKED_MAX];
+	uint32_t served_end; /* behind the last that is not free */
 	struct mirror_engine_served served[MIRROR_MESSAGE_ASKED_MAX];
+	uint32_t copies_open;
 	struct mirror_engine_copy copies[MIRROR_ENGINE_COPY_MAX];
 	struct mirror_engine_compare compare;
 	uint8_t *buffers; /* the owner's memory */

@@ -19,7 +19,7 @@ TRACE_FILE("mirror", TRACE_INFO);
 void engine_ask_forget(struct mirror_engine *engine)
 {
 	memset(engine->asks, 0, sizeof(engine->asks));
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		memset(engine->sets[i].asked, 0, sizeof(engine->sets[i].asked));
 }
 
@@ -54,7 +54,7 @@ static bool next_slot(struct mirror_engine *engine, uint32_t *index, uint32_t *s
 {
 	uint64_t oldest = UINT64_MAX;
 
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
 		for (uint32_t s = 0; at->joined && s < at->set.slots_end; s++) {
@@ -74,7 +74,7 @@ static bool next_slot(struct mirror_engine *engine, uint32_t *index, uint32_t *s
 
 static bool flush_make(struct mirror_engine *engine, uint32_t id, struct mirror_message *message)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		if (!engine->sets[i].joined || !engine->sets[i].round.peer_owed)
 			continue;
 		message->header.type = MIRROR_MESSAGE_FLUSH;

@@ -48,6 +48,12 @@ static uint64_t region_sectors(const struct mirror_engine *engine, const struct 
 	return mirror_region_sectors(engine->sets[copy->set].set.sector_count, copy->region);
 }
 
+static void copy_free(struct mirror_engine *engine, struct mirror_engine_copy *copy)
+{
+	engine->copies_open -= copy->phase != COPY_FREE;
+	copy->phase = COPY_FREE;
+}
+
 void engine_copy_forget(struct mirror_engine *engine)
 {
 	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX; i++) {
@@ -56,9 +62,9 @@ void engine_copy_forget(struct mirror_engine *engine)
 		if (copy->phase == COPY_READING)
 			copy->is_void = true;
 		else
-			copy->phase = COPY_FREE;
+			copy_free(engine, copy);
 	}
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
 		if (!at->used)
@@ -76,10 +82,7 @@ void engine_copy_forget(struct mirror_engine *engine)
 
 bool engine_copy_is_quiet(const struct mirror_engine *engine)
 {
-	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX; i++)
-		if (engine->copies[i].phase != COPY_FREE)
-			return false;
-	return true;
+	return engine->copies_open == 0;
 }
 
 /* ---- beginning and ending ---- */
@@ -229,7 +232,7 @@ static void put_off_step(struct mirror_engine *engine, uint32_t index)
 
 void engine_copy_step(struct mirror_engine *engine)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
 		if (!at->joined)
@@ -265,6 +268,7 @@ static void offer_next(struct mirror_engine *engine, uint32_t index)
 		region = remirror_take(&at->remirror, &at->set, engine->now_ns, &compare);
 		if (region < 0)
 			return;
+		engine->copies_open++;
 		engine->copies[i] = (struct mirror_engine_copy){ .phase = COPY_OFFER,
 								 .set = (uint8_t)index,
 								 .compare = compare,
@@ -297,7 +301,7 @@ static bool read_begin(struct mirror_engine *engine, uint32_t i, struct mirror_e
 
 static bool flush_begin(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		if (!engine->sets[i].round.own_owed)
 			continue;
 		engine->sets[i].round.own_owed = false;
@@ -312,9 +316,9 @@ static bool flush_begin(struct mirror_engine *engine, struct mirror_engine_actio
 
 bool engine_copy_take(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		offer_next(engine, i);
-	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX; i++)
+	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX && engine->copies_open > 0; i++)
 		if (engine->copies[i].phase == COPY_STAMPED && read_begin(engine, i, action))
 			return true;
 	return flush_begin(engine, action);
@@ -344,7 +348,7 @@ void engine_copy_done(struct mirror_engine *engine, uint32_t i, int status)
 	ASSERT(i < MIRROR_ENGINE_COPY_MAX);
 	ASSERT(copy->phase == COPY_READING);
 	if (copy->is_void) {
-		copy->phase = COPY_FREE;
+		copy_free(engine, copy);
 		return;
 	}
 	copy->phase = COPY_DATA;
@@ -373,7 +377,7 @@ int engine_copy_answered(struct mirror_engine *engine, const struct mirror_messa
 	if (copy->phase != COPY_SENT || copy->set != message->header.set ||
 	    message->header.type != MIRROR_MESSAGE_DONE)
 		return trace_error(-EINVAL);
-	copy->phase = COPY_FREE;
+	copy_free(engine, copy);
 	if (message->done.outcome == MIRROR_OUTCOME_GOOD) {
 		remirror_copied(&at->remirror, &at->set, copy->region,
 				region_sectors(engine, copy) * MIRROR_SECTOR_SIZE);
@@ -387,7 +391,7 @@ int engine_copy_answered(struct mirror_engine *engine, const struct mirror_messa
 bool engine_copy_send(struct mirror_engine *engine, struct mirror_message *message,
 		      struct mirror_engine_action *action)
 {
-	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX; i++) {
+	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX && engine->copies_open > 0; i++) {
 		const struct mirror_engine_copy *copy = &engine->copies[i];
 		uint32_t id = ENGINE_ID_COPIES + i;
 
@@ -417,7 +421,8 @@ void engine_copy_sent(struct mirror_engine *engine, const struct mirror_message 
 {
 	if (message->header.type == MIRROR_MESSAGE_OFFER)
 		engine->copies[message->offer.id - ENGINE_ID_COPIES].phase = COPY_OFFERED;
+	else if (message->header.type == MIRROR_MESSAGE_COPY)
+		engine->copies[message->copy.id - ENGINE_ID_COPIES].phase = COPY_SENT;
 	else
-		engine->copies[message->copy.id - ENGINE_ID_COPIES].phase =
-			message->header.type == MIRROR_MESSAGE_COPY ? COPY_SENT : COPY_FREE;
+		copy_free(engine, &engine->copies[message->copy.id - ENGINE_ID_COPIES]);
 }

@@ -34,14 +34,14 @@ static void part(struct mirror_engine *engine)
 	engine_copy_forget(engine);
 	engine_verify_forget(engine);
 	if (engine->mode == MIRROR_TARGET) {
-		for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		for (uint32_t i = 0; i < engine->sets_end; i++)
 			if (engine->sets[i].joined)
 				mirror_set_change(&engine->sets[i].set, MIRROR_OWN, MIRROR_COPY_BROKEN);
 		engine_mode_set(engine, MIRROR_IDLE);
 	} else if (engine->mode == MIRROR_SOURCE && metadata_era_now(&engine->metadata)->alone) {
 		engine_mode_set(engine, MIRROR_ALONE);
 	} else {
-		for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		for (uint32_t i = 0; i < engine->sets_end; i++)
 			mirror_set_peer_lost(&engine->sets[i].set);
 	}
 }
@@ -55,7 +55,7 @@ static void meeting_renew(struct mirror_engine *engine, uint32_t number)
 	meeting->met = false;
 	meeting->history_owed = false;
 	part(engine);
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
 		at->decided = at->decision_untold = at->joined = false;
@@ -250,7 +250,7 @@ static void sets_join(struct mirror_engine *engine)
 
 	if (runner != NOBODY)
 		engine_mode_set(engine, runner == engine->server ? MIRROR_SOURCE : MIRROR_TARGET);
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		set_join(engine, i);
 }
 
@@ -261,7 +261,7 @@ static void meeting_hold(struct mirror_engine *engine)
 	if (meeting->met || meeting->owed || meeting->peer_number != meeting->number)
 		return;
 	meeting->met = true;
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		set_decide(engine, i);
 	sets_join(engine);
 }
@@ -277,7 +277,7 @@ static void word_take(struct mirror_engine *engine, uint32_t index, uint32_t ser
 {
 	bool split = engine->sets[index].decision.verdict == REMIRROR_SPLIT;
 
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
 		if (i != index && !(split && at->decided && at->decision.verdict == REMIRROR_SPLIT))
@@ -556,7 +556,7 @@ static int message_take(struct mirror_engine *engine, const struct mirror_messag
 int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes, uint64_t size,
 			      struct mirror_engine_data *data)
 {
-	uint64_t sector_counts[MIRROR_SET_MAX];
+	uint64_t sector_counts[MIRROR_SET_MAX] = { 0 };
 	struct mirror_message message;
 	int64_t fixed_size;
 	uint64_t whole_size;
@@ -564,7 +564,7 @@ int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes
 
 	ASSERT(engine->meeting.link_up);
 	data->size = 0;
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		sector_counts[i] = engine->sets[i].used ? engine->sets[i].set.sector_count : 0;
 	fixed_size = mirror_message_check(bytes, size, sector_counts, &message);
 	if (fixed_size <= 0)
@@ -581,7 +581,7 @@ int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes
 /* What was asked of us before may still be at work, on buffers and regions that are asked for anew. */
 static bool is_quiet(const struct mirror_engine *engine)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX && engine->mode == MIRROR_IDLE; i++)
+	for (uint32_t i = 0; i < engine->sets_end && engine->mode == MIRROR_IDLE; i++)
 		if (engine->sets[i].used && !mirror_set_is_quiet(&engine->sets[i].set))
 			return false; /* a guest's that was here */
 	return engine_serve_is_quiet(engine) && engine_copy_is_quiet(engine) &&
@@ -609,7 +609,7 @@ static bool metadata_make(struct mirror_engine *engine, struct mirror_message *m
 	message->header.type = MIRROR_MESSAGE_METADATA;
 	message->metadata.meeting = meeting->number;
 	message->metadata.runs = is_running(engine);
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (engine->sets[i].used && !engine->sets[i].refusal)
 			message->metadata.disk_present |= (uint8_t)BIT(i);
 	meeting->own = engine->metadata;
@@ -716,7 +716,7 @@ static bool set_make(struct mirror_engine *engine, uint32_t index, struct mirror
 
 static bool sets_make(struct mirror_engine *engine, struct mirror_message *message, uint8_t *data)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (set_make(engine, i, message, data))
 			return true;
 	message->header.set = 0;

@@ -42,15 +42,29 @@ static void unlock(struct mirror_engine *engine, struct mirror_engine_served *se
 	served->lock = -1;
 }
 
+/* In place of a free one. */
+static void served_begin(struct mirror_engine *engine, uint32_t id, const struct mirror_engine_served *served)
+{
+	engine->served[id] = *served;
+	engine->served_end = (uint32_t)max_u64(engine->served_end, id + 1);
+}
+
+static void served_free(struct mirror_engine *engine, struct mirror_engine_served *served)
+{
+	served->type = 0;
+	while (engine->served_end > 0 && engine->served[engine->served_end - 1].type == 0)
+		engine->served_end--;
+}
+
 static void end(struct mirror_engine *engine, struct mirror_engine_served *served)
 {
 	unlock(engine, served);
-	served->type = 0;
+	served_free(engine, served);
 }
 
 void engine_serve_forget(struct mirror_engine *engine)
 {
-	for (uint32_t id = 0; id < MIRROR_MESSAGE_ASKED_MAX; id++) {
+	for (uint32_t id = 0; id < engine->served_end; id++) {
 		struct mirror_engine_served *served = &engine->served[id];
 
 		if (served->type == 0)
@@ -63,10 +77,7 @@ void engine_serve_forget(struct mirror_engine *engine)
 
 bool engine_serve_is_quiet(const struct mirror_engine *engine)
 {
-	for (uint32_t id = 0; id < MIRROR_MESSAGE_ASKED_MAX; id++)
-		if (engine->served[id].type != 0)
-			return false;
-	return true;
+	return engine->served_end == 0;
 }
 
 static void answer(struct mirror_engine_served *served, int status)
@@ -79,18 +90,18 @@ static void answer(struct mirror_engine_served *served, int status)
 
 static int io_receive(struct mirror_engine *engine, const struct mirror_message *message, const uint8_t *data)
 {
-	struct mirror_engine_served *served = &engine->served[message->io.id];
 	struct mirror_engine_set *at = &engine->sets[message->header.set];
 
-	if (served->type != 0)
+	if (engine->served[message->io.id].type != 0)
 		return trace_error(-EINVAL);
-	*served = (struct mirror_engine_served){ .type = message->header.type,
-						 .phase = SERVED_WAITING,
-						 .set = message->header.set,
-						 .lock = -1,
-						 .sector = message->io.sector,
-						 .sector_count = message->io.sector_count,
-						 .number = message->io.number };
+	served_begin(engine, message->io.id,
+		     &(struct mirror_engine_served){ .type = message->header.type,
+						     .phase = SERVED_WAITING,
+						     .set = message->header.set,
+						     .lock = -1,
+						     .sector = message->io.sector,
+						     .sector_count = message->io.sector_count,
+						     .number = message->io.number });
 	if (message->header.type != MIRROR_MESSAGE_WRITE)
 		return 0;
 	at->forwarded = max_u64(at->forwarded, message->io.number);
@@ -100,18 +111,18 @@ static int io_receive(struct mirror_engine *engine, const struct mirror_message 
 
 static int region_receive(struct mirror_engine *engine, uint8_t index, uint32_t id, uint64_t region)
 {
-	struct mirror_engine_served *served = &engine->served[id];
 	const struct mirror_set *set = &engine->sets[index].set;
 
-	if (served->type != 0)
+	if (engine->served[id].type != 0)
 		return trace_error(-EINVAL);
-	*served = (struct mirror_engine_served){ .type = MIRROR_MESSAGE_OFFER,
-						 .phase = SERVED_WAITING,
-						 .set = index,
-						 .lock = -1,
-						 .sector = region * MIRROR_REGION_SECTORS,
-						 .sector_count = (uint32_t)mirror_region_sectors(
-							 set->sector_count, region) };
+	served_begin(engine, id,
+		     &(struct mirror_engine_served){
+			     .type = MIRROR_MESSAGE_OFFER,
+			     .phase = SERVED_WAITING,
+			     .set = index,
+			     .lock = -1,
+			     .sector = region * MIRROR_REGION_SECTORS,
+			     .sector_count = (uint32_t)mirror_region_sectors(set->sector_count, region) });
 	return 0;
 }
 
@@ -322,7 +333,7 @@ static bool copy_begin(struct mirror_engine *engine, uint32_t id, struct mirror_
 
 bool engine_serve_take(struct mirror_engine *engine, struct mirror_engine_action *action)
 {
-	for (uint32_t id = 0; id < MIRROR_MESSAGE_ASKED_MAX; id++) {
+	for (uint32_t id = 0; id < engine->served_end; id++) {
 		const struct mirror_engine_served *served = &engine->served[id];
 		bool taken = false;
 
@@ -397,7 +408,7 @@ void engine_serve_finished(struct mirror_engine *engine, uint32_t id, int status
 	ASSERT(served->phase == SERVED_DISK);
 	answer(served, status);
 	if (served->is_void)
-		served->type = 0;
+		served_free(engine, served);
 }
 
 /* ---- answers ---- */
@@ -425,7 +436,7 @@ static void stamp_make(const struct mirror_engine_served *served, uint32_t id, s
 bool engine_serve_answer(struct mirror_engine *engine, struct mirror_message *message,
 			 struct mirror_engine_action *action)
 {
-	for (uint32_t id = 0; id < MIRROR_MESSAGE_ASKED_MAX; id++) {
+	for (uint32_t id = 0; id < engine->served_end; id++) {
 		const struct mirror_engine_served *served = &engine->served[id];
 
 		if (served->type == 0 || served->phase != SERVED_ANSWER)
@@ -453,5 +464,5 @@ void engine_serve_answered(struct mirror_engine *engine, uint32_t id)
 	if (served->type == MIRROR_MESSAGE_OFFER)
 		served->phase = SERVED_LOCKED;
 	else
-		served->type = 0;
+		served_free(engine, served);
 }

@@ -108,7 +108,7 @@ void engine_verify_forget(struct mirror_engine *engine)
 {
 	struct mirror_engine_compare *compare = &engine->compare;
 
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++) {
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		pass_stop(&engine->sets[i]);
 		engine->sets[i].verify_owed = engine->sets[i].verified_owed = false;
 	}
@@ -131,8 +131,8 @@ static void region_begin(struct mirror_engine *engine)
 {
 	struct mirror_engine_compare *compare = &engine->compare;
 
-	for (uint32_t i = 1; i <= MIRROR_SET_MAX && compare->phase == COMPARE_FREE; i++) {
-		uint32_t index = (compare->set + i) % MIRROR_SET_MAX;
+	for (uint32_t i = 1; i <= engine->sets_end && compare->phase == COMPARE_FREE; i++) {
+		uint32_t index = (compare->set + i) % engine->sets_end;
 		struct mirror_engine_set *at = &engine->sets[index];
 		int64_t region = at->used ? verify_take(&at->verify, engine->now_ns) : -ENOENT;
 
@@ -162,7 +162,7 @@ static void region_lock(struct mirror_engine *engine)
 
 void engine_verify_step(struct mirror_engine *engine)
 {
-	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+	for (uint32_t i = 0; i < engine->sets_end; i++)
 		if (engine->sets[i].verify.running && !is_possible(engine, i))
 			pass_stop(&engine->sets[i]);
 	if (!engine->leads)
