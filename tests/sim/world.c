@@ -286,7 +286,7 @@ static void write_disk(struct world *world, struct server *server, uint32_t key,
 	const struct disk_word word = { .key = key, .version = version };
 	struct server *peer = &world->servers[server == world->servers];
 
-	server->disk[key] = version;
+	server->disk[key] = (uint32_t)max_u64(server->disk[key], version);
 	if (world->stale_side == server - world->servers && peer->running && peer->disk[key] < version)
 		peer->disk[key] = version;
 	if (server->copying && channel_write(&server->pair.channel, WIRE_STREAM_DISK, (const uint8_t *)&word,
@@ -889,10 +889,14 @@ static bool is_duplex(const struct world *world)
 static void disks_fail(struct world *world, uint32_t side)
 {
 	const struct pair *pair = &world->servers[side].pair;
+	struct server *peer = &world->servers[1 - side];
 
 	if (!is_duplex(world) || world->stale_side != NOBODY || pair->going_alone)
 		return;
 	world->stale_side = side;
+	/* What the other one has yet to replay would be on no disk, should it die as well: two faults at once. */
+	for (uint32_t key = 0; key < GUEST_KEY_COUNT; key++)
+		peer->disk[key] = (uint32_t)max_u64(peer->disk[key], world->servers[side].disk[key]);
 	for (uint32_t i = 0; i < 2; i++)
 		tell_disks(world, i);
 	say(world, side, "its disks fail");
