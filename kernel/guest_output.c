@@ -123,13 +123,27 @@ const struct guest_output_held *guest_output_held(void)
 	return &held_times;
 }
 
+/* The other server's ports have sent the frames; both consoles show what the guest says. */
+static void drop_gone(void)
+{
+	struct held_frame frame;
+
+	while (held_output_first_gone(&held, &frame)) {
+		if (frame.port == PORT_SERIAL)
+			let_out(&frame);
+		held_output_drop(&held);
+	}
+}
+
 bool guest_output_poll(void)
 {
-	uint64_t left_before = held_output_left(&held);
+	uint64_t left_before;
 	struct held_frame frame;
 
 	if (!pair)
 		return false;
+	drop_gone();
+	left_before = held_output_left(&held);
 	while (held_output_first(&held, &frame) && pair_may_release(pair, frame.stamp)) {
 		let_out(&frame);
 		held_output_drop(&held);
@@ -141,16 +155,10 @@ bool guest_output_poll(void)
 	return true;
 }
 
-/* The other server's ports have sent the frames; both consoles show what the guest says. */
 void guest_output_released(uint64_t number)
 {
-	struct held_frame frame;
-
-	while (held_output_left(&held) < number && held_output_first(&held, &frame)) {
-		if (frame.port == PORT_SERIAL)
-			let_out(&frame);
-		held_output_drop(&held);
-	}
+	held_output_left_elsewhere(&held, number);
+	drop_gone();
 }
 
 void guest_output_take_over(void)

@@ -31,6 +31,7 @@ void held_output_restart(struct held_output *held, uint64_t number)
 	held->stamped = held->end;
 	held->number = number;
 	held->count = 0;
+	held->elsewhere = 0;
 }
 
 static struct frame_header *header_at(const struct held_output *held, uint64_t offset)
@@ -131,8 +132,12 @@ void held_output_drop(struct held_output *held)
 	skip_rest(held);
 }
 
-void held_output_drop_to(struct held_output *held, uint64_t number)
+void held_output_left_elsewhere(struct held_output *held, uint64_t number)
 {
-	while (held->count > 0 && held_output_left(held) < number)
-		held_output_drop(held);
+	held->elsewhere = max_u64(held->elsewhere, number);
+}
+
+bool held_output_first_gone(const struct held_output *held, struct held_frame *frame)
+{
+	return held_output_left(held) < held->elsewhere && held_output_first(held, frame);
 }

@@ -25,7 +25,8 @@ struct held_output {
 	uint64_t end;	 /* ... and behind the newest */
 	uint64_t number; /* of the newest frame; frames held are the last `count` up to it */
 	uint64_t count;
-	uint64_t stamped; /* offset behind the last frame that has its stamp */
+	uint64_t stamped;   /* offset behind the last frame that has its stamp */
+	uint64_t elsewhere; /* number of the last frame that the other server has sent */
 };
 
 /* Of a frame that has none yet: nothing that is acknowledged covers it. */
@@ -71,7 +72,17 @@ static inline uint64_t held_output_left(const struct held_output *held)
 	return held->number - held->count;
 }
 
-/* All frames up to `number` have left, the other server says. */
-void held_output_drop_to(struct held_output *held, uint64_t number);
+/*
+ * All frames up to `number` have left, the other server says: also those that our guest,
+ * which is behind, has yet to make.
+ */
+void held_output_left_elsewhere(struct held_output *held, uint64_t number);
+
+/*
+ * The oldest frame, if it has left so, to be dropped; false: there is none. To be asked also when
+ * the guest has run: a follower whose ring is full of such frames stands still, and its leader
+ * waits for it.
+ */
+bool held_output_first_gone(const struct held_output *held, struct held_frame *frame);
 
 #endif

@@ -255,10 +255,13 @@ static void outside_sees(struct world *world, uint32_t side, const struct guest_
 static void release_outputs(struct world *world, uint32_t side)
 {
 	struct server *server = &world->servers[side];
-	uint64_t left_before = held_output_left(&server->held);
+	uint64_t left_before;
 	struct held_frame held;
 	struct guest_frame frame;
 
+	while (held_output_first_gone(&server->held, &held))
+		held_output_drop(&server->held);
+	left_before = held_output_left(&server->held);
 	while (held_output_first(&server->held, &held) && pair_may_release(&server->pair, held.stamp)) {
 		memcpy(&frame, held.data, sizeof(frame));
 		ASSERT(frame.number == held_output_left(&server->held) + 1);
@@ -750,7 +753,7 @@ static void do_action(struct world *world, uint32_t side, const struct pair_acti
 		server->told = *action;
 		break;
 	case PAIR_ACTION_RELEASED:
-		held_output_drop_to(&server->held, action->number);
+		held_output_left_elsewhere(&server->held, action->number);
 		break;
 	}
 }
