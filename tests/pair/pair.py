@@ -354,17 +354,24 @@ class Pair:
         """Waits until the server `name` is in one of these states, as it sees itself."""
         self.wait_until(lambda: self.state(name) in roles, f"{name} is {' or '.join(roles)}", timeout_s)
 
-    def wait_duplex(self, timeout_s: float = 300) -> str:
-        """Waits until one server leads and the other follows, by what each says of itself; returns the leader."""
+    def wait_duplex(self, timeout_s: float = 300, copied: bool = True) -> str:
+        """Waits until one server leads and the other follows, by what each says of itself, and, `copied`, until no
+        disk is being brought up to date any more, without which its server does not go on alone; returns the leader."""
         found = {}
 
         def duplex():
             found.clear()
             found.update({self.state(name): name for name in NAMES})
-            return found.keys() == {"duplex-leader", "duplex-follower"}
+            return (found.keys() == {"duplex-leader", "duplex-follower"}
+                    and not (copied and self._is_copying(found["duplex-leader"])))
 
         self.wait_until(duplex, "duplex", timeout_s)
         return found["duplex-leader"]
+
+    def _is_copying(self, leader: str) -> bool:
+        disks = self.status(leader).get("disks", {})
+        states = [disk[side] for role, disk in disks.items() if role.startswith("mirror") for side in ("state", "peer")]
+        return any(state.startswith(("outdated", "remirroring")) for state in states)
 
     def mirror_new_disks(self) -> str:
         """Two new disks: nobody knows that they are alike until an administrator says which may be written over.
