@@ -17,7 +17,6 @@
 #define LEVEL_MAX 4
 #define INDEX_BITS 9 /* of each level in long mode */
 #define PAGE_BITS 12
-#define PAGE_MASK (BIT(PAGE_BITS) - 1)
 
 /* How the tables are shaped in the current mode. */
 struct shape {
@@ -198,7 +197,6 @@ static void remember(struct guest_paging_memo *memo, const struct walk *walk, co
 		     uint64_t gva, uint32_t access)
 {
 	*memo = (struct guest_paging_memo){ .page = gva >> PAGE_BITS,
-					    .page_gpa = walk->gpa & ~PAGE_MASK,
 					    .cr0 = vcpu->cr0,
 					    .cr3 = vcpu->cr3,
 					    .cr4 = vcpu->cr4,

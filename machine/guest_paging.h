@@ -33,7 +33,6 @@ bool guest_paging_translate(const struct vcpu_state *vcpu, const struct guest_me
  */
 struct guest_paging_memo {
 	uint64_t page; /* linear address */
-	uint64_t page_gpa;
 	uint64_t cr0, cr3, cr4, efer, rflags_ac;
 	uint32_t access;
 	uint8_t cpl;
