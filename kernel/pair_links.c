@@ -30,7 +30,6 @@ static void keep_open(uint32_t link)
 	static const struct net_open options = { .frame_size_max = NET_FRAME_SIZE_STANDARD };
 	struct net_device *device = links[link].device;
 	struct net_link state = { .up = false };
-
 	uint64_t now_ns = time_now_ns();
 
 	if (now_ns < links[link].next_keep_ns)

@@ -150,7 +150,7 @@ struct mirror_set {
 	uint64_t last_number;
 	uint64_t last_request_ns; /* when it came */
 	uint64_t peer_done;	  /* DUPLEX: every request up to here has ended on the peer */
-	uint64_t lacked_number;	  /* DUPLEX: the last write that our disk, the last good copy, has not done */
+	uint64_t lacked_number;	  /* DUPLEX: the last request that our disk, the last good copy, has failed */
 	struct region_map dirty;
 	struct intent intent;
 	struct mirror_reach reach;
