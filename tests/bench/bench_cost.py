@@ -25,7 +25,7 @@ from tests.bench.linux_guest import (COMMAND_LINE, START_MARK, boot_linux, compi
                                      script_output)
 from tests.bench.priority import priority
 from tests.bench.report import Result
-from tests.pair.pair import configuration_text, small_linux
+from tests.pair.pair import single_server, small_linux
 from tests.pair.qemu import ROOT, Server
 
 NO_STACK_OFFSET = "randomize_kstack_offset=off"
@@ -82,11 +82,7 @@ class Bench:
         folder.mkdir(exist_ok=True)
         guest = small_linux(folder, script, ENTROPY_MODULES, self.files, memory=MEMORY,
                             command_line=f"{COMMAND_LINE} {append}".strip())
-        sections = {"guest": guest.configuration(), "pair": {"mode": "single"}}
-        (folder / "yoke.conf").write_text(configuration_text(sections))
-        files = [folder / "yoke.conf", *guest.files()]
-        with Server(folder, kernel=ROOT / "build" / "yoke.elf32", append="debug_exit", icount="off", memory="384M",
-                    initrd=[(path, "") for path in files], name="yoke") as server:
+        with single_server(folder, guest, {}, icount="off", memory="384M", name="yoke") as server:
             server.expect(f"^{START_MARK}$", 300)
             to_script_s = time.monotonic() - server.started
             server.expect(GUEST_END, 600)

@@ -21,7 +21,7 @@ from tests.bench.linux_guest import compile_static, linux_server, script_output
 from tests.bench.report import Result
 from tests.pair import disks
 from tests.pair.network import Network
-from tests.pair.pair import configuration_text, small_linux
+from tests.pair.pair import single_server, small_linux
 from tests.pair.qemu import ROOT, Disk, Nic, Server
 
 DISK_MODULES, PORT_MODULES = ("virtio_pci", "virtio_blk"), ("virtio_pci", "virtio_net", "pktgen")
@@ -127,13 +127,10 @@ class Bench:
         folder.mkdir(exist_ok=True)
         script, modules, devices = self.guest(kinds, PORT_MAC)
         guest = small_linux(folder, script, modules, self.files, memory=MEMORY)
-        sections = {"guest": {**guest.configuration(), "mac": GUEST_MAC}, "pair": {"mode": "single"},
-                    "disk": {"boot": "none", "mirror1": "serial:disk0" if devices["disks"] else "none"},
-                    "network": {"public1": PORT_MAC if devices["nics"] else "none"}}
-        (folder / "yoke.conf").write_text(configuration_text(sections))
-        files = [folder / "yoke.conf", *guest.files()]
-        with Server(folder, kernel=ROOT / "build" / "yoke.elf32", append="debug_exit", icount="on", memory=SERVER_MEMORY,
-                    initrd=[(path, "") for path in files], name="yoke", **devices) as server:
+        conf = {"guest": {"mac": GUEST_MAC},
+                "disk": {"boot": "none", "mirror1": "serial:disk0" if devices["disks"] else "none"},
+                "network": {"public1": PORT_MAC if devices["nics"] else "none"}}
+        with single_server(folder, guest, conf, icount="on", memory=SERVER_MEMORY, name="yoke", **devices) as server:
             self.send_meanwhile(server, kinds)
             server.expect(GUEST_OFF, 600)
             server.expect("guest: running -> off", 60)

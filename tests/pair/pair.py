@@ -112,6 +112,16 @@ def _which(wanted: str) -> tuple:
     return CABLES if wanted == "all" else (wanted,)
 
 
+def single_server(directory, guest: Guest, conf: dict, **server) -> Server:
+    """One server by itself, of the built kernel, that runs `guest`; `conf` as for Pair."""
+    directory = Path(directory)
+    sections = {"pair": {"mode": "single"}, **conf, "guest": {**guest.configuration(), **conf.get("guest", {})}}
+    (directory / "yoke.conf").write_text(configuration_text(sections))
+    files = [directory / "yoke.conf", *guest.files()]
+    return Server(directory, kernel=ROOT / "build" / "yoke.elf32", append="debug_exit",
+                  initrd=[(path, "") for path in files], **server)
+
+
 class Pair:
     """See the top of the file.
 
