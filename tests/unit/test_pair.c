@@ -216,6 +216,22 @@ static void another_version_is_refused_by_name(void **state)
 	assert_int_equal(pairs[0].role, PAIR_WAITING);
 }
 
+/* Each reckons with how soon the other takes it for dead. */
+static void another_ask_time_is_refused_by_name(void **state)
+{
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on(0, 1, "one", now_ns);
+	power_on(1, 1, "one", now_ns);
+	pairs[1].config.identity.ask_time_ns = pairs[0].config.identity.ask_time_ns + 1;
+	talk(now_ns, 3);
+	for (uint32_t side = 0; side < 2; side++) {
+		assert_int_equal(pairs[side].role, PAIR_REFUSED);
+		assert_string_equal(pairs[side].reason, "the peer has another pair.ask_time");
+	}
+}
+
 /* A message of the peer that only a broken or hostile one sends. */
 static void put_control(uint32_t side, uint8_t type, const void *body, uint32_t size)
 {
@@ -387,6 +403,7 @@ int main(void)
 		cmocka_unit_test(step_counters_that_are_not_exact),
 		cmocka_unit_test(split_is_not_forgotten),
 		cmocka_unit_test(another_version_is_refused_by_name),
+		cmocka_unit_test(another_ask_time_is_refused_by_name),
 		cmocka_unit_test(trail_that_nobody_asked_for),
 		cmocka_unit_test(trail_names_the_first_difference),
 		cmocka_unit_test(pages_stay_inside_the_guest),
