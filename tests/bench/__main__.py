@@ -4,8 +4,8 @@ comes, and keeps them in build/bench.json.
 
 A bench file defines `measure(directory)`, which yields report.Result; `directory` is its own to
 write to. Counts under icount are exact and the same everywhere; wall times are not, and say so in
-their note. The status is 1 when something could not be measured; a missed target is told, and the
-last line counts them."""
+their note. The status is 1 when something could not be measured and 2 when no bench file has a
+name that was asked for; a missed target is told, and the last line counts them."""
 
 import importlib
 import shutil
@@ -38,7 +38,12 @@ def run(name: str) -> tuple[list, bool]:
 
 
 def main(names: list[str]) -> int:
-    names = names or sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
+    known = sorted(path.stem.removeprefix("bench_") for path in FOLDER.glob("bench_*.py"))
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        print(f"bench: no benchmark is called {' or '.join(unknown)}; there are {' '.join(known)}", file=sys.stderr)
+        return 2
+    names = names or known
     started, missed, failed = time.monotonic(), 0, []
     for name in names:
         results, complete = run(name)
