@@ -27,6 +27,7 @@ static const char *open_disk(const struct guest_devices *devices, const struct c
 		wrong = "the guest's disks are mirror1, mirror2 and so on, and one before this is missing";
 	else
 		wrong = guest_disk_open(index, device, config->disk.mirror_size[index],
+					config->disk.mirror_sector_size[index] == CONFIG_SECTOR_4096,
 					&machine->disks[index]);
 	if (wrong) {
 		snprintf(reason, sizeof(reason), "disk %s: %s", name, wrong);

@@ -224,12 +224,19 @@ static void init_lists(struct guest_disk *disk)
 		disk->free_pages[i] = (uint16_t)(PAGE_COUNT - 1 - i);
 }
 
-const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size,
+static uint64_t device_size(const struct disk_device *device)
+{
+	return device->identity.sector_count * device->identity.sector_size;
+}
+
+const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size, bool large_sectors,
 			    struct machine_disk_config *machine)
 {
 	struct guest_disk *disk = &disks[index];
-	uint64_t sector_count = size ? size / SECTOR_SIZE : device->identity.sector_count;
-	const char *wrong = mirror_service_open_disk(index, device, &sector_count);
+	struct mirror_service_geometry geometry = { .sector_count =
+							    (size ? size : device_size(device)) / SECTOR_SIZE,
+						    .large_sectors = large_sectors };
+	const char *wrong = mirror_service_open_disk(index, device, &geometry);
 
 	ASSERT(index < MACHINE_DISK_MAX);
 	if (wrong)
@@ -241,7 +248,8 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 	disk->index = index;
 	disk->used = true;
 	disks_end = (uint32_t)max_u64(disks_end, index + 1);
-	machine->sector_count = sector_count;
+	machine->sector_count = geometry.sector_count;
+	machine->large_sectors = geometry.large_sectors;
 	machine->read_only = device->identity.read_only;
 	return NULL;
 }

@@ -17,9 +17,10 @@ const char *guest_disk_init(void);
 /*
  * `device` becomes the guest's disk `index`. Start-up only, takes DMA memory. NULL,
  * or one line that says why the guest cannot have it. After mirror_service_init(). Fills `machine` but for the
- * serial number; `size` is what the guest is to see of it in bytes, 0 for all.
+ * serial number; `size` is what the guest is to see of it in bytes, 0 for all, and `large_sectors` whether in
+ * sectors of 4096 bytes where the disk has 512.
  */
-const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size,
+const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size, bool large_sectors,
 			    struct machine_disk_config *machine);
 
 /* Power-on of the guest: what was under way for its former life is finished, but not told. */

@@ -12,6 +12,7 @@
 
 struct mirror_disk {
 	struct disk_device *device;    /* NULL: there is none */
+	uint32_t sector_sectors;       /* the sets' of 512 bytes in one of its own */
 	uint32_t piece_size;	       /* bytes */
 	uint32_t under_way;	       /* pieces that the disk has */
 	struct mirror_disk_job *first; /* those whose next piece waits for the disk, in order */
@@ -34,8 +35,9 @@ static const char *check_device(const struct disk_device *device)
 {
 	if (device->gone)
 		return "it does not answer";
-	if (device->identity.sector_size != MIRROR_SECTOR_SIZE)
-		return "its sectors are not of 512 bytes; this version can show the guest no other";
+	if (device->identity.sector_size != MIRROR_SECTOR_SIZE &&
+	    device->identity.sector_size != MIRROR_LARGE_SECTOR_SIZE)
+		return "its sectors are neither of 512 nor of 4096 bytes";
 	return NULL;
 }
 
@@ -53,6 +55,7 @@ const char *mirror_disk_open(uint32_t index, struct disk_device *device)
 	if (disk->piece_size == 0)
 		return "it takes no transfer of a page";
 	disk->device = device;
+	disk->sector_sectors = (uint32_t)(identity->sector_size / MIRROR_SECTOR_SIZE);
 	disks_end = (uint32_t)max_u64(disks_end, index + 1);
 	return NULL;
 }
@@ -102,8 +105,10 @@ static void make_piece(const struct mirror_disk *disk, struct mirror_disk_job *j
 	piece->operation = job->operation;
 	if (piece->operation == DISK_FLUSH)
 		return;
-	piece->sector = job->sector + job->sectors_done;
-	piece->sector_count = (uint32_t)(size / MIRROR_SECTOR_SIZE);
+	/* A set on a disk of large sectors has those, and so has every request of its. */
+	ASSERT(is_aligned(job->sector | job->sector_count, disk->sector_sectors));
+	piece->sector = (job->sector + job->sectors_done) / disk->sector_sectors;
+	piece->sector_count = (uint32_t)(size / MIRROR_SECTOR_SIZE) / disk->sector_sectors;
 	job->memory(job, done, size);
 }
 
@@ -159,7 +164,7 @@ static void take_back(struct mirror_disk *disk, struct mirror_disk_job *job)
 		return;
 	}
 	if (!status && job->operation != DISK_FLUSH) {
-		job->sectors_done += job->piece.sector_count;
+		job->sectors_done += job->piece.sector_count * disk->sector_sectors;
 		if (job->sectors_done < job->sector_count) {
 			wait_for_disk(disk, job);
 			return;

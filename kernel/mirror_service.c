@@ -141,19 +141,26 @@ static void load_maps(uint32_t index)
 	}
 }
 
-const char *mirror_service_open_disk(uint32_t index, struct disk_device *device, uint64_t *sector_count)
+const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
+				     struct mirror_service_geometry *geometry)
 {
 	const struct mirror_engine_disk disk = { .serial = device->identity.serial,
-						 .sector_count = *sector_count };
+						 .sector_count = geometry->sector_count,
+						 .large_sectors =
+							 device->identity.sector_size > MIRROR_SECTOR_SIZE,
+						 .large_wanted = geometry->large_sectors };
 	const char *wrong = mirror_disk_open(index, device);
 	int error;
 
 	if (wrong)
 		return wrong;
-	*sector_count = mirror_engine_sector_count(&engine, index, &disk);
-	if (*sector_count > REGION_MAP_SECTOR_COUNT_MAX)
+	geometry->sector_count = mirror_engine_sector_count(&engine, index, &disk);
+	geometry->large_sectors = mirror_engine_large_sectors(&engine, index, &disk);
+	if (disk.large_wanted && !geometry->large_sectors)
+		return "mirror_sector_size says 4096, and the guest knows its sectors as 512 bytes";
+	if (geometry->sector_count > REGION_MAP_SECTOR_COUNT_MAX)
 		return "it is larger than this version can mirror; mirror_size shows the guest less of it";
-	if (!take_memory(index, mirror_engine_memory_size(*sector_count)))
+	if (!take_memory(index, mirror_engine_memory_size(geometry->sector_count)))
 		return "no memory is left for its maps";
 	error = mirror_engine_open(&engine, index, &disk, unique_number(), maps[index].at);
 	if (error == -ENOSPC)

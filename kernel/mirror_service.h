@@ -39,11 +39,16 @@ bool mirror_service_remembers_pair(void);
 int mirror_service_set_guest(const struct mirror_service_guest *guest);
 
 /*
- * Start-up: `device` is the disk in the bay of set `index`, lowest index first, and the
- * guest is to see `sector_count` sectors of it. Sets that to what it will see. NULL, or
- * one line that says why it cannot have it. Takes memory.
+ * Start-up: `device` is the disk in the bay of set `index`, lowest index first, of which the
+ * guest is to see what `geometry` says. Sets that to what it will see. NULL, or one line that
+ * says why it cannot have it. Takes memory.
  */
-const char *mirror_service_open_disk(uint32_t index, struct disk_device *device, uint64_t *sector_count);
+struct mirror_service_geometry {
+	uint64_t sector_count; /* of 512 bytes */
+	bool large_sectors;    /* of 4096 bytes; whatever is asked for, where the disk has them */
+};
+const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
+				     struct mirror_service_geometry *geometry);
 
 /* The sets and the record. Good after mirror_service_init(). */
 struct mirror_engine *mirror_service_engine(void);

@@ -28,6 +28,9 @@ const char *machine_config_check(const struct machine_config *config)
 	for (uint32_t i = 0; i < config->disk_count; i++)
 		if (config->disks[i].sector_count == 0 || config->disks[i].sector_count > UINT64_MAX / 512)
 			return "a disk has no sectors, or more than any disk can";
+	for (uint32_t i = 0; i < config->disk_count; i++)
+		if (config->disks[i].large_sectors && config->disks[i].sector_count % 8 != 0)
+			return "a disk does not end with a whole sector of 4096 bytes";
 	for (uint32_t i = 0; i < config->net_port_count; i++)
 		if (config->net_ports[i].mac[0] & 1)
 			return "a network port has a multicast MAC address";

@@ -73,7 +73,8 @@ struct machine_config {
 		uint64_t sector_count; /* of 512 bytes */
 		char serial[MACHINE_SERIAL_SIZE];
 		uint8_t read_only;
-		uint8_t reserved[3];
+		uint8_t large_sectors; /* 1: the guest is to use whole sectors of 4096 bytes, else of 512 */
+		uint8_t reserved[2];
 	} disks[MACHINE_DISK_MAX];
 	struct machine_net_config {
 		uint8_t mac[MACHINE_MAC_SIZE];

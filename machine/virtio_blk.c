@@ -73,7 +73,8 @@
 #define REQUEST_GENERATION_MASK (UINT32_MAX >> REQUEST_HEAD_BITS)
 BUILD_ASSERT(QUEUE_SIZE <= 1 << REQUEST_HEAD_BITS);
 
-#define SECTOR_SIZE UINT32_C(512)
+#define SECTOR_SIZE UINT32_C(512) /* of the protocol, whatever the disk's are */
+#define LARGE_SECTOR_SIZE UINT32_C(4096)
 /*
  * A transfer of MACHINE_DISK_TRANSFER_MAX in segments of at most a page: what
  * drivers make of these two limits never exceeds the transfer.
@@ -95,6 +96,12 @@ static const struct machine_disk_config *disk_of(const struct machine *machine,
 						 const struct machine_virtio_device *device)
 {
 	return &machine->config.disks[device->unit];
+}
+
+/* Bytes of the least that is read or written. */
+static uint32_t block_size(const struct machine_disk_config *config)
+{
+	return config->large_sectors ? LARGE_SECTOR_SIZE : SECTOR_SIZE;
 }
 
 static uint64_t blk_features(const struct machine *machine, const struct machine_virtio_device *device)
@@ -119,7 +126,7 @@ static uint32_t blk_configuration(const struct machine *machine, const struct ma
 	store_le64(bytes + CONFIGURATION_CAPACITY, disk_of(machine, device)->sector_count);
 	store_le32(bytes + CONFIGURATION_SIZE_MAX, SEGMENT_SIZE_MAX);
 	store_le32(bytes + CONFIGURATION_SEGMENT_MAX, MACHINE_DISK_SEGMENT_MAX);
-	store_le32(bytes + CONFIGURATION_BLOCK_SIZE, SECTOR_SIZE);
+	store_le32(bytes + CONFIGURATION_BLOCK_SIZE, block_size(disk_of(machine, device)));
 	store_le32(bytes + CONFIGURATION_DISCARD_SECTORS, RANGE_SECTORS_MAX);
 	store_le32(bytes + CONFIGURATION_DISCARD_SEGMENTS, 1);
 	store_le32(bytes + CONFIGURATION_DISCARD_ALIGNMENT, 8);
@@ -171,6 +178,13 @@ static bool collect_segments(const struct request *request, bool is_read, struct
 	return true;
 }
 
+/* Inside the disk, and not a part of what is one sector there: nothing can be written less than whole. */
+static bool range_is_good(const struct machine_disk_config *config, uint64_t sector, uint64_t sector_count)
+{
+	return range_fits(sector, sector_count, config->sector_count) &&
+	       is_aligned(sector | sector_count, block_size(config) / SECTOR_SIZE);
+}
+
 /* Turns a read or write into an output; the status that refuses it otherwise. */
 static uint8_t transfer_prepare(const struct machine_disk_config *config, const struct request *request,
 				bool is_read, struct machine_disk_request *disk)
@@ -179,7 +193,7 @@ static uint8_t transfer_prepare(const struct machine_disk_config *config, const 
 
 	if (size == 0 || size % SECTOR_SIZE != 0 || size > MACHINE_DISK_TRANSFER_MAX)
 		return STATUS_ERROR;
-	if (!range_fits(request->sector, size / SECTOR_SIZE, config->sector_count))
+	if (!range_is_good(config, request->sector, size / SECTOR_SIZE))
 		return STATUS_ERROR;
 	if (!is_read && config->read_only)
 		return STATUS_ERROR;
@@ -203,7 +217,7 @@ static uint8_t range_prepare(const struct machine_disk_config *config, const str
 	disk->sector_count = load_le32(range + RANGE_COUNT);
 	flags = load_le32(range + RANGE_FLAGS);
 	if (disk->sector_count == 0 || disk->sector_count > RANGE_SECTORS_MAX ||
-	    !range_fits(disk->sector, disk->sector_count, config->sector_count) || config->read_only)
+	    !range_is_good(config, disk->sector, disk->sector_count) || config->read_only)
 		return STATUS_ERROR;
 	/* 5.2.6.2: unknown flags, or unmap on a discard, are not supported. */
 	if (flags & ~(request->type == TYPE_WRITE_ZEROES ? RANGE_UNMAP : 0))

@@ -25,6 +25,7 @@ static const char *const no_yes[] = { "no", "yes", NULL };
 static const char *const start_names[] = { "disk", "direct", NULL };
 static const char *const failure_names[] = { "restart", "stop", NULL };
 static const char *const pair_mode_names[] = { "duplex", "single", NULL };
+static const char *const sector_names[] = { "disk", "4096", NULL };
 static const char *const preferred_names[] = { "a", "b", "none", NULL };
 static const char *const unsure_names[] = { "stop", "continue", NULL };
 static const char *const record_names[] = { "off", "record", "replay", NULL };
@@ -39,6 +40,9 @@ static const char *const record_names[] = { "off", "record", "replay", NULL };
 #define MIRROR_SIZE_KEY(name_, index_) \
 	{ "disk", name_, CONFIG_SIZE, AT(disk.mirror_size[index_]), .default_text = "all", \
 	  .minimum = MIB, .maximum = GIB * 1024 * 1024, .multiple = 4 * KIB, .word = "all", .word_value = 0 }
+#define MIRROR_SECTOR_KEY(name_, index_) \
+	{ "disk", name_, CONFIG_CHOICE, AT(disk.mirror_sector_size[index_]), .default_text = "disk", \
+	  .choices = sector_names }
 
 static const struct config_key keys[] = {
 	{ "server", "name", CONFIG_CHOICE, AT(server.name), .default_text = "a", .choices = server_names },
@@ -73,6 +77,14 @@ static const struct config_key keys[] = {
 	MIRROR_SIZE_KEY("mirror6_size", 5),
 	MIRROR_SIZE_KEY("mirror7_size", 6),
 	MIRROR_SIZE_KEY("mirror8_size", 7),
+	MIRROR_SECTOR_KEY("mirror1_sector_size", 0),
+	MIRROR_SECTOR_KEY("mirror2_sector_size", 1),
+	MIRROR_SECTOR_KEY("mirror3_sector_size", 2),
+	MIRROR_SECTOR_KEY("mirror4_sector_size", 3),
+	MIRROR_SECTOR_KEY("mirror5_sector_size", 4),
+	MIRROR_SECTOR_KEY("mirror6_sector_size", 5),
+	MIRROR_SECTOR_KEY("mirror7_sector_size", 6),
+	MIRROR_SECTOR_KEY("mirror8_sector_size", 7),
 	{ "disk", "remirror_rate", CONFIG_SIZE, AT(disk.remirror_rate), .default_text = "16M",
 	  .minimum = MIB, .maximum = GIB * 1024, .multiple = 64 * KIB, .word = "unlimited", .word_value = 0 },
 	{ "disk", "verify_rate", CONFIG_SIZE, AT(disk.verify_rate), .default_text = "10M",

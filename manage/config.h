@@ -46,6 +46,7 @@
 
 enum config_server_name { CONFIG_SERVER_A, CONFIG_SERVER_B };
 enum config_attach { CONFIG_ATTACH_GUEST, CONFIG_ATTACH_SERVER };
+enum config_sector_size { CONFIG_SECTOR_DISK, CONFIG_SECTOR_4096 };
 enum config_start { CONFIG_START_DISK, CONFIG_START_DIRECT };
 enum config_failure_policy { CONFIG_FAILURE_RESTART, CONFIG_FAILURE_STOP };
 enum config_pair_mode { CONFIG_PAIR_DUPLEX, CONFIG_PAIR_SINGLE };
@@ -123,7 +124,8 @@ struct config {
 	} network;
 	struct {
 		struct config_disk_name disks[DISK_ROLE_COUNT];
-		uint64_t mirror_size[CONFIG_MIRROR_MAX]; /* bytes; 0: all of the disk */
+		uint64_t mirror_size[CONFIG_MIRROR_MAX];	/* bytes; 0: all of the disk */
+		uint32_t mirror_sector_size[CONFIG_MIRROR_MAX]; /* enum config_sector_size */
 		uint64_t remirror_rate; /* bytes per second while the guest uses the disk; 0: no limit */
 		uint64_t verify_rate;	/* likewise, always */
 	} disk;

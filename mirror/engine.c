@@ -26,6 +26,22 @@ uint64_t engine_record_changed(struct mirror_engine *engine)
 	return ++engine->change;
 }
 
+/*
+ * No guest has seen these sets, and no other server: what they are like is the configuration's
+ * to say anew. Servers whose disks differ are told so when they meet, which is later.
+ */
+static bool is_untouched(const struct mirror_engine *engine)
+{
+	const struct metadata *metadata = &engine->metadata;
+
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (metadata->sets[i].identity &&
+		    (metadata->sets[i].disk_sector_counts[1 - engine->server] ||
+		     metadata->sets[i].disk_states[engine->server] != MIRROR_GOOD))
+			return false;
+	return metadata->era_count == 0;
+}
+
 bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copies[METADATA_COPY_COUNT],
 			struct metadata_choice *choice)
 {
@@ -36,6 +52,8 @@ bool mirror_engine_load(struct mirror_engine *engine, const uint8_t *const copie
 	}
 	if (choice->copy_lost)
 		engine_record_changed(engine);
+	if (is_untouched(engine))
+		memset(engine->metadata.sets, 0, sizeof(engine->metadata.sets));
 	return true;
 }
 
@@ -60,7 +78,19 @@ uint64_t mirror_engine_sector_count(const struct mirror_engine *engine, uint32_t
 	const struct metadata_set *known = &engine->metadata.sets[index];
 
 	ASSERT(index < MIRROR_SET_MAX);
-	return known->identity ? known->sector_count : disk->sector_count;
+	if (known->identity)
+		return known->sector_count;
+	return mirror_engine_large_sectors(engine, index, disk)
+		       ? align_down(disk->sector_count, MIRROR_LARGE_SECTOR_COUNT)
+		       : disk->sector_count;
+}
+
+bool mirror_engine_large_sectors(const struct mirror_engine *engine, uint32_t index,
+				 const struct mirror_engine_disk *disk)
+{
+	ASSERT(index < MIRROR_SET_MAX);
+	return engine->metadata.sets[index].identity ? engine->metadata.large_sectors[index]
+						     : disk->large_sectors || disk->large_wanted;
 }
 
 static uint64_t dirty_memory_size(uint64_t sector_count)
@@ -99,6 +129,7 @@ void engine_set_adopt(struct mirror_engine *engine, uint32_t index)
 	ASSERT(from->sector_count <= known->sector_count);
 	known->identity = from->identity;
 	known->sector_count = from->sector_count;
+	engine->metadata.large_sectors[index] = engine->meeting.peer.large_sectors[index];
 	set_init(engine, index, (enum mirror_disk_state)at->set.states[MIRROR_OWN],
 		 (enum mirror_disk_state)at->set.states[MIRROR_PEER]);
 	mirror_set_mode(&at->set, (enum mirror_mode)engine->mode);
@@ -110,12 +141,15 @@ void engine_set_adopt(struct mirror_engine *engine, uint32_t index)
 static int set_create(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk,
 		      uint64_t identity)
 {
-	int added = metadata_set_add(&engine->metadata, identity, disk->sector_count, engine->partition_size);
+	bool large_sectors = mirror_engine_large_sectors(engine, index, disk);
+	int added = metadata_set_add(&engine->metadata, identity,
+				     mirror_engine_sector_count(engine, index, disk), engine->partition_size);
 	struct metadata_set *known = engine_known(engine, index);
 
 	if (added < 0)
 		return added;
 	ASSERT((uint32_t)added == index);
+	engine->metadata.large_sectors[index] = large_sectors;
 	known->disk_states[engine->server] = MIRROR_GOOD;
 	known->disk_states[1 - engine->server] = MIRROR_MISSING;
 	return 0;
@@ -168,7 +202,7 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 	at->refusal = disk->sector_count == 0
 			      ? "there is no disk"
 			      : metadata_disk_refusal(&engine->metadata, index, engine->server, disk->serial,
-						      disk->sector_count);
+						      disk->sector_count, disk->large_sectors);
 	set_init(engine, index,
 		 at->refusal ? MIRROR_MISSING : state_at_start(known->disk_states[engine->server]),
 		 state_at_start(known->disk_states[1 - engine->server]));
@@ -342,6 +376,8 @@ int mirror_engine_submit(struct mirror_engine *engine, uint32_t index, enum mirr
 	ASSERT(index < MIRROR_SET_MAX);
 	ASSERT(at->used);
 	ASSERT(tag < ENGINE_TAG_SERVED);
+	ASSERT(!engine->metadata.large_sectors[index] ||
+	       is_aligned(sector | sector_count, MIRROR_LARGE_SECTOR_COUNT));
 	slot = mirror_set_submit(&at->set, operation, sector, sector_count, tag, engine->now_ns);
 	if (slot >= 0 && operation == MIRROR_WRITE)
 		engine_era_is_written_in(engine);

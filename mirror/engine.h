@@ -227,6 +227,8 @@ struct mirror_engine {
 struct mirror_engine_disk {
 	const char *serial;
 	uint64_t sector_count; /* 0: there is no disk in the bay */
+	bool large_sectors;    /* its own, of 4096 bytes */
+	bool large_wanted;     /* a set that is new is to have them, whatever the disk has */
 };
 
 enum mirror_engine_action_kind {
@@ -300,6 +302,12 @@ uint64_t mirror_engine_create(struct mirror_engine *engine, uint64_t pair_identi
 /* Sectors of set `index`: of what is remembered, else of the disk; 0: neither is there. */
 uint64_t mirror_engine_sector_count(const struct mirror_engine *engine, uint32_t index,
 				    const struct mirror_engine_disk *disk);
+/*
+ * Does the guest see sectors of 4096 bytes? As is remembered, else as the disk has them, or as is wanted for
+ * the other server's. Such a set's disks hold whole ones, and every request is of whole ones.
+ */
+bool mirror_engine_large_sectors(const struct mirror_engine *engine, uint32_t index,
+				 const struct mirror_engine_disk *disk);
 /* Bytes of `memory`, aligned to 8, for a set of so many sectors. */
 uint64_t mirror_engine_memory_size(uint64_t sector_count);
 

@@ -134,10 +134,16 @@ static void decision_respect_room(struct remirror_decision *decision, const stru
 	const struct metadata_set *from = &sides[decision->source].metadata->sets[sides[0].set];
 	const struct metadata_set *to = &sides[1 - decision->source].metadata->sets[sides[0].set];
 
-	if (decision->verdict != REMIRROR_FULL || from->sector_count <= to->sector_count)
+	bool from_large = sides[decision->source].metadata->large_sectors[sides[0].set];
+	bool to_large = sides[1 - decision->source].metadata->large_sectors[sides[0].set];
+
+	if (decision->verdict != REMIRROR_FULL ||
+	    (from->sector_count <= to->sector_count && from_large == to_large))
 		return;
 	decision->verdict = REMIRROR_NO_SOURCE;
-	snprintf(decision->reason, sizeof(decision->reason), "the other disk is smaller than the set");
+	snprintf(decision->reason, sizeof(decision->reason), "the other disk %s",
+		 from_large == to_large ? "is smaller than the set"
+					: "has sectors of another size than the set");
 }
 
 static void sides_of(const struct mirror_engine *engine, uint32_t index, struct remirror_side sides[2])
@@ -553,6 +559,15 @@ static int message_take(struct mirror_engine *engine, const struct mirror_messag
 	return set_message_take(engine, message, bytes, data);
 }
 
+/* Regions always are. */
+static bool is_of_whole_sectors(const struct mirror_engine *engine, const struct mirror_message *message)
+{
+	if ((message->header.type != MIRROR_MESSAGE_WRITE && message->header.type != MIRROR_MESSAGE_READ) ||
+	    !engine->metadata.large_sectors[message->header.set])
+		return true;
+	return is_aligned(message->io.sector | message->io.sector_count, MIRROR_LARGE_SECTOR_COUNT);
+}
+
 int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes, uint64_t size,
 			      struct mirror_engine_data *data)
 {
@@ -572,6 +587,8 @@ int64_t mirror_engine_receive(struct mirror_engine *engine, const uint8_t *bytes
 	whole_size = (uint64_t)fixed_size + mirror_message_data_size(&message);
 	if (size < whole_size)
 		return 0;
+	if (!is_of_whole_sectors(engine, &message))
+		return trace_error(-EINVAL);
 	error = message_take(engine, &message, bytes + fixed_size, data);
 	return error ? error : (int64_t)whole_size;
 }

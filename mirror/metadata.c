@@ -129,7 +129,9 @@ static bool fields_are_good(const struct metadata *metadata)
 			return false;
 	}
 	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
-		if (!set_is_good(&metadata->sets[i]))
+		if (!set_is_good(&metadata->sets[i]) || metadata->large_sectors[i] > 1 ||
+		    (metadata->large_sectors[i] &&
+		     metadata->sets[i].sector_count % MIRROR_LARGE_SECTOR_COUNT))
 			return false;
 	for (uint32_t i = 0; i < METADATA_FAULT_MAX; i++)
 		if (metadata->faults[i].kind >= METADATA_FAULT_KIND_COUNT ||
@@ -327,7 +329,7 @@ uint32_t metadata_fault_clear(struct metadata *metadata, uint32_t set, uint32_t 
 }
 
 const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own,
-				  const char *serial, uint64_t sector_count)
+				  const char *serial, uint64_t sector_count, bool large_sectors)
 {
 	const struct metadata_set *wanted = &metadata->sets[set];
 
@@ -342,5 +344,8 @@ const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set,
 	}
 	if (sector_count < wanted->sector_count)
 		return "this disk is smaller than the set";
+	/* What the guest may write of 512 bytes would take a read of its neighbours first, which a crash may cost. */
+	if (large_sectors && !metadata->large_sectors[set])
+		return "this disk has sectors of 4096 bytes, and the guest knows the set's as 512";
 	return NULL;
 }

@@ -115,8 +115,13 @@ struct metadata {
 	 * has a number that was never used before.
 	 */
 	uint64_t starts;
-	uint8_t reserved3[METADATA_SIZE - 72 - METADATA_HISTORY_MAX * 24 - MIRROR_SET_MAX * 184 -
-			  METADATA_FAULT_MAX * 24];
+	/*
+	 * Of each set, from its making on: 1: the guest reads and writes whole sectors of 4096
+	 * bytes, so that disks of such may hold it. 0: of 512, as all sets once did.
+	 */
+	uint8_t large_sectors[MIRROR_SET_MAX];
+	uint8_t reserved3[METADATA_SIZE - 72 - MIRROR_SET_MAX - METADATA_HISTORY_MAX * 24 -
+			  MIRROR_SET_MAX * 184 - METADATA_FAULT_MAX * 24];
 };
 
 BUILD_ASSERT(sizeof(struct metadata_era) == 24);
@@ -204,10 +209,10 @@ const char *metadata_verdict_name(enum metadata_verdict verdict);
 
 /*
  * Is the disk in the bay the one that the set remembers for `server`? NULL when it is,
- * or when the set knows none yet; else a reason that names what is there: too small, the
- * other server's, another set's, or unknown. `own` is the server's index.
+ * or when the set knows none yet; else a reason that names what is there: too small, of larger
+ * sectors, the other server's, another set's, or unknown. `own` is the server's index.
  */
 const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own,
-				  const char *serial, uint64_t sector_count);
+				  const char *serial, uint64_t sector_count, bool large_sectors);
 
 #endif

@@ -7,6 +7,9 @@
 
 #define MIRROR_SET_MAX 8		 /* mirror1 to mirror8 */
 #define MIRROR_SECTOR_SIZE UINT64_C(512) /* bytes; the unit of every sector number in mirror/ */
+#define MIRROR_LARGE_SECTOR_SIZE                                                                             \
+	UINT64_C(4096) /* bytes; of disks whose sectors are not of MIRROR_SECTOR_SIZE */
+#define MIRROR_LARGE_SECTOR_COUNT (MIRROR_LARGE_SECTOR_SIZE / MIRROR_SECTOR_SIZE)
 #define MIRROR_REGION_SIZE (64 * KIB)
 #define MIRROR_REGION_SECTORS (MIRROR_REGION_SIZE / MIRROR_SECTOR_SIZE)
 #define MIRROR_TEXT_SIZE 48 /* serial numbers; as long as a disk driver's */

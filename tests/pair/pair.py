@@ -131,11 +131,12 @@ class Pair:
     options    more of the kernel's command line
     from_disk  the servers boot from their images instead of by -kernel: slower, and all there is on a real one
     seed       decides what the cables do to frames
+    mirror     {name: {"kind": ..., "sector_size": ...}}: what the disk is that a server has for the guest's, as in Disk
     server     more for Server: memory, icount, rtc ...
     """
 
     def __init__(self, directory, *, kernel, guest: Guest, conf: dict | None = None, options: str = "",
-                 from_disk: bool = False, seed: int = 1, model: str = "e1000e", **server):
+                 from_disk: bool = False, seed: int = 1, model: str = "e1000e", mirror: dict | None = None, **server):
         self.directory = Path(directory)
         self.kernel = kernel
         self.guest = guest
@@ -143,6 +144,7 @@ class Pair:
         self.options = f"debug_exit {options}".strip()
         self.from_disk = from_disk
         self.model = model
+        self.mirror = mirror or {}
         self.network = Network()
         self.cables = {name: Cable(seed + index) for index, name in enumerate(CABLES)}
         self.paused = set()
@@ -222,7 +224,7 @@ class Pair:
                 file.truncate(self.guest.disk)
         elif not mirror.exists():
             subprocess.run(["cp", "--sparse=always", self.guest.disk, mirror], check=True)
-        return [boot, Disk(mirror, "ahci", serial="mirror1")]
+        return [boot, Disk(mirror, **{"kind": "ahci", "serial": "mirror1", **self.mirror.get(folder.name, {})})]
 
     def _nics(self, name: str, taps: dict) -> list[Nic]:
         ends = {port: getattr(cable, name) for port, cable in self.cables.items()}

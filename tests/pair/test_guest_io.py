@@ -139,11 +139,29 @@ def test_disk_error_is_the_guests_too(guest, tmp_path):
     machine.never("read where it fails")
 
 
-def test_disk_of_large_sectors_is_refused(guest, tmp_path):
-    image = disks.make_raw(tmp_path / "disk.img", 16 * MIB)
-    machine = guest("true", [], disks=[Disk(image, sector_size=4096)])
-    machine.expect("^disk mirror1: its sectors are not of 512 bytes; this version can show the guest no other$")
-    machine.expect("^the guest is not started$")
+LARGE_SECTORS = """
+echo "sectors of $(cat /sys/block/vda/queue/logical_block_size), $(cat /sys/block/vda/size) of 512 in all"
+dd if=/dev/vda bs=4k skip=1000 count=3 iflag=direct 2>/dev/null | sha256sum | sed 's/^/read /'
+yes yoke | head -c 300000 > /tmp/data
+sha256sum < /tmp/data | sed 's/^/wrote /'
+dd if=/tmp/data of=/dev/vda bs=300000 seek=1 conv=fsync,notrunc 2>/dev/null
+echo "all is written"
+"""
+
+
+@pytest.mark.parametrize("kind", ["virtio", "nvme"])
+def test_disk_of_large_sectors(guest, tmp_path, kind):
+    image = disks.make_raw(tmp_path / "disk.img", 16 * MIB, seed=9)
+    machine = guest(LARGE_SECTORS, ["virtio_pci", "virtio_blk"], disks=[Disk(image, kind, sector_size=4096)])
+    machine.expect("^sectors of 4096, 32768 of 512 in all$", 300)
+    assert machine.expect("^read ([0-9a-f]{64})").group(1) == disks.sha256(image, 1000 * 4096, 3 * 4096)
+    written = machine.expect("^wrote ([0-9a-f]{64})").group(1)
+    machine.expect("^all is written$")
+    machine.expect(OFF)
+    machine.kill()
+    assert disks.sha256(image, 300000, 300000) == written
+    before, after = disks.pattern(9, 16 * MIB)[:300000], disks.pattern(9, 16 * MIB)[600000:]
+    assert (disks.read(image, 0, 300000), disks.read(image, 600000, 16 * MIB)) == (before, after)
 
 
 # ---- network

@@ -100,6 +100,48 @@ def test_a_long_copy_is_no_reason_to_stay_apart(pair):
     end(pair)
 
 
+SECTORS_PORT = 10
+SECTORS = WRITER.replace('echo "@@ serving"', f"""
+printf '#!/bin/sh\\ncat /sys/block/vda/queue/logical_block_size\\n' > /tmp/sectors
+chmod +x /tmp/sectors
+nc -ll -p {SECTORS_PORT} -e /tmp/sectors &
+echo "@@ serving"
+""")
+
+
+def sectors_seen(pair: Pair) -> str:
+    with pair.network.entered():
+        with socket.create_connection((GUEST_ADDRESS, SECTORS_PORT), 300 * TIMEOUT_FACTOR) as connection:
+            return connection.makefile().readline().strip()
+
+
+def test_disks_of_512_and_of_4096_bytes_a_sector(pair):
+    """The two refuse each other until both are told to show the guest the larger ones; then it sees those on either
+    server, and its disks are the same in the end."""
+    pair = pair(script=SECTORS, disk=SIZE, conf=CONF, mirror={"b": {"kind": "nvme", "sector_size": 4096}})
+    pair.wait_until(lambda: any("configured differently" in pair.status(name)["servers"][name]["reason"]
+                                for name in NAMES), "one says what differs")
+    for name in NAMES:
+        pair.kill(name)
+        pair.reconfigure(name, {"disk": {"mirror1_sector_size": "4096"}})
+    for name in NAMES:
+        pair.restart(name)
+    pair.mirror_new_disks()
+    leader = pair.wait_duplex()
+    follower = other(leader)
+    go_on_writing(pair, leader)
+    assert sectors_seen(pair) == "4096"
+    pair.kill(leader)
+    go_on_writing(pair, follower)
+    assert sectors_seen(pair) == "4096"
+    pair.restart(leader)
+    assert pair.wait_duplex() == follower
+    go_on_writing(pair, follower)
+    stop_writing(pair)
+    assert pair.status(follower)["lockstep"]["divergences"] == 0
+    end(pair)
+
+
 def test_verify_mends_what_a_disk_lies_about(pair):
     """Sectors of the follower's disk change that nobody wrote: a comparison finds them while the guest writes elsewhere,
     tells it once on each server, and the next one finds nothing."""

@@ -309,6 +309,43 @@ static void disk_tells_serial_and_refuses_bad_ranges(void **state)
 	assert_int_equal(common_read(DISK, 0x14, 1), 15); /* errors, but no broken queue */
 }
 
+/* 5.2.4: the block size is told; the unit of sector numbers stays 512 bytes. */
+static void disk_of_large_sectors_does_whole_ones(void **state)
+{
+	uint8_t *range = memory_bytes + BUFFERS + 6 * 0x20000 + 0x1000;
+
+	(void)state;
+	machine.config.disks[0].large_sectors = 1;
+	device_start(DISK, 0);
+	assert_int_equal(machine_virtio_read(&machine, DISK, DEVICE_CONFIGURATION + 0x14, 4), 4096);
+	disk_request(0, 1, 16, 4096);
+	disk_request(1, 0, 16, 8192);
+	disk_request(2, 0, 12, 4096);
+	disk_request(3, 1, 16, 512);
+	disk_request(4, 1, 16, 4608);
+	notify(DISK, 0);
+	assert_true(take());
+	assert_int_equal(output.disk.sector, 16);
+	assert_int_equal(output.disk.sector_count, 8);
+	assert_true(take());
+	assert_int_equal(output.disk.sector_count, 16);
+	assert_false(take());
+	for (uint32_t i = 2; i < 5; i++)
+		assert_int_equal(disk_status(i), 1);
+	store_le64(range, 8);
+	store_le32(range + 8, 4);
+	disk_request(6, 13, 0, 16);
+	notify(DISK, 0);
+	assert_false(take());
+	assert_int_equal(disk_status(6), 1);
+	store_le32(range + 8, 8);
+	disk_request(6, 13, 0, 16);
+	notify(DISK, 0);
+	assert_true(take());
+	assert_int_equal(output.disk.operation, MACHINE_DISK_WRITE_ZEROES);
+	assert_int_equal(output.disk.sector_count, 8);
+}
+
 static void disk_answer_to_an_older_request_is_dropped(void **state)
 {
 	uint32_t old_request;
@@ -662,6 +699,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(disk_reads_writes_and_flushes, set_up),
 		cmocka_unit_test_setup(disk_tells_serial_and_refuses_bad_ranges, set_up),
+		cmocka_unit_test_setup(disk_of_large_sectors_does_whole_ones, set_up),
 		cmocka_unit_test_setup(disk_answer_to_an_older_request_is_dropped, set_up),
 		cmocka_unit_test_setup(disk_has_so_much_under_way, set_up),
 		cmocka_unit_test_setup(disk_discards_one_checked_range, set_up),

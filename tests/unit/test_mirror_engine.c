@@ -31,7 +31,7 @@ static bool disk_stands; /* requests are kept under way */
 static struct mirror_engine engine;
 static struct metadata_choice choice;
 static _Alignas(8) uint8_t memory[2][32768];
-static const struct mirror_engine_disk disk_a1 = { "A1", SECTORS };
+static const struct mirror_engine_disk disk_a1 = { .serial = "A1", .sector_count = SECTORS };
 static uint64_t now_ns;
 
 static void note_event(const struct mirror_engine_action *action)
@@ -493,16 +493,53 @@ static void disks_swapped_or_of_another_size(void **state)
 	metadata_set_add(&engine.metadata, 6, SECTORS, PARTITION_SIZE);
 	strcpy(engine.metadata.sets[1].serials[0], "A2");
 	memcpy(partition + metadata_seal(&engine.metadata), &engine.metadata, METADATA_SIZE);
-	disk_is_not_taken(&(struct mirror_engine_disk){ "B1", SECTORS }, "swapped between the servers");
-	disk_is_not_taken(&(struct mirror_engine_disk){ "A2", SECTORS }, "swapped between the bays");
-	disk_is_not_taken(&(struct mirror_engine_disk){ "C9", SECTORS }, "not the disk that was here");
-	disk_is_not_taken(&(struct mirror_engine_disk){ "A1", SECTORS - 1 }, "smaller than the set");
-	disk_is_not_taken(&(struct mirror_engine_disk){ "", 0 }, "there is no disk");
+	disk_is_not_taken(&(struct mirror_engine_disk){ .serial = "B1", .sector_count = SECTORS },
+			  "swapped between the servers");
+	disk_is_not_taken(&(struct mirror_engine_disk){ .serial = "A2", .sector_count = SECTORS },
+			  "swapped between the bays");
+	disk_is_not_taken(&(struct mirror_engine_disk){ .serial = "C9", .sector_count = SECTORS },
+			  "not the disk that was here");
+	disk_is_not_taken(&(struct mirror_engine_disk){ .serial = "A1", .sector_count = SECTORS - 1 },
+			  "smaller than the set");
+	disk_is_not_taken(&(struct mirror_engine_disk){ .serial = "", .sector_count = 0 },
+			  "there is no disk");
 	assert_true(power_on_with(&disk_a1)); /* back in its bay: as if nothing had been */
 	assert_null(mirror_engine_refusal(&engine, 0));
 	assert_int_equal(engine.sets[0].set.states[MIRROR_OWN], MIRROR_GOOD);
-	assert_true(power_on_with(&(struct mirror_engine_disk){ "A1", SECTORS + 1000 }));
+	assert_true(power_on_with(
+		&(struct mirror_engine_disk){ .serial = "A1", .sector_count = SECTORS + 1000 }));
 	assert_int_equal(engine.sets[0].set.sector_count, SECTORS);
+}
+
+/* What the guest has seen stays, whatever disk is in the bay; what nobody has seen yet may still change. */
+static void sectors_are_the_sets(void **state)
+{
+	const struct mirror_engine_disk small = { .serial = "A1", .sector_count = SECTORS + 3 };
+	const struct mirror_engine_disk large = { .serial = "A1",
+						  .sector_count = SECTORS + 3,
+						  .large_sectors = true };
+	const struct mirror_engine_disk wanted = { .serial = "A1",
+						   .sector_count = SECTORS + 3,
+						   .large_wanted = true };
+
+	(void)state;
+	assert_true(is_aligned(SECTORS, MIRROR_LARGE_SECTOR_COUNT));
+	disk_is_not_taken(&large, "has sectors of 4096 bytes");
+	memset(partition, 0, sizeof(partition));
+	assert_true(power_on_with(&large));
+	assert_null(mirror_engine_refusal(&engine, 0));
+	assert_int_equal(engine.sets[0].set.sector_count, SECTORS);
+	assert_true(power_on_with(&small));
+	assert_false(mirror_engine_large_sectors(&engine, 0, &large));
+	assert_int_equal(engine.sets[0].set.sector_count, SECTORS + 3);
+	assert_true(power_on_with(&wanted));
+	go_alone();
+	assert_true(power_on_with(&small));
+	assert_null(mirror_engine_refusal(&engine, 0));
+	assert_true(mirror_engine_large_sectors(&engine, 0, &small));
+	assert_int_equal(engine.sets[0].set.sector_count, SECTORS);
+	assert_true(power_on_with(&large));
+	assert_null(mirror_engine_refusal(&engine, 0));
 }
 
 /* Two servers that are not a pair yet have no name to write down. */
@@ -562,6 +599,7 @@ int main(void)
 		cmocka_unit_test_setup(state_partition_older_or_newer, begin),
 		cmocka_unit_test_setup(state_partition_corrupt, begin),
 		cmocka_unit_test_setup(disks_swapped_or_of_another_size, begin),
+		cmocka_unit_test_setup(sectors_are_the_sets, begin),
 		cmocka_unit_test_setup(partition_without_room_for_the_maps_is_told, begin),
 	};
 

@@ -190,7 +190,7 @@ static void power_on(uint32_t index)
 	struct server *server = &servers[index];
 	const uint8_t *copies[METADATA_COPY_COUNT] = { server->partition,
 						       server->partition + METADATA_COPY_DISTANCE };
-	const struct mirror_engine_disk disk = { index ? "B1" : "A1", SECTORS };
+	const struct mirror_engine_disk disk = { .serial = index ? "B1" : "A1", .sector_count = SECTORS };
 	struct metadata_choice choice;
 	uint64_t offset;
 
@@ -708,6 +708,24 @@ static void new_disk_gets_all_after_a_word(void **state)
 	assert_int_equal(servers[1].engine.metadata.sets[0].identity, 5);
 }
 
+/* The guest of one would find other sectors on the other. */
+static void new_disk_of_other_sectors_gets_nothing(void **state)
+{
+	(void)state;
+	memset(servers[1].partition, 0, PARTITION_SIZE);
+	power_on(1);
+	servers[1].engine.metadata.sets[0].identity = 6;
+	servers[1].engine.metadata.sets[0].sector_count = align_up(SECTORS, MIRROR_LARGE_SECTOR_COUNT);
+	servers[1].engine.metadata.large_sectors[0] = 1;
+	go_alone(0, 2);
+	connect_servers(true);
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_NO_SOURCE);
+	assert_string_equal(decision()->reason, "the other disk has sectors of another size than the set");
+	assert_non_null(strstr(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 1),
+			       "sectors of another size"));
+}
+
 static void join(void)
 {
 	const struct metadata_pair pair = { .generation = 3 };
@@ -1060,6 +1078,33 @@ static void broken_words_end_the_link(void **state)
 	assert_int_equal(mirror_engine_receive(&a->engine, a->inbox, a->inbox_size, &data), -EINVAL);
 }
 
+/* A disk of large sectors could not be asked for them. */
+static void parts_of_large_sectors_end_the_link(void **state)
+{
+	static const struct {
+		uint64_t sector;
+		uint32_t sector_count;
+		bool is_good;
+	} ranges[] = { { 16, 8, true }, { 17, 8, false }, { 16, 7, false } };
+
+	(void)state;
+	go_alone(0, 2);
+	connect_servers(true);
+	settle();
+	states_are("good", "good");
+	servers[1].engine.metadata.large_sectors[0] = 1;
+	for (uint32_t i = 0; i < ARRAY_SIZE(ranges); i++) {
+		struct mirror_engine_data data;
+		struct mirror_message message = { .header.type = MIRROR_MESSAGE_READ,
+						  .io = { .sector = ranges[i].sector,
+							  .sector_count = ranges[i].sector_count } };
+		uint64_t size = mirror_message_seal(&message, 0);
+
+		assert_int_equal(mirror_engine_receive(&servers[1].engine, (uint8_t *)&message, size, &data),
+				 ranges[i].is_good ? (int64_t)size : -EINVAL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1081,6 +1126,8 @@ int main(void)
 		cmocka_unit_test_setup(power_may_go_at_any_message, begin),
 		cmocka_unit_test_setup(intents_are_compared_first, begin),
 		cmocka_unit_test_setup(new_disk_gets_all_after_a_word, begin),
+		cmocka_unit_test_setup(new_disk_of_other_sectors_gets_nothing, begin),
+		cmocka_unit_test_setup(parts_of_large_sectors_end_the_link, begin),
 		cmocka_unit_test_setup(join_begins_one_era_on_both, begin),
 		cmocka_unit_test_setup(follower_reads_what_the_leader_read, begin),
 		cmocka_unit_test_setup(leader_waits_for_the_follower_to_come_so_far, begin),

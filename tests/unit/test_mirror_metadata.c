@@ -256,15 +256,20 @@ static void wrong_disks_are_named(void **state)
 	(void)state;
 	metadata_set_add(&current, 1, 1000, PARTITION_SIZE);
 	metadata_set_add(&current, 2, 1000, PARTITION_SIZE);
-	assert_null(metadata_disk_refusal(&current, 0, 0, "NEW", 1000)); /* none known yet */
+	assert_null(metadata_disk_refusal(&current, 0, 0, "NEW", 1000, false)); /* none known yet */
 	strcpy(current.sets[0].serials[0], "A1");
 	strcpy(current.sets[0].serials[1], "B1");
 	strcpy(current.sets[1].serials[0], "A2");
-	assert_null(metadata_disk_refusal(&current, 0, 0, "A1", 1000));
-	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "B1", 1000), "between the servers"));
-	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "A2", 1000), "between the bays"));
-	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "C9", 1000), "not the disk"));
-	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "A1", 999), "smaller"));
+	assert_null(metadata_disk_refusal(&current, 0, 0, "A1", 1000, false));
+	assert_non_null(
+		strstr(metadata_disk_refusal(&current, 0, 0, "B1", 1000, false), "between the servers"));
+	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "A2", 1000, false), "between the bays"));
+	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "C9", 1000, false), "not the disk"));
+	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "A1", 999, false), "smaller"));
+	assert_non_null(strstr(metadata_disk_refusal(&current, 0, 0, "A1", 1000, true), "sectors of 4096"));
+	current.large_sectors[0] = 1;
+	assert_null(metadata_disk_refusal(&current, 0, 0, "A1", 1000, true));
+	assert_null(metadata_disk_refusal(&current, 0, 0, "A1", 1000, false));
 }
 
 static void history_forgets_the_oldest(void **state)

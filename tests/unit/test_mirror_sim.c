@@ -359,7 +359,8 @@ static void power_on(struct server *server)
 {
 	const uint8_t *copies[METADATA_COPY_COUNT] = { server->partition,
 						       server->partition + METADATA_COPY_DISTANCE };
-	const struct mirror_engine_disk disk = { server == servers ? "A" : "B", SECTORS };
+	const struct mirror_engine_disk disk = { .serial = server == servers ? "A" : "B",
+						 .sector_count = SECTORS };
 	struct metadata_choice choice;
 	uint64_t offset;
 
