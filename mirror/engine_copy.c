@@ -98,7 +98,7 @@ static bool is_being_copied(const struct mirror_engine *engine, uint32_t index)
 static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 {
 	struct mirror_engine_set *at = &engine->sets[index];
-	bool full = engine_known(engine, index)->full_copy && at->decision.verdict == REMIRROR_FULL;
+	bool full = engine_known(engine, index)->full_copy == METADATA_FULL_BEGINS;
 
 	/* The other one has to know of a disk that was enabled before it hears of a copy onto it. */
 	if (at->put_off || !at->maps_in || !engine_peer_keeps_states(engine, index) ||
@@ -108,7 +108,30 @@ static void remirror_may_begin(struct mirror_engine *engine, uint32_t index)
 	mirror_set_change(&at->set, MIRROR_PEER, MIRROR_COPY_BEGIN);
 	remirror_add_own(&at->remirror, &at->set);
 	remirror_begin(&at->remirror, &at->set, full, engine->now_ns);
-	at->decision.verdict = full ? REMIRROR_RAPID : at->decision.verdict; /* what is left is in the map */
+}
+
+static void full_copy_is(struct mirror_engine *engine, uint32_t index, enum metadata_full_copy now)
+{
+	struct metadata_set *known = engine_known(engine, index);
+
+	if (known->full_copy == now)
+		return;
+	known->full_copy = (uint8_t)now;
+	engine_record_changed(engine);
+}
+
+/*
+ * Once the dirty map says of every region that it is to be copied, it says what is left, whoever crashes.
+ * Before that the map on disk is of a time when the peer's was another disk.
+ */
+static void full_copy_begun(struct mirror_engine *engine, uint32_t index)
+{
+	const struct mirror_engine_set *at = &engine->sets[index];
+
+	if (engine_known(engine, index)->full_copy == METADATA_FULL_BEGINS &&
+	    at->remirror.phase == REMIRROR_COPYING &&
+	    region_map_is_durable(&at->set.dirty, 0, at->set.dirty.region_count))
+		full_copy_is(engine, index, METADATA_FULL_GOES_ON);
 }
 
 /* ---- rounds ---- */
@@ -239,11 +262,10 @@ void engine_copy_step(struct mirror_engine *engine)
 			continue;
 		put_off_step(engine, i);
 		remirror_may_begin(engine, i);
+		full_copy_begun(engine, i);
 		if (remirror_step(&at->remirror, &at->set) && at->remirror.phase == REMIRROR_IDLE &&
-		    at->set.states[MIRROR_PEER] == MIRROR_GOOD && engine_known(engine, i)->full_copy) {
-			engine_known(engine, i)->full_copy = 0;
-			engine_record_changed(engine);
-		}
+		    at->set.states[MIRROR_PEER] == MIRROR_GOOD)
+			full_copy_is(engine, i, METADATA_FULL_NONE);
 		round_step(engine, at);
 	}
 }
@@ -257,6 +279,7 @@ static void offer_next(struct mirror_engine *engine, uint32_t index)
 
 	/* The target's state is durable on both before anything of it is written over. */
 	if (!at->joined || at->put_off || at->set.persisting || at->set.persist_wanted ||
+	    engine_known(engine, index)->full_copy == METADATA_FULL_BEGINS ||
 	    engine->now_ns < at->copy_after_ns)
 		return;
 	for (uint32_t i = 0; i < MIRROR_ENGINE_COPY_MAX; i++) {

@@ -202,7 +202,8 @@ static void source_remember(struct mirror_engine *engine, uint32_t index, bool f
 
 	memcpy(known->serials[peer], other->serials[peer], MIRROR_TEXT_SIZE);
 	known->disk_sector_counts[peer] = other->disk_sector_counts[peer];
-	known->full_copy |= full;
+	if (full)
+		known->full_copy = METADATA_FULL_BEGINS;
 	engine_record_changed(engine);
 }
 
@@ -217,8 +218,10 @@ static void target_remember(struct mirror_engine *engine, uint32_t index, bool f
 	struct metadata_set *known = engine_known(engine, index);
 	uint32_t server = 1 - engine->server;
 
-	if (full)
+	if (full) {
 		engine_set_adopt(engine, index);
+		known->full_copy = METADATA_FULL_BEGINS;
+	}
 	memcpy(known->serials[server], peer->sets[index].serials[server], MIRROR_TEXT_SIZE);
 	known->disk_sector_counts[server] = peer->sets[index].disk_sector_counts[server];
 	memcpy(own->history, peer->history, sizeof(own->history));
@@ -440,6 +443,7 @@ static void states_receive(struct mirror_engine *engine, const struct mirror_mes
 		states_apply(engine, at, message);
 	/* What we know the other one to lack it had itself before it was copied here. */
 	if (!was_good && at->set.states[MIRROR_OWN] == MIRROR_GOOD) {
+		engine_known(engine, index)->full_copy = METADATA_FULL_NONE;
 		region_map_clear_all(&at->set.dirty);
 		at->maps_in = true; /* from here on our maps know what the other disk lacks, should it go */
 	}

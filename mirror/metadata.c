@@ -77,7 +77,7 @@ static bool set_is_good(const struct metadata_set *set)
 	if (set->identity == 0)
 		return true;
 	if (set->disk_states[0] >= MIRROR_DISK_STATE_COUNT ||
-	    set->disk_states[1] >= MIRROR_DISK_STATE_COUNT || set->full_copy > 1 ||
+	    set->disk_states[1] >= MIRROR_DISK_STATE_COUNT || set->full_copy >= METADATA_FULL_COUNT ||
 	    set->remirror_source > 1 || !text_is_good(set->serials[0]) || !text_is_good(set->serials[1]))
 		return false;
 	if (set->sector_count == 0 || set->sector_count > REGION_MAP_SECTOR_COUNT_MAX ||

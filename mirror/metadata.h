@@ -53,14 +53,22 @@ struct metadata_pair {
 	uint8_t reserved[6];
 };
 
+/* Is a remirror of all regions, that an administrator asked for, under way? Each server remembers it. */
+enum metadata_full_copy {
+	METADATA_FULL_NONE,
+	METADATA_FULL_BEGINS,  /* the dirty map is not durable yet: all regions are to be copied */
+	METADATA_FULL_GOES_ON, /* what is left is in the dirty map */
+	METADATA_FULL_COUNT,
+};
+
 struct metadata_set {
 	uint64_t identity;		   /* 0: no such set */
 	uint64_t sector_count;		   /* of the set: the smaller disk's */
 	char serials[2][MIRROR_TEXT_SIZE]; /* of a's and of b's disk; "" when not known */
 	uint64_t disk_sector_counts[2];
-	uint8_t disk_states[2];	 /* enum mirror_disk_state, of a's and of b's disk as we know it */
-	uint8_t full_copy;	 /* a remirror of all regions that an administrator asked for is under way */
-	uint8_t remirror_source; /* 0: a, 1: b; where a disk is REMIRRORING */
+	uint8_t disk_states[2];	      /* enum mirror_disk_state, of a's and of b's disk as we know it */
+	uint8_t full_copy;	      /* enum metadata_full_copy */
+	uint8_t remirror_source;      /* 0: a, 1: b; where a disk is REMIRRORING */
 	uint32_t verified_unreadable; /* as below: regions that one disk could not read */
 	uint64_t remirror_total; /* regions that it began with: its progress is what the dirty map still holds
 				  */

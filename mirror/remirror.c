@@ -97,8 +97,8 @@ static bool needs_full(const struct remirror_side sides[2], uint32_t source)
 	const struct metadata_set *from = &sides[source].metadata->sets[sides[source].set];
 	const struct metadata_set *to = &sides[1 - source].metadata->sets[sides[1 - source].set];
 
-	return from->identity != to->identity || from->sector_count != to->sector_count ||
-	       !sides[1 - source].disk_present ||
+	return from->identity != to->identity || (to->full_copy && !from->full_copy) ||
+	       from->sector_count != to->sector_count || !sides[1 - source].disk_present ||
 	       strncmp(from->serials[1 - source], to->serials[1 - source], MIRROR_TEXT_SIZE) != 0;
 }
 

@@ -35,6 +35,8 @@ struct server {
 	uint64_t sent[MIRROR_MESSAGE_TYPE_COUNT];
 	char trail[2048];
 	int disk_error; /* of every request to the disk */
+	bool is_off;
+	uint64_t state_writes_left; /* at the next one the power is lost */
 	bool disk_stands;
 	uint32_t standing_count; /* requests that the disk has and does not do */
 	struct mirror_engine_action standing[256];
@@ -119,6 +121,9 @@ static void act(struct server *server, const struct mirror_engine_action *action
 		mirror_engine_release(&server->engine, action->set, action->slot);
 		break;
 	case MIRROR_ENGINE_STATE:
+		server->is_off = server->state_writes_left-- == 0;
+		if (server->is_off)
+			break;
 		memcpy(server->partition + action->offset, action->bytes, action->size);
 		mirror_engine_state_written(&server->engine, 0);
 		break;
@@ -141,7 +146,7 @@ static void take(struct server *server)
 
 	mirror_engine_tick(&server->engine, now_ns, 77);
 	mirror_engine_room(&server->engine, room);
-	while (mirror_engine_take(&server->engine, &action))
+	while (!server->is_off && mirror_engine_take(&server->engine, &action))
 		act(server, &action);
 }
 
@@ -150,6 +155,8 @@ static void receive(struct server *server)
 	struct mirror_engine_data data;
 	int64_t size;
 
+	if (server->is_off)
+		return;
 	while ((size = mirror_engine_receive(&server->engine, server->inbox, server->inbox_size, &data)) >
 	       0) {
 		if (data.size > 0)
@@ -199,6 +206,8 @@ static void power_on(uint32_t index)
 	server->disk_stands = false;
 	server->standing_count = 0;
 	server->disk_error = 0;
+	server->is_off = false;
+	server->state_writes_left = UINT64_MAX;
 	if (!mirror_engine_load(&server->engine, copies, &choice))
 		mirror_engine_create(&server->engine, PAIR);
 	assert_true(mirror_engine_memory_size(SECTORS) <= sizeof(server->memory));
@@ -708,6 +717,45 @@ static void new_disk_gets_all_after_a_word(void **state)
 	assert_int_equal(servers[1].engine.metadata.sets[0].identity, 5);
 }
 
+/* Whichever server loses power once it was told, and wherever: nothing is left out of what they go on with. */
+static void full_copy_is_cut_short(void **state, uint32_t victim)
+{
+	bool was_off = true;
+
+	for (uint64_t writes = 0; was_off; writes++) {
+		begin(state);
+		memset(servers[1].partition, 0, PARTITION_SIZE);
+		memset(servers[0].disk, 0x5a, DISK_SIZE);
+		power_on(1);
+		servers[1].engine.metadata.sets[0].identity = 6;
+		go_alone(0, 2);
+		connect_servers(true);
+		settle();
+		assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 1));
+		servers[victim].state_writes_left = writes;
+		settle();
+		was_off = servers[victim].is_off;
+		connect_servers(false);
+		power_on(victim);
+		if (victim == 0)
+			go_alone(0, 3);
+		connect_servers(true);
+		settle();
+		if (decision()->verdict ==
+		    REMIRROR_FULL) /* the source had not written down that it was told */
+			mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 1);
+		settle();
+		states_are("good", "good");
+		disks_are_equal();
+	}
+}
+
+static void full_copy_outlives_its_servers(void **state)
+{
+	full_copy_is_cut_short(state, 0);
+	full_copy_is_cut_short(state, 1);
+}
+
 /* The guest of one would find other sectors on the other. */
 static void new_disk_of_other_sectors_gets_nothing(void **state)
 {
@@ -1126,6 +1174,7 @@ int main(void)
 		cmocka_unit_test_setup(power_may_go_at_any_message, begin),
 		cmocka_unit_test_setup(intents_are_compared_first, begin),
 		cmocka_unit_test_setup(new_disk_gets_all_after_a_word, begin),
+		cmocka_unit_test_setup(full_copy_outlives_its_servers, begin),
 		cmocka_unit_test_setup(new_disk_of_other_sectors_gets_nothing, begin),
 		cmocka_unit_test_setup(parts_of_large_sectors_end_the_link, begin),
 		cmocka_unit_test_setup(join_begins_one_era_on_both, begin),
