@@ -143,8 +143,7 @@ static bool act_on_port_out(struct guest *guest, uint16_t port, uint32_t size)
 	machine_port_write(&guest->machine, &guest->memory, port, size,
 			   rax_of_size(&guest->vcpu.state, size));
 	done(guest);
-	/* No virtqueue moves by a port, so what else may want to go out is quickly looked at. */
-	if (guest->machine.serial_output.size | guest->machine.debug_output.size)
+	if (machine_output_pending(&guest->machine))
 		guest_outputs(guest);
 	return true;
 }

@@ -187,7 +187,9 @@ void machine_bar_write(struct machine *machine, const struct guest_memory *memor
 
 	if (is_watchdog(machine, function))
 		machine_watchdog_write(machine, offset, size, value);
-	else if (device != MACHINE_VIRTIO_DEVICE_MAX && bar == MACHINE_VIRTIO_BAR)
+	else if (device != MACHINE_VIRTIO_DEVICE_MAX && bar == MACHINE_VIRTIO_PORT_BAR)
+		machine_virtio_notify(machine, device, offset);
+	else if (device != MACHINE_VIRTIO_DEVICE_MAX)
 		machine_virtio_write(machine, memory, device, offset, size, value);
 }
 

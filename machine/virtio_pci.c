@@ -21,11 +21,11 @@ TRACE_FILE("machine", TRACE_INFO);
 #define REGION_COMMON 0x0000
 #define REGION_INTERRUPT 0x1000
 #define REGION_DEVICE 0x2000
-#define REGION_NOTIFY 0x3000
-#define REGION_MSIX_TABLE 0x4000
-#define REGION_MSIX_PENDING 0x5000
+#define REGION_MSIX_TABLE 0x3000
+#define REGION_MSIX_PENDING 0x4000
 #define REGION_SIZE 0x1000
 #define NOTIFY_MULTIPLIER 4
+BUILD_ASSERT(MACHINE_VIRTIO_QUEUE_MAX *NOTIFY_MULTIPLIER <= MACHINE_VIRTIO_PORT_BAR_SIZE);
 
 /* 4.1.4: types of the vendor capability. */
 #define CAPABILITY_VENDOR 0x09
@@ -69,19 +69,23 @@ static const struct machine_virtio_ops *ops_of(const struct machine_virtio_devic
 
 /* ---- set-up ---- */
 
-static void capability_add(struct machine *machine, uint32_t function, uint8_t type, uint32_t offset,
-			   uint32_t extra)
+/* Sizes are with the id and next bytes. */
+static void capability_add(struct machine *machine, uint32_t function, uint8_t type, uint32_t offset)
 {
-	uint8_t body[18] = { 0 };
-	uint32_t size = type == CAPABILITY_NOTIFY ? 20 : 16; /* with the id and next bytes */
+	uint8_t body[14] = { 16, type, MACHINE_VIRTIO_BAR };
 
-	body[0] = (uint8_t)size;
-	body[1] = type;
-	body[2] = MACHINE_VIRTIO_BAR;
 	store_le32(body + 6, offset);
 	store_le32(body + 10, REGION_SIZE);
-	store_le32(body + 14, extra);
-	machine_pci_capability_add(machine, function, CAPABILITY_VENDOR, body, size);
+	machine_pci_capability_add(machine, function, CAPABILITY_VENDOR, body, 16);
+}
+
+static void notify_capability_add(struct machine *machine, uint32_t function)
+{
+	uint8_t body[18] = { 20, CAPABILITY_NOTIFY, MACHINE_VIRTIO_PORT_BAR };
+
+	store_le32(body + 10, MACHINE_VIRTIO_PORT_BAR_SIZE);
+	store_le32(body + 14, NOTIFY_MULTIPLIER);
+	machine_pci_capability_add(machine, function, CAPABILITY_VENDOR, body, 20);
 }
 
 static void function_add(struct machine *machine, struct machine_virtio_device *device, uint32_t slot)
@@ -99,10 +103,12 @@ static void function_add(struct machine *machine, struct machine_virtio_device *
 
 	device->function = machine_pci_function_add(machine, MACHINE_PCI_DEVFN(slot, 0), &identity);
 	machine_pci_bar_add(machine, device->function, MACHINE_VIRTIO_BAR, MACHINE_VIRTIO_BAR_SIZE, false);
-	capability_add(machine, device->function, CAPABILITY_COMMON, REGION_COMMON, 0);
-	capability_add(machine, device->function, CAPABILITY_INTERRUPT, REGION_INTERRUPT, 0);
-	capability_add(machine, device->function, CAPABILITY_DEVICE, REGION_DEVICE, 0);
-	capability_add(machine, device->function, CAPABILITY_NOTIFY, REGION_NOTIFY, NOTIFY_MULTIPLIER);
+	machine_pci_bar_add(machine, device->function, MACHINE_VIRTIO_PORT_BAR, MACHINE_VIRTIO_PORT_BAR_SIZE,
+			    true);
+	capability_add(machine, device->function, CAPABILITY_COMMON, REGION_COMMON);
+	capability_add(machine, device->function, CAPABILITY_INTERRUPT, REGION_INTERRUPT);
+	capability_add(machine, device->function, CAPABILITY_DEVICE, REGION_DEVICE);
+	notify_capability_add(machine, device->function);
 	machine_pci_msix_add(machine, device->function, 1 + (uint32_t)ops->queue_count, MACHINE_VIRTIO_BAR,
 			     REGION_MSIX_TABLE, REGION_MSIX_PENDING);
 }
@@ -417,7 +423,7 @@ static void common_write(struct machine *machine, struct machine_virtio_device *
 	}
 }
 
-/* ---- BAR 0 ---- */
+/* ---- BARs ---- */
 
 static uint64_t interrupt_status_read(struct machine *machine, struct machine_virtio_device *device)
 {
@@ -462,8 +468,11 @@ static void ring(struct machine *machine, const struct machine_virtio_device *de
 	machine->virtio.rung |= UINT32_C(1) << (device - machine->virtio.devices);
 }
 
-static void notify(struct machine *machine, struct machine_virtio_device *device, uint32_t queue)
+void machine_virtio_notify(struct machine *machine, uint32_t index, uint32_t offset)
 {
+	struct machine_virtio_device *device = &machine->virtio.devices[index];
+	uint32_t queue = offset / NOTIFY_MULTIPLIER;
+
 	if (queue >= device->queue_count || !device->queues[queue].enabled ||
 	    !machine_virtio_is_live(machine, device))
 		return;
@@ -476,16 +485,9 @@ void machine_virtio_write(struct machine *machine, const struct guest_memory *me
 {
 	struct machine_virtio_device *device = &machine->virtio.devices[index];
 
-	switch (align_down(offset, REGION_SIZE)) {
-	case REGION_COMMON:
+	/* The other regions cannot be written. */
+	if (align_down(offset, REGION_SIZE) == REGION_COMMON)
 		common_write(machine, device, memory, offset - REGION_COMMON, size, value);
-		break;
-	case REGION_NOTIFY:
-		notify(machine, device, (offset - REGION_NOTIFY) / NOTIFY_MULTIPLIER);
-		break;
-	default: /* the other regions cannot be written */
-		break;
-	}
 }
 
 /* ---- inputs and outputs ---- */

@@ -206,15 +206,25 @@ static void common_put(uint32_t base, uint32_t offset, uint32_t size, uint64_t v
 	machine_mmio_write(&machine, &memory, base + offset, size, value);
 }
 
+/* The step's virtio device's memory or ports; NULL: it decodes none. */
+static const struct machine_pci_window *window_of(const struct step *step, bool is_port)
+{
+	uint32_t wanted = step->port % MACHINE_VIRTIO_DEVICE_MAX;
+
+	for (uint32_t i = 0; i < machine.pci.window_count; i++)
+		if (machine.pci.windows[i].is_port == is_port && wanted-- == 0)
+			return &machine.pci.windows[i];
+	return NULL;
+}
+
 /* A driver's way up to DRIVER_OK, with a queue whose rings are where the step says. */
 static void step_virtio(const struct step *step)
 {
-	const struct machine_pci_window *window;
+	const struct machine_pci_window *window = window_of(step, false);
 	uint32_t base;
 
-	if (machine.pci.window_count == 0)
+	if (!window)
 		return;
-	window = &machine.pci.windows[step->port % machine.pci.window_count];
 	base = window->base;
 	common_put(base, 0x14, 1, 0);
 	common_put(base, 0x14, 1, 3);
@@ -238,11 +248,11 @@ static void step_virtio(const struct step *step)
 
 static void step_notify(const struct step *step)
 {
-	if (machine.pci.window_count)
-		machine_mmio_write(&machine, &memory,
-				   machine.pci.windows[step->port % machine.pci.window_count].base + 0x3000 +
-					   (step->number & 1) * 4,
-				   2, step->number & 1);
+	const struct machine_pci_window *window = window_of(step, true);
+
+	if (window)
+		machine_port_write(&machine, &memory, (uint16_t)(window->base + (step->number & 1) * 4), 2,
+				   step->number & 1);
 }
 
 static void step_input(const struct step *step)

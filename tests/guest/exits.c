@@ -41,7 +41,7 @@ static const struct phase {
 	{ "RDMSR of the APIC base", VCPU_EXIT_MSR, 395 },
 	{ "RDMSR of an MTRR", VCPU_EXIT_MSR, 390 },
 	{ "MMIO of the local APIC", VCPU_EXIT_MEMORY, 1200 },
-	{ "virtio notify, with a frame of 60 bytes", VCPU_EXIT_MEMORY, 2100 },
+	{ "virtio notify, with a frame of 60 bytes", VCPU_EXIT_PORT, 1420 },
 	{ "WRMSR of the end of an interrupt", VCPU_EXIT_MSR, 650 },
 };
 
@@ -113,8 +113,10 @@ static void set_up_port(void)
 {
 	fill_rings();
 	write_configuration(MACHINE_PCI_CONFIG_BAR0, EXITS_GUEST_BAR);
-	write_configuration(MACHINE_PCI_CONFIG_COMMAND,
-			    MACHINE_PCI_COMMAND_MEMORY | MACHINE_PCI_COMMAND_MASTER);
+	write_configuration(MACHINE_PCI_CONFIG_BAR0 + 4 * MACHINE_VIRTIO_PORT_BAR, EXITS_GUEST_PORT_BAR);
+	write_configuration(MACHINE_PCI_CONFIG_COMMAND, MACHINE_PCI_COMMAND_PORT |
+								MACHINE_PCI_COMMAND_MEMORY |
+								MACHINE_PCI_COMMAND_MASTER);
 	write_common(0x08, 4, 1); /* the upper features: version 1 alone */
 	write_common(0x0c, 4, 1);
 	write_common(0x14, 1, MACHINE_VIRTIO_STATUS_FEATURES_OK);

@@ -68,10 +68,10 @@ exits_guest_code:
 	movl $0xfee00030, %ebx			/* local APIC version */
 	rounds movl (%rbx), %eax
 	movl $EXITS_GUEST_DRIVER + 2, %ebx	/* one chain more is available ... */
-	movl $EXITS_GUEST_BAR + 0x3004, %edx	/* ... and the bell of queue 1 */
+	movl $EXITS_GUEST_PORT_BAR + 4, %edx	/* ... and the bell of queue 1 */
 	.macro ring_bell
 	incw (%rbx)
-	movl %eax, (%rdx)
+	outw %ax, %dx
 	.endm
 	rounds ring_bell
 	movl $0x1b, %ecx

@@ -7,6 +7,7 @@
 
 /* The network port: its registers, and its transmit queue's rings. */
 #define EXITS_GUEST_BAR 0x80000000
+#define EXITS_GUEST_PORT_BAR 0xc000
 #define EXITS_GUEST_DESCRIPTORS 0x800000
 #define EXITS_GUEST_DRIVER 0x810000
 #define EXITS_GUEST_DEVICE 0x820000

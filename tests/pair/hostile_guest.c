@@ -52,6 +52,7 @@ static uint8_t task_state[104];
 static uint8_t gate_stack[8192] __attribute__((aligned(16)));
 static uint8_t main_stack[8192] __attribute__((aligned(16), used));
 static uint64_t virtio_bars[VIRTIO_SLOT_COUNT];
+static uint16_t virtio_ports[VIRTIO_SLOT_COUNT];
 static uint32_t virtio_count;
 static uint64_t watchdog_bar;
 uint32_t steps_left; /* in random code, with TF set */
@@ -96,6 +97,11 @@ __asm__(".section .entry, \"ax\"\n"
 static void out8(uint16_t port, uint8_t value)
 {
 	__asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+
+static void out16(uint16_t port, uint16_t value)
+{
+	__asm__ volatile("outw %0, %1" ::"a"(value), "Nd"(port));
 }
 
 static void out32(uint16_t port, uint32_t value)
@@ -223,7 +229,7 @@ static void use_port(void)
 		out8(port, (uint8_t)value);
 		return;
 	case 1:
-		__asm__ volatile("outw %%ax, %1" ::"a"(value), "d"(port));
+		out16(port, (uint16_t)value);
 		return;
 	default:
 		out32(port, value);
@@ -447,8 +453,9 @@ static void find_virtio(void)
 		if ((pci_read(slot, 0) & 0xffff) != VIRTIO_VENDOR)
 			continue;
 		pci_read(slot, 4);
-		out32(PCI_DATA, 6); /* memory and bus master */
-		virtio_bars[virtio_count++] = pci_read(slot, 0x10) & ~UINT32_C(15);
+		out32(PCI_DATA, 7); /* ports, memory and bus master */
+		virtio_bars[virtio_count] = pci_read(slot, 0x10) & ~UINT32_C(15);
+		virtio_ports[virtio_count++] = (uint16_t)(pci_read(slot, 0x14) & ~UINT32_C(3));
 	}
 }
 
@@ -507,12 +514,14 @@ static void set_up_queue(volatile uint8_t *common)
 static void use_virtio(void)
 {
 	volatile uint8_t *common;
+	uint32_t index;
 
 	if (below(64) == 0 || virtio_count == 0)
 		find_virtio();
 	if (virtio_count == 0)
 		return;
-	common = (volatile uint8_t *)virtio_bars[below(virtio_count)];
+	index = below(virtio_count);
+	common = (volatile uint8_t *)virtio_bars[index];
 	common[20] = below(4) ? 0 : (uint8_t)random64();
 	common[20] = 3;
 	for (uint32_t half = 0; half < 2; half++) {
@@ -525,7 +534,7 @@ static void use_virtio(void)
 	common[20] = 15;
 	fill_sandbox();
 	for (uint32_t i = below(6); i > 0; i--)
-		*(volatile uint16_t *)(common + 0x3000 + below(4) * 4) = (uint16_t)below(4);
+		out16((uint16_t)(virtio_ports[index] + below(4) * 4), (uint16_t)below(4));
 }
 
 /* ---- code ---- */

@@ -170,9 +170,43 @@ static void bars_can_be_assigned(void **state)
 	(void)state;
 	machine_pci_bars_assign(&machine);
 	assert_int_equal(config_get(TEST_DEVFN, 0x10), TEST_BAR);
-	assert_int_equal(config_get(TEST_DEVFN, 0x18), 0xc001);
+	assert_int_equal(config_get(TEST_DEVFN, 0x18), 0xc041); /* behind the entropy device's bells */
 	assert_non_null(machine_pci_window_find(&machine, TEST_BAR, 8, false));
-	assert_non_null(machine_pci_window_find(&machine, 0xc000, 4, true));
+	assert_non_null(machine_pci_window_find(&machine, 0xc040, 4, true));
+}
+
+static void virtio_put(uint32_t offset, uint32_t size, uint64_t value)
+{
+	machine_mmio_write(&machine, &memory, UINT64_C(0x80000000) + offset, size, value);
+}
+
+/* The entropy device's: by a port, where its BAR 1 is, while that is decoded. */
+static void a_bell_is_rung_by_a_port(void **state)
+{
+	const uint8_t devfn = MACHINE_PCI_DEVFN(MACHINE_PCI_VIRTIO_SLOT_FIRST, 0);
+
+	(void)state;
+	machine_pci_bars_assign(&machine);
+	assert_int_equal(config_get(devfn, 0x14), 0xc001);
+	config_put(devfn, 0x04, 7);
+	virtio_put(0x08, 4, 1); /* the upper features: version 1 alone */
+	virtio_put(0x0c, 4, 1);
+	virtio_put(0x14, 1, MACHINE_VIRTIO_STATUS_FEATURES_OK);
+	virtio_put(0x20, 8, 0x10000);
+	virtio_put(0x28, 8, 0x20000);
+	virtio_put(0x30, 8, 0x30000);
+	virtio_put(0x1c, 2, 1);
+	virtio_put(0x14, 1, MACHINE_VIRTIO_STATUS_FEATURES_OK | MACHINE_VIRTIO_STATUS_DRIVER_OK);
+	out16(0xc004, 1); /* it has but one queue */
+	out16(0xc00c, 0);
+	assert_false(machine_output_pending(&machine));
+	out16(0xc000, 0);
+	assert_true(machine_output_pending(&machine));
+	assert_int_equal(power_taken(), 0); /* nothing is in the queue */
+	assert_false(machine_output_pending(&machine));
+	config_put(devfn, 0x04, 6);
+	out16(0xc000, 0);
+	assert_false(machine_output_pending(&machine));
 }
 
 static void capabilities_are_linked(void **state)
@@ -517,6 +551,7 @@ int main(void)
 		TEST(chipset_is_found),
 		TEST(bars_are_sized_and_moved),
 		TEST(bars_can_be_assigned),
+		TEST(a_bell_is_rung_by_a_port),
 		TEST(capabilities_are_linked),
 		TEST(msix_sends_masks_and_remembers),
 		TEST(intx_is_shared_and_can_be_disabled),
