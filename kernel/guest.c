@@ -485,6 +485,23 @@ static uint64_t replay_inputs(struct guest *guest)
 
 /* ---- running ---- */
 
+static NOINLINE void look_at_nmi(struct guest *guest)
+{
+	struct vcpu *vcpu = &guest->vcpu;
+
+	if (vcpu->state.nmi_blocked) {
+		vcpu_watch_nmi_return(vcpu, true);
+	} else if (vcpu->state.event.kind == VCPU_EVENT_NONE) {
+		machine_nmi_acknowledge(&guest->machine);
+		vcpu_inject_nmi(vcpu);
+		vcpu->state.activity = VCPU_RUNNING;
+	}
+	/* One that an exception at this place keeps waiting is looked at behind the next exit. */
+	guest->lines_of = guest->machine.changes;
+	if (machine_nmi_pending(&guest->machine))
+		guest_look_again(guest);
+}
+
 /* The interrupt line and the NMI line, looked at where leader and follower both do. */
 static void look_at_lines(struct guest *guest)
 {
@@ -492,19 +509,9 @@ static void look_at_lines(struct guest *guest)
 	uint8_t vector;
 
 	vcpu->task_priority = (uint8_t)machine_cr8_read(&guest->machine);
-	if (machine_nmi_pending(&guest->machine)) {
-		if (vcpu->state.nmi_blocked) {
-			vcpu_watch_nmi_return(vcpu, true);
-		} else if (vcpu->state.event.kind == VCPU_EVENT_NONE) {
-			machine_nmi_acknowledge(&guest->machine);
-			vcpu_inject_nmi(vcpu);
-			vcpu->state.activity = VCPU_RUNNING;
-		}
-	}
-	/* An NMI that an exception at this place keeps waiting is looked at behind the next exit. */
 	guest->lines_of = guest->machine.changes;
 	if (machine_nmi_pending(&guest->machine))
-		guest_look_again(guest);
+		look_at_nmi(guest);
 	if (!machine_interrupt_pending(&guest->machine, &vector)) {
 		vcpu_withdraw_interrupt(vcpu);
 		return;

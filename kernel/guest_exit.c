@@ -189,9 +189,16 @@ static bool act_on_msr_write(struct guest *guest)
 {
 	const struct vcpu_exit *exit = &guest->exit;
 	struct vcpu *vcpu = &guest->vcpu;
-	enum vcpu_msr_result result = vcpu_msr_write(vcpu, exit->msr.number, exit->msr.value);
-	bool good = result == VCPU_MSR_DONE;
+	enum vcpu_msr_result result;
+	bool good;
 
+	if (exit->msr.number == MACHINE_LAPIC_MSR_END_OF_INTERRUPT &&
+	    machine_lapic_msr_ends_interrupt(&guest->machine, exit->msr.value)) {
+		done(guest);
+		return true;
+	}
+	result = vcpu_msr_write(vcpu, exit->msr.number, exit->msr.value);
+	good = result == VCPU_MSR_DONE;
 	if (result == VCPU_MSR_PLATFORM) {
 		if (!msr_time_known(guest, true))
 			return false;

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "include/byte_order.h"
 #include "include/trace.h"
 #include "machine/clock.h"
 #include "machine/machine.h"
@@ -105,16 +106,22 @@ static bool bit_test(const uint32_t bits[8], uint8_t vector)
 	return (bits[vector >> 5] >> (vector & 31)) & 1;
 }
 
-/* The highest vector in `bits`, or -1. */
+static ALWAYS_INLINE uint64_t bits_at(const uint32_t bits[8], uint32_t word)
+{
+	return load_le64(bits + 2 * word);
+}
+
+/* The highest vector in `bits`, or -1: most often there is none, or one of a device, in the lower half. */
 static int bits_highest(const uint32_t bits[8])
 {
-	for (int i = 6; i >= 0; i -= 2) {
-		uint64_t two = (uint64_t)bits[i + 1] << 32 | bits[i];
+	uint64_t upper = bits_at(bits, 2) | bits_at(bits, 3);
+	uint32_t word = upper ? 2 : 0;
 
-		if (two)
-			return i * 32 + 63 - __builtin_clzll(two);
-	}
-	return -1;
+	if (!upper && !(bits_at(bits, 0) | bits_at(bits, 1)))
+		return -1;
+	if (bits_at(bits, word + 1))
+		word++;
+	return (int)word * 64 + 63 - __builtin_clzll(bits_at(bits, word));
 }
 
 static uint8_t processor_priority(const struct machine_lapic *lapic)
@@ -152,6 +159,8 @@ static void end_of_interrupt(struct machine *machine)
 	if (vector < 0)
 		return;
 	bit_clear(lapic->in_service, (uint8_t)vector);
+	if (bits_highest(lapic->request) >= 0)
+		machine_lines_changed(machine); /* it may have been barred */
 	if (bit_test(lapic->trigger_level, (uint8_t)vector))
 		machine_ioapic_end_of_interrupt(machine, (uint8_t)vector);
 }
@@ -469,6 +478,10 @@ void machine_lapic_write(struct machine *machine, uint32_t offset, uint32_t valu
 {
 	struct machine_lapic *lapic = &machine->lapic;
 
+	if ((offset & 0xff0) == REGISTER_EOI) {
+		end_of_interrupt(machine);
+		return;
+	}
 	machine_lines_changed(machine);
 	switch (offset & 0xff0) {
 	case REGISTER_ID:
@@ -476,9 +489,6 @@ void machine_lapic_write(struct machine *machine, uint32_t offset, uint32_t valu
 		break;
 	case REGISTER_TASK_PRIORITY:
 		lapic->task_priority = (uint8_t)value;
-		break;
-	case REGISTER_EOI:
-		end_of_interrupt(machine);
 		break;
 	case REGISTER_LOGICAL_DESTINATION:
 		lapic->logical_destination = value & 0xff000000;
@@ -542,6 +552,14 @@ bool machine_lapic_reads_time(uint32_t offset, bool is_write)
 }
 
 /* ---- MSRs ---- */
+
+bool machine_lapic_msr_ends_interrupt(struct machine *machine, uint64_t value)
+{
+	if (value || !is_x2apic(&machine->lapic))
+		return false;
+	end_of_interrupt(machine);
+	return true;
+}
 
 /*
  * Off -> xAPIC -> x2APIC -> off, and nothing else (SDM 3, figure 11-27).

@@ -69,6 +69,10 @@ void machine_lapic_write(struct machine *machine, uint32_t offset, uint32_t valu
 bool machine_lapic_msr_read(struct machine *machine, uint32_t msr, uint64_t *value);
 bool machine_lapic_msr_write(struct machine *machine, uint32_t msr, uint64_t value);
 
+/* A write to that MSR, which is most that a guest does to any. False: not done, a #GP of machine_lapic_msr_write(). */
+#define MACHINE_LAPIC_MSR_END_OF_INTERRUPT UINT32_C(0x80b)
+bool machine_lapic_msr_ends_interrupt(struct machine *machine, uint64_t value);
+
 /* Does `gpa` lie in the register page as it is mapped now? */
 bool machine_lapic_claims(const struct machine *machine, uint64_t gpa);
 

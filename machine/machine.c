@@ -227,11 +227,6 @@ bool machine_reads_time(const struct machine *machine, const struct machine_acce
 
 /* ---- interrupts ---- */
 
-uint64_t machine_cr8_read(const struct machine *machine)
-{
-	return machine->lapic.task_priority >> 4;
-}
-
 void machine_cr8_write(struct machine *machine, uint64_t value)
 {
 	machine->lapic.task_priority = (uint8_t)((value & 15) << 4);
@@ -257,11 +252,6 @@ void machine_interrupt_acknowledge(struct machine *machine, uint8_t vector)
 	}
 	pending = machine_pic_acknowledge(machine);
 	ASSERT(pending == vector);
-}
-
-bool machine_nmi_pending(const struct machine *machine)
-{
-	return machine->lapic.nmi_pending;
 }
 
 void machine_nmi_acknowledge(struct machine *machine)

@@ -337,7 +337,11 @@ struct machine_cpuid_result machine_cpuid(const struct machine *machine, const s
 					  uint32_t leaf, uint32_t subleaf);
 
 /* CR8, the task priority of the local APIC. */
-uint64_t machine_cr8_read(const struct machine *machine);
+static inline uint64_t machine_cr8_read(const struct machine *machine)
+{
+	return machine->lapic.task_priority >> 4;
+}
+
 void machine_cr8_write(struct machine *machine, uint64_t value);
 
 /* ---- interrupts ---- */
@@ -351,7 +355,11 @@ bool machine_interrupt_pending(const struct machine *machine, uint8_t *vector);
 /* The processor took the interrupt that machine_interrupt_pending() last told. */
 void machine_interrupt_acknowledge(struct machine *machine, uint8_t vector);
 
-bool machine_nmi_pending(const struct machine *machine);
+static inline bool machine_nmi_pending(const struct machine *machine)
+{
+	return machine->lapic.nmi_pending;
+}
+
 void machine_nmi_acknowledge(struct machine *machine);
 
 /* For the devices: level of a global interrupt (0..15 also ISA), and a message-signalled interrupt. */

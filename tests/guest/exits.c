@@ -42,7 +42,7 @@ static const struct phase {
 	{ "RDMSR of an MTRR", VCPU_EXIT_MSR, 390 },
 	{ "MMIO of the local APIC", VCPU_EXIT_MEMORY, 1200 },
 	{ "virtio notify, with a frame of 60 bytes", VCPU_EXIT_PORT, 1420 },
-	{ "WRMSR of the end of an interrupt", VCPU_EXIT_MSR, 650 },
+	{ "WRMSR of the end of an interrupt", VCPU_EXIT_MSR, 380 },
 };
 
 extern const uint8_t exits_guest_image[];

@@ -172,6 +172,61 @@ static void x2apic_is_msrs(void **state)
 	assert_true(msr_put(0x1b, 0xfee00900));
 }
 
+/* What it bars may be asked for again at its end; and if nothing waits, nobody need ask. */
+static void an_end_is_told_if_something_waits(void **state)
+{
+	uint64_t changes;
+
+	(void)state;
+	enable();
+	send_self(0x51);
+	assert_int_equal(take(), 0x51);
+	send_self(0x50);
+	assert_int_equal(pending(), -1);
+	changes = machine.changes;
+	eoi();
+	assert_int_equal(pending(), 0x50);
+	assert_true(machine.changes > changes);
+	assert_int_equal(take(), 0x50);
+	changes = machine.changes;
+	eoi();
+	assert_int_equal(machine.changes, changes);
+	assert_int_equal(mmio32(LAPIC + 0x120), 0);
+}
+
+/* The short way, for those of x2APIC alone. */
+static void an_end_by_msr_is_short(void **state)
+{
+	(void)state;
+	enable();
+	send_self(0x51);
+	assert_int_equal(take(), 0x51);
+	assert_false(machine_lapic_msr_ends_interrupt(&machine, 0));
+	assert_true(msr_put(0x1b, 0xfee00d00));
+	assert_false(machine_lapic_msr_ends_interrupt(&machine, 1));
+	assert_int_equal(msr_get(0x812), 1 << 17);
+	assert_true(machine_lapic_msr_ends_interrupt(&machine, 0));
+	assert_int_equal(msr_get(0x812), 0);
+}
+
+/* Each vector by itself, and beside the lowest. */
+static void the_highest_is_found(void **state)
+{
+	(void)state;
+	enable();
+	for (int vector = 0x20; vector < 0x100; vector++) {
+		send_self((uint8_t)vector);
+		assert_int_equal(take(), vector);
+		eoi();
+		send_self(0x10);
+		send_self((uint8_t)vector);
+		assert_int_equal(take(), vector);
+		eoi();
+		assert_int_equal(take(), 0x10);
+		eoi();
+	}
+}
+
 static void messages_find_their_target(void **state)
 {
 	static const struct {
@@ -308,6 +363,9 @@ int main(void)
 		TEST(timer_modes),
 		TEST(tsc_deadline),
 		TEST(x2apic_is_msrs),
+		TEST(an_end_is_told_if_something_waits),
+		TEST(an_end_by_msr_is_short),
+		TEST(the_highest_is_found),
 		TEST(messages_find_their_target),
 		TEST(the_8259s_come_through_lint0),
 		TEST(pins_by_edge),
