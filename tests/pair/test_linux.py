@@ -107,6 +107,13 @@ def end_of(machine, timeout_s: float = 300) -> tuple:
     return machine.expect(GUEST_END, timeout_s).groups()
 
 
+def assert_same_end(end: tuple, recorded_end: tuple, note: str = ""):
+    """Why it ended, position, rip and digest are the same, and so is the number of steps in all, but for the one that QEMU's
+    TLB may add or not where Linux copies a return over memcpy's own last jump (docs/VCPU.md)."""
+    assert (*end[:4], end[5]) == (*recorded_end[:4], recorded_end[5]), note
+    assert abs(int(end[4]) - int(recorded_end[4])) <= 1, f"{end} for {recorded_end} {note}"
+
+
 def test_boots_to_its_script_and_off(guest):
     machine = guest(f"{MIXED_LOAD}\ndate -u '+@@ %F'", rtc=CLOCK)
     machine.expect("^uname: Linux", 300)
@@ -175,7 +182,7 @@ def test_recordings_replay(guest, devices, rounds, tmp_path):
         assert "to the disk and back" in output
         assert " 0% packet loss" in output
         machine = guest(DEVICES_LOAD, "replay", replay_options, rtc=OTHER_CLOCK, **devices())
-        assert end_of(machine, 3600) == end, f"recorded with '{record_options}', replayed with '{replay_options}'"
+        assert_same_end(end_of(machine, 3600), end, f"recorded with '{record_options}', replayed with '{replay_options}'")
         machine.kill()
 
 
@@ -186,7 +193,7 @@ def test_snapshots_go_on_equal(guest, devices, rounds):
     for seed in range(left):
         machine = guest(DEVICES_LOAD, "replay", f"slice_mean=20000 snapshot_mean={steps // 15} snapshot_seed={seed}",
                         memory="96M", **devices())
-        assert end_of(machine, 900) == end
+        assert_same_end(end_of(machine, 900), end)
         left -= len(re.findall("through a snapshot at exit", machine.output))
         machine.kill()
         if left <= 0:
@@ -215,7 +222,7 @@ def test_difference_is_told_and_named(guest, tmp_path):
     and say so, not go on as if nothing was; the trails say where and in what."""
     end, _ = recorded(guest, trail="recorded.trail")
     machine = guest(MIXED_LOAD, "replay", trail="replayed.trail")
-    assert end_of(machine) == end
+    assert_same_end(end_of(machine), end)
     checks = machine.expect(r"^the digest trail is complete: (\d+) checks", 60)[1]
     machine.kill()
     trails = [tmp_path / f"{name}.trail" for name in ("recorded", "replayed", "damaged")]
