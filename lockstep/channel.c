@@ -19,7 +19,8 @@ static void ring_put(uint8_t *ring, uint64_t ring_size, uint64_t offset, const u
 	if (size == 0)
 		return; /* and `from` may be NULL */
 	memcpy(ring + at, from, first);
-	memcpy(ring, from + first, size - first);
+	if (first < size)
+		memcpy(ring, from + first, size - first);
 }
 
 static void ring_get(const uint8_t *ring, uint64_t ring_size, uint64_t offset, uint8_t *to, uint64_t size)
@@ -28,7 +29,8 @@ static void ring_get(const uint8_t *ring, uint64_t ring_size, uint64_t offset, u
 	uint64_t first = min_u64(size, ring_size - at);
 
 	memcpy(to, ring + at, first);
-	memcpy(to + first, ring, size - first);
+	if (first < size)
+		memcpy(to + first, ring, size - first);
 }
 
 /* ---- life ---- */

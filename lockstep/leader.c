@@ -20,7 +20,7 @@ static uint64_t put(struct leader *leader, const struct record *record, uint8_t 
 		record_encode(&leader->codec, record, bytes, RECORD_HEADER_MAX + (uint64_t)record->size);
 
 	ASSERT(size > 0);
-	leader->written += size;
+	leader->written += size + (record->data ? 0 : record->size);
 	leader->records++;
 	return size;
 }
@@ -28,11 +28,11 @@ static uint64_t put(struct leader *leader, const struct record *record, uint8_t 
 uint64_t leader_value(struct leader *leader, const struct position *exit, uint32_t source, uint64_t time_ns,
 		      uint8_t *bytes)
 {
-	const struct record record = {
-		.kind = RECORD_VALUE, .source = source, .position = *exit, .time_ns = time_ns
-	};
+	uint64_t size = record_encode_value(&leader->codec, source, exit, time_ns, bytes);
 
-	return put(leader, &record, bytes);
+	leader->written += size;
+	leader->records++;
+	return size;
 }
 
 uint64_t leader_input(struct leader *leader, const struct position *position, uint64_t time_ns,

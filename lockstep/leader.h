@@ -33,6 +33,7 @@ void leader_init(struct leader *leader, const struct position *position, uint64_
  */
 uint64_t leader_value(struct leader *leader, const struct position *exit, uint32_t source, uint64_t time_ns,
 		      uint8_t *bytes);
+/* Without `data` its `size` bytes are the caller's to put behind; RECORD_HEADER_MAX of room will do. */
 uint64_t leader_input(struct leader *leader, const struct position *position, uint64_t time_ns,
 		      const struct record_input *input, const uint8_t *data, uint32_t size, uint8_t *bytes);
 uint64_t leader_horizon(struct leader *leader, const struct position *position, uint8_t *bytes);

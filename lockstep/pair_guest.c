@@ -319,13 +319,15 @@ bool pair_decides(const struct pair *pair)
 uint64_t pair_input(struct pair *pair, const struct position *position, uint64_t local_ns,
 		    const struct record_input *input, const uint8_t *data, uint32_t size)
 {
-	static uint8_t bytes[LEADER_RECORD_MAX]; /* scratch; too large for a stack */
+	uint8_t bytes[RECORD_HEADER_MAX];
 
 	ASSERT(pair_decides(pair));
 	pair->time_ns = max_u64(pair->time_ns, local_ns);
-	if (pair->role == PAIR_LEADER)
+	if (pair->role == PAIR_LEADER) {
 		put_log(pair, bytes,
-			leader_input(&pair->leader, position, pair->time_ns, input, data, size, bytes));
+			leader_input(&pair->leader, position, pair->time_ns, input, NULL, size, bytes));
+		put_log(pair, data, size);
+	}
 	return pair->time_ns;
 }
 

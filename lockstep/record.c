@@ -180,23 +180,33 @@ static void get_input(struct record_codec *codec, struct reader *reader, struct 
 		reader->invalid = true;
 }
 
+uint64_t record_encode_value(struct record_codec *codec, uint32_t source, const struct position *exit,
+			     uint64_t time_ns, uint8_t bytes[RECORD_HEADER_MAX])
+{
+	uint8_t *at = bytes;
+
+	*at++ = RECORD_VALUE;
+	*at++ = (uint8_t)source;
+	at = put_exit(codec, at, exit);
+	at = put_time(codec, at, time_ns);
+	codec->sequence++;
+	return (uint64_t)(at - bytes);
+}
+
 uint64_t record_encode(struct record_codec *codec, const struct record *record, uint8_t *bytes, uint64_t room)
 {
-	uint32_t data_size = record->kind == RECORD_INPUT ? record->size : 0;
+	uint32_t data_size = record->kind == RECORD_INPUT && record->data ? record->size : 0;
 	uint8_t *at = bytes;
 
 	ASSERT(record->kind > 0);
 	ASSERT(record->kind < RECORD_KIND_COUNT);
-	ASSERT(data_size <= RECORD_DATA_MAX);
+	ASSERT(record->size <= RECORD_DATA_MAX);
 	if (room < RECORD_HEADER_MAX + (uint64_t)data_size)
 		return 0;
 	*at++ = (uint8_t)record->kind;
 	switch (record->kind) {
 	case RECORD_VALUE:
-		*at++ = (uint8_t)record->source;
-		at = put_exit(codec, at, &record->position);
-		at = put_time(codec, at, record->time_ns);
-		break;
+		return record_encode_value(codec, record->source, &record->position, record->time_ns, bytes);
 	case RECORD_INPUT:
 		at = put_input(codec, at, record);
 		break;

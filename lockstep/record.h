@@ -64,11 +64,16 @@ struct record_codec {
 /*
  * Encodes `record` (its sequence is ignored) into `bytes` and moves `codec` on.
  * Returns the bytes written, or 0, with nothing changed, when `room` is less than
- * RECORD_HEADER_MAX + size. Positions and time never go back: our own leader made
+ * RECORD_HEADER_MAX + size. Without `data` its `size` bytes are the caller's to put
+ * behind, and no room is needed for them. Positions and time never go back: our own leader made
  * them (ASSERT).
  */
 uint64_t record_encode(struct record_codec *codec, const struct record *record, uint8_t *bytes,
 		       uint64_t room);
+
+/* The same of a VALUE alone: by far the commonest, a guest stands still for each. */
+uint64_t record_encode_value(struct record_codec *codec, uint32_t source, const struct position *exit,
+			     uint64_t time_ns, uint8_t bytes[RECORD_HEADER_MAX]);
 
 /*
  * Decodes one record. Returns the bytes taken, 0 when `size` ends inside the
