@@ -117,15 +117,30 @@ static const char *prepare_all(void)
 	return wrong;
 }
 
-static bool poll_mirror(void)
+static bool poll_stage(enum stage stage, bool (*poll)(void))
 {
-	enum stage before = stage_enter(STAGE_DISK);
-	bool worked = mirror_service_poll();
+	enum stage before = stage_enter(stage);
+	bool worked = poll();
 
 	if (worked)
 		stage_worked();
 	stage_enter(before);
 	return worked;
+}
+
+static bool poll_pair(void)
+{
+	return poll_stage(STAGE_PAIR, pair_service_poll);
+}
+
+static bool poll_mirror(void)
+{
+	return poll_stage(STAGE_DISK, mirror_service_poll);
+}
+
+static bool send_pair(void)
+{
+	return poll_stage(STAGE_PAIR, pair_service_send);
 }
 
 /* What came and what the pair wants is before the guest, and what the guest said goes out behind it. */
@@ -138,11 +153,11 @@ static void prepare(void)
 	}
 	prepared = true;
 	if (is_pair)
-		loop_add("pair", pair_service_poll);
+		loop_add("pair", poll_pair);
 	loop_add("mirror", poll_mirror);
 	loop_add("guest", guest_service_poll);
 	if (is_pair)
-		loop_add("pair's words", pair_service_send);
+		loop_add("pair's words", send_pair);
 }
 
 void server_prepare_guest(void)

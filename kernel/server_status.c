@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "kernel/clock.h"
 #include "kernel/guest_net.h"
 #include "kernel/guest_service.h"
 #include "kernel/loop.h"
 #include "kernel/mirror_service.h"
 #include "kernel/pair_service.h"
 #include "kernel/server.h"
+#include "kernel/stage.h"
 #include "kernel/time.h"
 
 extern const char yoke_version[];
@@ -116,6 +118,7 @@ static void fill_self(struct status_server *status)
 	loop_statistics(&loop);
 	status->uptime_ns = time_now_ns();
 	status->sleep_ns = loop.sleep_ns;
+	status->busy_ns = clock_tsc_to_ns(stages.busy);
 }
 
 void server_status(struct status *status)

@@ -11,13 +11,16 @@ void stage_round_begin(void)
 	memcpy(stages.before, stages.ticks, sizeof(stages.before));
 	stages.now = STAGE_LOOP;
 	stages.worked = false;
-	stages.since = cpu_read_tsc();
+	stages.begun = cpu_read_tsc();
+	stages.since = stages.begun;
 }
 
 void stage_round_end(void)
 {
 	stage_enter(STAGE_LOOP);
-	if (!stages.worked)
+	if (stages.worked)
+		stages.busy += stages.since - stages.begun;
+	else
 		memcpy(stages.ticks, stages.before, sizeof(stages.ticks));
 }
 
@@ -25,6 +28,7 @@ void stage_show(void (*print)(const char *format, ...))
 {
 	static const char *const names[STAGE_COUNT] = {
 		[STAGE_LOOP] = "main loop",
+		[STAGE_PAIR] = "pair",
 		[STAGE_EXITS] = "exits",
 		[STAGE_QUEUES] = "virtqueues",
 		[STAGE_HAND_OVER] = "handing over",

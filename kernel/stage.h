@@ -15,6 +15,7 @@
 
 enum stage {
 	STAGE_LOOP,	 /* the main loop, and whom else it polls */
+	STAGE_PAIR,	 /* links, log, roles */
 	STAGE_EXITS,	 /* into the guest and out of it, and what its exits ask for */
 	STAGE_QUEUES,	 /* what it has put into its virtqueues is taken */
 	STAGE_HAND_OVER, /* and given to a mirror set or a port */
@@ -28,7 +29,9 @@ enum stage {
 struct stages {
 	enum stage now;
 	bool worked;		      /* in this round */
-	uint64_t since;		      /* TSC */
+	uint64_t begun;		      /* TSC, the round */
+	uint64_t since;		      /* TSC, the stage */
+	uint64_t busy;		      /* ticks of all rounds that worked, the guest's own among them */
 	uint64_t ticks[STAGE_COUNT];  /* of all rounds that worked, and this one */
 	uint64_t before[STAGE_COUNT]; /* without this one */
 };

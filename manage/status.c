@@ -109,6 +109,7 @@ HEADED(disk);
 static const struct field server_fields[] = {
 	{ "uptime_ns", FIELD_ELAPSED, AT(server, uptime_ns), ALWAYS | IF_SET, "up ", "" },
 	{ "sleep_ns", FIELD_NUMBER, AT(server, sleep_ns), NEVER, "", "" },
+	{ "busy_ns", FIELD_NUMBER, AT(server, busy_ns), NEVER, "", "" },
 };
 
 static const struct field guest_fields[] = {

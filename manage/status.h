@@ -75,6 +75,7 @@ struct status_server {
 	char reason[STATUS_REASON_SIZE];
 	uint64_t uptime_ns; /* 0: not known */
 	uint64_t sleep_ns;  /* of that without work, asleep; this server's only */
+	uint64_t busy_ns;   /* of that at work for the guest, which runs in it; this server's only */
 };
 
 struct status_guest {

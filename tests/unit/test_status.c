@@ -49,6 +49,7 @@ static void make_duplex(void)
 	status.servers[0].state = STATUS_SERVER_DUPLEX_LEADER;
 	status.servers[0].uptime_ns = 93784 * SECOND;
 	status.servers[0].sleep_ns = 90000 * SECOND;
+	status.servers[0].busy_ns = 3000 * SECOND;
 	status.servers[1].state = STATUS_SERVER_DUPLEX_FOLLOWER;
 	status.servers[1].uptime_ns = 3725 * SECOND;
 	status.guest.state = STATUS_GUEST_RUNNING;
@@ -141,8 +142,8 @@ static void a_duplex_pair_as_json(void **state)
 		buffer,
 		"{\"version\":\"1a2b3c\",\"self\":\"b\",\"servers\":{"
 		"\"a\":{\"state\":\"duplex-leader\",\"reason\":\"\",\"uptime_ns\":93784000000000,"
-		"\"sleep_ns\":90000000000000},"
-		"\"b\":{\"state\":\"duplex-follower\",\"reason\":\"\",\"uptime_ns\":3725000000000,\"sleep_ns\":0}},"
+		"\"sleep_ns\":90000000000000,\"busy_ns\":3000000000000},"
+		"\"b\":{\"state\":\"duplex-follower\",\"reason\":\"\",\"uptime_ns\":3725000000000,\"sleep_ns\":0,\"busy_ns\":0}},"
 		"\"guest\":{\"state\":\"running\",\"reason\":\"\",\"memory\":536870912,\"start\":\"direct\","
 		"\"uptime_ns\":125000000000,\"exits\":123456,\"restarts\":2},"
 		"\"lockstep\":{\"step_counter\":\"icount\",\"exact\":true,\"lag_ns\":1234567,\"log_rate_bits\":1500000,"
