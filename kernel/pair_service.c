@@ -14,6 +14,7 @@
 #include "kernel/guest_net.h"
 #include "kernel/guest_output.h"
 #include "kernel/guest_service.h"
+#include "kernel/mce.h"
 #include "kernel/mirror_link.h"
 #include "kernel/mirror_service.h"
 #include "kernel/pages.h"
@@ -569,6 +570,7 @@ bool pair_service_poll(void)
 	measure_log_rate();
 	show_healed();
 	look_at_disks();
+	pair_hardware(&pair, mce_error_count() > 0);
 	return guest_join_poll() || worked;
 }
 

@@ -98,6 +98,7 @@ static void connect_to(struct pair *pair, uint64_t peer)
 	forget_messages(pair);
 	pair->claim = ARBITER_CLAIM_NONE;
 	pair->disks_told = pair->own_disks_current;
+	pair->hardware_told = pair->own_hardware_faults;
 	if (peer)
 		pair_send_identity(pair);
 }
@@ -259,6 +260,11 @@ void pair_disks(struct pair *pair, bool own_current, bool peer_current)
 {
 	pair->own_disks_current = own_current;
 	pair->peer_disks_current = peer_current;
+}
+
+void pair_hardware(struct pair *pair, bool has_faults)
+{
+	pair->own_hardware_faults = has_faults;
 }
 
 bool pair_wants_join(const struct pair *pair)
@@ -750,14 +756,6 @@ void pair_start_alone(struct pair *pair)
 
 /* ---- time ---- */
 
-static struct arbiter_facts facts_of(const struct message_identity *identity, bool disks_current,
-				     bool is_leader)
-{
-	return (struct arbiter_facts){ .hardware_faults = identity->hardware_faults != 0,
-				       .disks_current = disks_current,
-				       .is_leader = is_leader };
-}
-
 /* LEADER or FOLLOWER, and the peer is not simply alive. */
 static void arbitrate(struct pair *pair, enum detector_verdict verdict)
 {
@@ -770,10 +768,13 @@ static void arbitrate(struct pair *pair, enum detector_verdict verdict)
 	};
 	struct arbiter_decision decision;
 
-	question.facts[pair->config.self] =
-		facts_of(&pair->config.identity, pair->own_disks_current, pair->role == PAIR_LEADER);
+	question.facts[pair->config.self] = (struct arbiter_facts){ .hardware_faults = pair->hardware_told,
+								    .disks_current = pair->own_disks_current,
+								    .is_leader = pair->role == PAIR_LEADER };
 	question.facts[ARBITER_SERVER_B - pair->config.self] =
-		facts_of(&pair->peer, pair->peer_disks_current, pair->role != PAIR_LEADER);
+		(struct arbiter_facts){ .hardware_faults = pair->peer.hardware_faults != 0,
+					.disks_current = pair->peer_disks_current,
+					.is_leader = pair->role != PAIR_LEADER };
 	decision = arbiter_decide(&question);
 	if (decision.answer == ARBITER_STOP)
 		stop(pair, decision.reason);

@@ -130,7 +130,9 @@ struct pair {
 	bool has_guest;		     /* in memory */
 	bool own_disks_current;	     /* pair_disks() */
 	bool peer_disks_current;
-	bool disks_told;     /* what every identity since we connected says: both decide by the same */
+	bool own_hardware_faults; /* pair_hardware() */
+	bool disks_told;	  /* what every identity since we connected says: both decide by the same */
+	bool hardware_told;	  /* likewise */
 	bool override_alone; /* we go on without knowing, as an administrator said; until the peer is seen */
 
 	struct channel channel;
@@ -287,6 +289,14 @@ void pair_released(struct pair *pair, uint64_t number);
  * disks its guest needs. At any time; at first both do.
  */
 void pair_disks(struct pair *pair, bool own_current, bool peer_current);
+
+/*
+ * Has this server's hardware reported errors since it started: machine checks? Of two that live and have lost
+ * their links, one that has stops for one that has not. The peer hears of it when they next meet, and until
+ * then neither decides by it: both must know the same. At any time; at first it has not.
+ */
+void pair_hardware(struct pair *pair, bool has_faults);
+
 /* No join begins while held: the disks are not yet the same on both. One under way goes on. */
 void pair_hold_join(struct pair *pair, bool hold);
 /* Does a join go on, or would it begin if it were not held? */

@@ -55,6 +55,7 @@ void pair_send_identity(struct pair *pair)
 	identity.role = (uint8_t)pair->role;
 	identity.has_guest = pair->has_guest;
 	identity.disks_current = pair->disks_told;
+	identity.hardware_faults = pair->hardware_told;
 	pair_send(pair, MESSAGE_IDENTITY, &identity, sizeof(identity));
 }
 

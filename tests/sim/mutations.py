@@ -226,8 +226,8 @@ MUTATIONS = {
     ),
     "take the leader's disks for current": (
         "lockstep/pair.c",
-        "facts_of(&pair->config.identity, pair->own_disks_current, pair->role == PAIR_LEADER);",
-        "facts_of(&pair->config.identity, true, pair->role == PAIR_LEADER);",
+        ".disks_current = pair->own_disks_current,",
+        ".disks_current = true,",
     ),
     "go on without the disks of a peer that restarted": (
         "lockstep/pair.c",

@@ -141,6 +141,7 @@ static void server_start(struct world *world, uint32_t side)
 	server->clock_drift_ppm = (int64_t)random_below(world, 400) - 200;
 	pair_init(&server->pair, &config, &memory, &server->durable, server_now_ns(world, server));
 	tell_disks(world, side);
+	pair_hardware(&server->pair, world->seed % 5 == 4 && (world->seed / 5 + server->starts) % 2 == side);
 	server->next_turn_ns = world->now_ns;
 	say(world, side, "power on: generation %lu, %u", (unsigned long)server->durable.generation,
 	    server->durable.state);

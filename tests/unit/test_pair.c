@@ -114,6 +114,29 @@ static void identity_names_its_server(void **state)
 	assert_int_equal(pairs[1].config.identity.server, 1);
 }
 
+/* What both decide by is what was said when they met: an error since then counts from the next time on. */
+static void hardware_faults_are_agreed_upon(void **state)
+{
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on(0, 1, "one", now_ns);
+	power_on(1, 1, "one", now_ns);
+	pair_hardware(&pairs[0], true);
+	now_ns = talk(now_ns, 3);
+	assert_true(pairs[0].hardware_told);
+	assert_int_equal(pairs[1].peer.hardware_faults, 1);
+	assert_int_equal(pairs[0].peer.hardware_faults, 0);
+	pair_hardware(&pairs[1], true);
+	now_ns = talk(now_ns, 3);
+	assert_false(pairs[1].hardware_told);
+	assert_int_equal(pairs[0].peer.hardware_faults, 0);
+	power_on(0, 2, "one", now_ns);
+	talk(now_ns, 3);
+	assert_true(pairs[1].hardware_told);
+	assert_int_equal(pairs[0].peer.hardware_faults, 1);
+}
+
 /* a has decided to start when b comes back as another build, all between two ticks of a. */
 static void refusal_takes_back_the_decision(void **state)
 {
@@ -398,6 +421,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(identity_names_its_server),
+		cmocka_unit_test(hardware_faults_are_agreed_upon),
 		cmocka_unit_test(refusal_takes_back_the_decision),
 		cmocka_unit_test(refused_peer_goes_away),
 		cmocka_unit_test(step_counters_that_are_not_exact),
