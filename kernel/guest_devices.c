@@ -16,12 +16,15 @@ static const char *open_disk(const struct guest_devices *devices, const struct c
 {
 	static char reason[160];
 	struct disk_device *device = devices->disks[index];
+	const char *missing = device ? NULL : devices->missing[index];
 	const char *name = disk_role_name(DISK_MIRROR1 + index);
 	const char *wrong;
 
-	if (!device)
+	if (!device && (!missing || (!missing[0] && !guest_disk_is_remembered(index))))
 		return NULL;
-	if (index >= MACHINE_DISK_MAX)
+	if (!device && !guest_disk_is_remembered(index))
+		wrong = missing;
+	else if (index >= MACHINE_DISK_MAX)
 		wrong = "the guest has four disks at most";
 	else if (machine->disk_count != index)
 		wrong = "the guest's disks are mirror1, mirror2 and so on, and one before this is missing";

@@ -14,6 +14,8 @@
 /* This server's devices for the guest, in the order of the roles; NULL where a role has none. */
 struct guest_devices {
 	struct disk_device *disks[CONFIG_MIRROR_MAX];
+	/* Of a role without a disk: why, as one line; "": none was named; NULL: it is to have none. */
+	const char *missing[CONFIG_MIRROR_MAX];
 	struct net_device *ports[CONFIG_PUBLIC_MAX];
 };
 

@@ -226,7 +226,7 @@ static void init_lists(struct guest_disk *disk)
 
 static uint64_t device_size(const struct disk_device *device)
 {
-	return device->identity.sector_count * device->identity.sector_size;
+	return device ? device->identity.sector_count * device->identity.sector_size : 0;
 }
 
 const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size, bool large_sectors,
@@ -250,8 +250,13 @@ const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t
 	disks_end = (uint32_t)max_u64(disks_end, index + 1);
 	machine->sector_count = geometry.sector_count;
 	machine->large_sectors = geometry.large_sectors;
-	machine->read_only = device->identity.read_only;
+	machine->read_only = device && device->identity.read_only;
 	return NULL;
+}
+
+bool guest_disk_is_remembered(uint32_t index)
+{
+	return mirror_service_remembers_disk(index);
 }
 
 void guest_disk_restart(void)

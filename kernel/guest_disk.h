@@ -15,13 +15,16 @@
 const char *guest_disk_init(void);
 
 /*
- * `device` becomes the guest's disk `index`. Start-up only, takes DMA memory. NULL,
+ * `device`, NULL where there is none, becomes the guest's disk `index`. Start-up only, takes DMA memory. NULL,
  * or one line that says why the guest cannot have it. After mirror_service_init(). Fills `machine` but for the
  * serial number; `size` is what the guest is to see of it in bytes, 0 for all, and `large_sectors` whether in
  * sectors of 4096 bytes where the disk has 512.
  */
 const char *guest_disk_open(uint32_t index, struct disk_device *device, uint64_t size, bool large_sectors,
 			    struct machine_disk_config *machine);
+
+/* Does this server's pair have such a disk? Then guest_disk_open() does without this server's. */
+bool guest_disk_is_remembered(uint32_t index);
 
 /* Power-on of the guest: what was under way for its former life is finished, but not told. */
 void guest_disk_restart(void);

@@ -28,7 +28,8 @@ TRACE_FILE("mirror", TRACE_INFO);
 
 static struct mirror_engine engine;
 static struct metadata_choice choice;
-static bool keeps; /* what the engine writes goes to the state partition; else nowhere */
+static bool pair_remembered; /* this server is one of a pair, and its record was there at the start */
+static bool keeps;	     /* what the engine writes goes to the state partition; else nowhere */
 static const struct mirror_service_guest *guest;
 static struct {
 	void *at;
@@ -91,9 +92,15 @@ static const char *read_record(uint32_t server, bool is_pair, bool has_disks)
 
 const char *mirror_service_init(uint32_t server, bool is_pair, bool has_disks)
 {
+	const char *wrong;
+
 	unique_init(rtc_now_s());
-	if (state_partition_size() >= METADATA_MAPS_OFFSET)
-		return read_record(server, is_pair, has_disks);
+	pair_remembered = false;
+	if (state_partition_size() >= METADATA_MAPS_OFFSET) {
+		wrong = read_record(server, is_pair, has_disks);
+		pair_remembered = is_pair && mirror_service_remembers_pair();
+		return wrong;
+	}
 	if (is_pair)
 		return state_partition_size()
 			       ? "the state partition is too small"
@@ -141,33 +148,81 @@ static void load_maps(uint32_t index)
 	}
 }
 
-const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
-				     struct mirror_service_geometry *geometry)
+static void tell_disk_of(uint32_t set, uint32_t server, enum event_severity severity, const char *from,
+			 const char *to, const char *reason)
 {
-	const struct mirror_engine_disk disk = { .serial = device->identity.serial,
-						 .sector_count = geometry->sector_count,
-						 .large_sectors =
-							 device->identity.sector_size > MIRROR_SECTOR_SIZE,
-						 .large_wanted = geometry->large_sectors };
-	const char *wrong = mirror_disk_open(index, device);
+	char object[EVENT_OBJECT_SIZE];
+
+	snprintf(object, sizeof(object), "disk %s %c", disk_role_name(DISK_MIRROR1 + set),
+		 (int)('a' + server));
+	guest_events_tell(severity, object, from, to, reason);
+}
+
+static void tell_missing(uint32_t index, const char *reason)
+{
+	tell_disk_of(index, engine.server, EVENT_WARNING,
+		     mirror_disk_state_name(engine.metadata.sets[index].disk_states[engine.server]),
+		     mirror_disk_state_name(MIRROR_MISSING), reason);
+}
+
+/* What the engine is to know of the disk in the bay; NULL: it is not there, or does not answer. */
+static struct mirror_engine_disk disk_in_bay(const struct disk_device *device,
+					     const struct mirror_service_geometry *geometry)
+{
+	struct mirror_engine_disk disk = { .serial = "", .large_wanted = geometry->large_sectors };
+
+	if (!device)
+		return disk;
+	disk.serial = device->identity.serial;
+	disk.sector_count = geometry->sector_count;
+	disk.large_sectors = device->identity.sector_size > MIRROR_SECTOR_SIZE;
+	return disk;
+}
+
+bool mirror_service_remembers_disk(uint32_t index)
+{
+	return pair_remembered && engine.metadata.sets[index].identity != 0;
+}
+
+static const char *open_set(uint32_t index, const struct mirror_engine_disk *disk,
+			    struct mirror_service_geometry *geometry)
+{
 	int error;
 
-	if (wrong)
-		return wrong;
-	geometry->sector_count = mirror_engine_sector_count(&engine, index, &disk);
-	geometry->large_sectors = mirror_engine_large_sectors(&engine, index, &disk);
-	if (disk.large_wanted && !geometry->large_sectors)
+	geometry->sector_count = mirror_engine_sector_count(&engine, index, disk);
+	geometry->large_sectors = mirror_engine_large_sectors(&engine, index, disk);
+	if (disk->large_wanted && !geometry->large_sectors)
 		return "mirror_sector_size says 4096, and the guest knows its sectors as 512 bytes";
 	if (geometry->sector_count > REGION_MAP_SECTOR_COUNT_MAX)
 		return "it is larger than this version can mirror; mirror_size shows the guest less of it";
 	if (!take_memory(index, mirror_engine_memory_size(geometry->sector_count)))
 		return "no memory is left for its maps";
-	error = mirror_engine_open(&engine, index, &disk, unique_number(), maps[index].at);
+	error = mirror_engine_open(&engine, index, disk, unique_number(), maps[index].at);
 	if (error == -ENOSPC)
 		return "the state partition has no room for its maps";
 	if (error == -EEXIST)
 		load_maps(index);
-	return mirror_engine_refusal(&engine, index);
+	return NULL;
+}
+
+const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
+				     struct mirror_service_geometry *geometry)
+{
+	bool is_there = device && !(device->gone && mirror_service_remembers_disk(index));
+	const struct mirror_engine_disk disk = disk_in_bay(is_there ? device : NULL, geometry);
+	bool may_be_missing = mirror_service_remembers_disk(index);
+	const char *wrong = is_there ? mirror_disk_open(index, device) : NULL;
+
+	ASSERT(is_there || may_be_missing);
+	if (!wrong)
+		wrong = open_set(index, &disk, geometry);
+	if (wrong)
+		return wrong;
+	wrong = mirror_engine_refusal(&engine, index);
+	if (!wrong || !may_be_missing)
+		return wrong;
+	tell_missing(index, wrong);
+	return NULL;
 }
 
 /* ---- what the sets want ---- */
@@ -175,11 +230,7 @@ const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
 static void tell_disk(const struct mirror_engine_action *action, enum event_severity severity,
 		      const char *from, const char *to, const char *reason)
 {
-	char object[EVENT_OBJECT_SIZE];
-
-	snprintf(object, sizeof(object), "disk %s %c", disk_role_name(DISK_MIRROR1 + action->set),
-		 'a' + action->server);
-	guest_events_tell(severity, object, from, to, reason);
+	tell_disk_of(action->set, action->server, severity, from, to, reason);
 }
 
 static void tell_state(const struct mirror_engine_action *action)
@@ -224,7 +275,7 @@ static void tell_decision(uint32_t set)
 	if (!decision)
 		return;
 	trace(TRACE_INFO, "%s: %s", name, decision->reason);
-	waits[set] = !engine.sets[set].joined;
+	waits[set] = !engine.sets[set].joined || engine.sets[set].apart;
 	if (waits[set] == waited)
 		return;
 	snprintf(object, sizeof(object), "mirror %s", name);

@@ -42,6 +42,9 @@ int mirror_service_set_guest(const struct mirror_service_guest *guest);
  * Start-up: `device` is the disk in the bay of set `index`, lowest index first, of which the
  * guest is to see what `geometry` says. Sets that to what it will see. NULL, or one line that
  * says why it cannot have it. Takes memory.
+ *
+ * A server of a pair does without a disk of a set that it remembers, be it that `device` is NULL,
+ * does not answer or is another one (mirror/engine.h), and tells so: the other server has one too.
  */
 struct mirror_service_geometry {
 	uint64_t sector_count; /* of 512 bytes */
@@ -49,6 +52,9 @@ struct mirror_service_geometry {
 };
 const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
 				     struct mirror_service_geometry *geometry);
+
+/* Is this server one of a pair that has a disk `index`? */
+bool mirror_service_remembers_disk(uint32_t index);
 
 /* The sets and the record. Good after mirror_service_init(). */
 struct mirror_engine *mirror_service_engine(void);

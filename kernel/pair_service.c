@@ -213,6 +213,12 @@ static enum arbiter_server preferred(void)
 }
 
 /* The identity is durable: from here on struct pair decides. */
+static void tell_disks(void)
+{
+	pair_disks(&pair, mirror_engine_is_current(record(), self),
+		   mirror_engine_is_current(record(), 1 - self));
+}
+
 static void begin_pair(void)
 {
 	const struct pair_config pair_config = {
@@ -243,6 +249,7 @@ static void begin_pair(void)
 
 	memcpy(&durable, &record()->metadata.pair, sizeof(durable));
 	pair_init(&pair, &pair_config, &memory, &durable, time_now_ns());
+	tell_disks();
 	if (alone_asked)
 		pair_start_alone(&pair);
 	step = STEP_PAIR;
@@ -551,8 +558,7 @@ static void look_at_disks(void)
 	mirror_link_follow(pair.peer_known && pair.role != PAIR_REFUSED ? &pair.channel : NULL);
 	mirror_engine_want_join(record(), pair_wants_join(&pair), JOIN_PATIENCE_S);
 	pair_hold_join(&pair, !mirror_engine_may_join(record()));
-	pair_disks(&pair, mirror_engine_is_current(record(), self),
-		   mirror_engine_is_current(record(), 1 - self));
+	tell_disks();
 }
 
 bool pair_service_poll(void)

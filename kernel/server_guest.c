@@ -47,8 +47,12 @@ static const char *check_memory(void)
 
 static void find_devices(struct guest_devices *devices)
 {
-	for (uint32_t i = 0; i < CONFIG_MIRROR_MAX; i++)
+	for (uint32_t i = 0; i < CONFIG_MIRROR_MAX; i++) {
+		const char *missing = server.roles.missing[i];
+
 		devices->disks[i] = server_disk_of(DISK_MIRROR1 + i);
+		devices->missing[i] = missing[0] || server.roles.disks_by_order ? missing : NULL;
+	}
 	for (uint32_t i = 0; i < CONFIG_PUBLIC_MAX; i++)
 		devices->ports[i] = server_port_of(NETWORK_PUBLIC1 + i);
 }

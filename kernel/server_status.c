@@ -68,6 +68,10 @@ static void fill_disk(struct status_disk *status, uint32_t role)
 		bool missing = named != CONFIG_NAME_UNSET && named != CONFIG_NAME_NONE;
 
 		status->state = missing ? STATUS_DISK_MISSING : STATUS_DISK_ABSENT;
+		if (role >= DISK_MIRROR1) {
+			copy_reason(status->reason, server.roles.missing[role - DISK_MIRROR1]);
+			mirror_service_status(role - DISK_MIRROR1, status);
+		}
 		return;
 	}
 	status->state = disk->gone ? STATUS_DISK_FAILED : STATUS_DISK_GOOD;

@@ -99,6 +99,7 @@ static void connect_to(struct pair *pair, uint64_t peer)
 	pair->claim = ARBITER_CLAIM_NONE;
 	pair->disks_told = pair->own_disks_current;
 	pair->hardware_told = pair->own_hardware_faults;
+	pair->start_waits = false;
 	if (peer)
 		pair_send_identity(pair);
 }
@@ -170,15 +171,19 @@ static void alone_is_durable(struct pair *pair)
 
 /*
  * The guest that is kept may be the one to go on later, so that it, too, must have all
- * that the outside may have seen.
+ * that the outside may have seen. Without current disks it is not kept: it may wait for a read of
+ * the peer's disk for ever, and whoever has current ones is preferred to it.
  */
 static void stop_step(struct pair *pair)
 {
-	if (!pair->stopping || !log_is_drained(pair))
+	bool keeps = pair->own_disks_current;
+
+	if (!pair->stopping || (keeps && !log_is_drained(pair)))
 		return;
 	pair->stopping = false;
 	pair_change_role(pair, PAIR_STOPPED, pair->stopping_reason);
-	pair_action_add(pair, PAIR_ACTION_GUEST_FREEZE);
+	pair->has_guest &= keeps;
+	pair_action_add(pair, keeps ? PAIR_ACTION_GUEST_FREEZE : PAIR_ACTION_GUEST_DISCARD);
 	new_incarnation(pair);
 }
 
@@ -190,13 +195,15 @@ static void stop(struct pair *pair, const char *reason)
 	stop_step(pair);
 }
 
+static const char disks_not_current[] = "this server's disks are not current: the guest needs the peer's";
+
 /* Out of a duplex: the other one is no part of it any more. */
 static void go_alone_if_disks_allow(struct pair *pair, const char *reason)
 {
 	if (pair->own_disks_current)
 		go_alone(pair, reason);
 	else
-		stop(pair, "this server's disks are not current: the guest needs the peer's");
+		stop(pair, disks_not_current);
 }
 
 /* ---- joining ---- */
@@ -479,8 +486,13 @@ static void meet(struct pair *pair)
 	}
 	pair->override_alone = false; /* seen: the administrator's word has served */
 	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && !peer_runs(pair) &&
-	    is_ours_to_start(pair))
-		go_alone(pair, "met the peer; ours is the newest state");
+	    is_ours_to_start(pair)) {
+		pair->start_waits = !pair->own_disks_current && !pair->peer_disks_current;
+		if (pair->start_waits)
+			pair->reason = disks_not_current;
+		else
+			go_alone(pair, "met the peer; ours is the newest state");
+	}
 	let_go(pair);
 	if (only_simplex)
 		tell_no_duplex(pair, only_simplex);
@@ -747,6 +759,10 @@ void pair_start_alone(struct pair *pair)
 {
 	if (pair->peer_known)
 		return;
+	if (!pair->own_disks_current) { /* its guest could read nothing */
+		pair->reason = disks_not_current;
+		return;
+	}
 	pair->override_alone = true;
 	if (pair->channel.peer == 0)
 		try_again(pair, "the administrator said: start alone");
@@ -837,10 +853,25 @@ static void simplex_step(struct pair *pair)
 /* After the configured wait a server that durably knows the most starts without its peer. */
 static void wait_step(struct pair *pair)
 {
-	if (pair->role == PAIR_WAITING && !pair->peer_known && !pair->persisting &&
-	    pair->durable.state == PAIR_DURABLE_ALONE &&
-	    pair->now_ns - pair->role_since_ns >= pair->config.wait_for_peer_ns)
+	if (pair->role != PAIR_WAITING || pair->peer_known || pair->persisting ||
+	    pair->durable.state != PAIR_DURABLE_ALONE ||
+	    pair->now_ns - pair->role_since_ns < pair->config.wait_for_peer_ns)
+		return;
+	if (pair->own_disks_current)
 		go_alone(pair, "the peer did not come; nobody knows more than we do");
+	else
+		pair->reason = disks_not_current;
+}
+
+/* Ours is the newest state, but no disk that holds it is there: until one is, at either server, nobody starts. */
+static void start_step(struct pair *pair)
+{
+	if (!pair->start_waits || !(pair->own_disks_current || pair->peer_disks_current))
+		return;
+	pair->start_waits = false;
+	if ((pair->role == PAIR_WAITING || pair->role == PAIR_STOPPED) && pair->peer_known &&
+	    !peer_runs(pair))
+		go_alone(pair, "ours is the newest state, and its disks are there");
 }
 
 static void progress_step(struct pair *pair)
@@ -879,6 +910,7 @@ void pair_tick(struct pair *pair, uint64_t now_ns)
 	pair_pump_log(pair);
 	judge_peer(pair);
 	wait_step(pair);
+	start_step(pair);
 	going_alone_step(pair);
 	stop_step(pair);
 	simplex_step(pair);

@@ -130,6 +130,7 @@ struct pair {
 	bool has_guest;		     /* in memory */
 	bool own_disks_current;	     /* pair_disks() */
 	bool peer_disks_current;
+	bool start_waits;	  /* we are to start the guest, with the peer there, once a disk is */
 	bool own_hardware_faults; /* pair_hardware() */
 	bool disks_told;	  /* what every identity since we connected says: both decide by the same */
 	bool hardware_told;	  /* likewise */

@@ -6,6 +6,7 @@
 #include "manage/roles.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "include/assert.h"
@@ -111,9 +112,9 @@ static uint32_t port_find(const struct config *config, uint32_t role, const stru
 	return ROLE_NONE;
 }
 
-/* The one disk that role's line names; ROLE_NONE with an error otherwise. */
+/* The one disk that role's line names; ROLE_NONE with an error otherwise, or in `missing`, where that is not NULL. */
 static uint32_t disk_find(const struct config *config, uint32_t role, const struct role_disk *disks,
-			  uint32_t disk_count, struct config_errors *errors)
+			  uint32_t disk_count, char *missing, struct config_errors *errors)
 {
 	const struct config_disk_name *name = &config->disk.disks[role];
 	uint32_t found = ROLE_NONE;
@@ -139,6 +140,10 @@ static uint32_t disk_find(const struct config *config, uint32_t role, const stru
 		}
 	if (matches == 1)
 		return found;
+	if (matches == 0 && missing) {
+		snprintf(missing, ROLE_MISSING_SIZE, "no disk is %s", wanted_text);
+		return ROLE_NONE;
+	}
 	for (uint32_t i = 0; i < disk_count; i++) {
 		if (matches > 1 && !disk_matches(name, &disks[i]))
 			continue;
@@ -219,7 +224,8 @@ static void disks_by_name(const struct config *config, const struct role_disk *d
 
 		if (name->kind == CONFIG_NAME_UNSET || name->kind == CONFIG_NAME_NONE)
 			continue;
-		index = disk_find(config, role, disks, disk_count, errors);
+		index = disk_find(config, role, disks, disk_count,
+				  role >= DISK_MIRROR1 ? roles->missing[role - DISK_MIRROR1] : NULL, errors);
 		before = index == ROLE_NONE ? ROLE_NONE : role_before(roles->disks, role, index);
 		if (before == ROLE_NONE) {
 			roles->disks[role] = index;
@@ -272,8 +278,9 @@ static void mirror_sizes_check(const struct config *config, const struct role_di
 		text_init(&wanted, wanted_text, sizeof(wanted_text));
 		text_add_size(&wanted, *size);
 		if (index == ROLE_NONE) {
-			config_error_add(errors, config, size, "found %s, but no disk is %s", wanted_text,
-					 disk_role_names[DISK_MIRROR1 + mirror]);
+			snprintf(roles->missing[mirror], ROLE_MISSING_SIZE,
+				 "its size is %s, but no disk is %s", wanted_text,
+				 disk_role_names[DISK_MIRROR1 + mirror]);
 			continue;
 		}
 		text_init(&text, disk_text, sizeof(disk_text));
@@ -296,16 +303,18 @@ int roles_assign(const struct config *config, const struct role_port *ports, uin
 		roles->ports[role] = ROLE_NONE;
 	for (uint32_t role = 0; role < DISK_ROLE_COUNT; role++)
 		roles->disks[role] = ROLE_NONE;
+	memset(roles->missing, 0, sizeof(roles->missing));
+	roles->disks_by_order = !is_any_disk_named(config);
 
 	if (is_any_port_named(config))
 		ports_by_name(config, ports, port_count, roles, errors);
 	else
 		ports_by_order(port_count, roles);
 
-	if (is_any_disk_named(config))
-		disks_by_name(config, disks, disk_count, roles, errors);
-	else
+	if (roles->disks_by_order)
 		disks_by_order(disks, disk_count, roles);
+	else
+		disks_by_name(config, disks, disk_count, roles, errors);
 
 	mirror_sizes_check(config, disks, roles, errors);
 	return errors->count == errors_before ? 0 : -EINVAL;

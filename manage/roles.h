@@ -31,15 +31,21 @@ struct role_disk {
 	bool has_state;			 /* holds Yoke's state partition */
 };
 
+#define ROLE_MISSING_SIZE 80
+
 struct roles {
 	uint32_t ports[NETWORK_ROLE_COUNT]; /* index into the ports found, or ROLE_NONE */
 	uint32_t disks[DISK_ROLE_COUNT];    /* index into the disks found, or ROLE_NONE */
+	/* "", or that no disk is what is named. No error by itself: a pair may go on with the other server's. */
+	char missing[CONFIG_MIRROR_MAX][ROLE_MISSING_SIZE];
+	bool disks_by_order; /* none is named */
 };
 
 /*
  * Gives out the roles. `ports` and `disks` are in bus order. Adds an error, with
- * its line, for each device that is named and not there, is not the only one of
- * its name, is named twice, or is smaller than mirrorN_size. Returns 0, or
+ * its line, for each device that is named and not there (but a mirrored disk, see
+ * `missing`), is not the only one of its name, is named twice, or is smaller than
+ * mirrorN_size. Returns 0, or
  * -EINVAL when it added one (or `errors` was full); the roles concerned are then
  * ROLE_NONE. Call it with the errors of config_parse(), and again after every
  * config_set(), which takes the errors added here out of the list.

@@ -163,6 +163,45 @@ static void disk_remember(struct mirror_engine *engine, uint32_t index, const st
 	known->disk_sector_counts[engine->server] = disk->sector_count;
 }
 
+static void bay_remember(struct mirror_engine *engine, uint32_t index, const char *serial,
+			 uint64_t sector_count)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+
+	memset(at->bay_serial, 0, sizeof(at->bay_serial));
+	strncpy(at->bay_serial, serial, MIRROR_TEXT_SIZE - 1);
+	at->bay_sector_count = sector_count;
+}
+
+void engine_bay_take(struct mirror_engine *engine, uint32_t index)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	struct metadata_set *known = engine_known(engine, index);
+
+	ASSERT(at->bay_sector_count != 0);
+	memcpy(known->serials[engine->server], at->bay_serial, MIRROR_TEXT_SIZE);
+	known->disk_sector_counts[engine->server] = at->bay_sector_count;
+	at->refusal = NULL;
+	at->bay_sector_count = 0;
+	engine_record_changed(engine);
+}
+
+void engine_bay_leave(struct mirror_engine *engine, uint32_t index, bool forget)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+	struct metadata_set *known = engine_known(engine, index);
+
+	if (!at->refusal) {
+		bay_remember(engine, index, known->serials[engine->server],
+			     known->disk_sector_counts[engine->server]);
+		at->refusal = METADATA_DISK_NEW;
+	}
+	if (!forget)
+		return;
+	memset(known->serials[engine->server], 0, MIRROR_TEXT_SIZE);
+	known->disk_sector_counts[engine->server] = 0;
+}
+
 /* A copy that a crash cut short is not one that goes on by itself. */
 static enum mirror_disk_state state_at_start(uint8_t kept)
 {
@@ -203,6 +242,10 @@ int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struc
 			      ? "there is no disk"
 			      : metadata_disk_refusal(&engine->metadata, index, engine->server, disk->serial,
 						      disk->sector_count, disk->large_sectors);
+	if (at->refusal && disk->sector_count != 0 &&
+	    metadata_disk_may_replace(&engine->metadata, index, engine->server, disk->serial,
+				      disk->sector_count, disk->large_sectors))
+		bay_remember(engine, index, disk->serial, disk->sector_count);
 	set_init(engine, index,
 		 at->refusal ? MIRROR_MISSING : state_at_start(known->disk_states[engine->server]),
 		 state_at_start(known->disk_states[1 - engine->server]));
@@ -597,8 +640,9 @@ uint64_t engine_states_remember(struct mirror_engine *engine, uint32_t index)
 	struct mirror_engine_set *at = &engine->sets[index];
 	struct metadata_set *known = engine_known(engine, index);
 
-	/* Of the disk that is not in its bay all stays as it was: it may come back. */
-	for (uint8_t side = at->refusal ? MIRROR_PEER : MIRROR_OWN; side < MIRROR_SIDE_COUNT; side++)
+	/* Of the disk that is not in its bay all stays as it was, until the other one goes on without: it may come back. */
+	for (uint8_t side = at->refusal && !at->joined ? MIRROR_PEER : MIRROR_OWN; side < MIRROR_SIDE_COUNT;
+	     side++)
 		known->disk_states[engine_server_of(engine, side)] = at->set.states[side];
 	return engine_record_changed(engine);
 }
@@ -742,7 +786,8 @@ const char *mirror_engine_command(struct mirror_engine *engine, uint32_t index, 
 	if (index >= MIRROR_SET_MAX || !at->used)
 		return "there is no such mirror set";
 	/* The administrator's word that was waited for. */
-	if (command == MIRROR_COMMAND_REMIRROR && at->decided && !at->joined)
+	if (command == MIRROR_COMMAND_REMIRROR && at->decided &&
+	    (!at->joined || (at->apart && at->set.states[side] == MIRROR_MISSING)))
 		return mirror_engine_keep(engine, index, 1 - server);
 	/* Of the last good copy, which stays whatever happens to it. */
 	if (command == MIRROR_COMMAND_ENABLE && at->set.states[side] == MIRROR_GOOD &&

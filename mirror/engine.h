@@ -73,12 +73,15 @@ struct mirror_engine_set {
 	bool keep_owed; /* the peer is to be told of `keep` */
 	int8_t keep;	/* whose disk an administrator said to keep, in this meeting; -1: nothing said */
 	struct remirror_decision decision;
-	const char *refusal; /* why the disk in the bay is not this set's; NULL: it is */
+	const char *refusal;		   /* why the disk in the bay is not this set's; NULL: it is */
+	char bay_serial[MIRROR_TEXT_SIZE]; /* of that disk, where it may become the set's after a word */
+	uint64_t bay_sector_count;	   /* 0: it may not */
 	uint64_t persist_ticket;
 	bool persist_open; /* the set waits for mirror_set_persisted() */
 
 	/* With the other server. */
 	bool joined;	/* both have agreed on it in this meeting */
+	bool apart;	/* but the disk in the target's bay waits for an administrator's word */
 	bool maps_owed; /* we are behind: ours are to be sent, from this block on */
 	uint64_t maps_next;
 	bool maps_in;		 /* we are the source, and have the other's */
@@ -316,7 +319,7 @@ uint64_t mirror_engine_memory_size(uint64_t sector_count);
  * number for a set that is new. Returns 0; -EEXIST: the set was known, its maps are to
  * be loaded; or -ENOSPC: the state partition has no room for its maps. A disk that does
  * not belong there leaves the set without one of its own, and what is remembered as it
- * is: see mirror_engine_refusal().
+ * is until the servers have met: see mirror_engine_refusal().
  */
 int mirror_engine_open(struct mirror_engine *engine, uint32_t index, const struct mirror_engine_disk *disk,
 		       uint64_t identity, void *memory);
@@ -404,7 +407,8 @@ const struct remirror_decision *mirror_engine_decision(const struct mirror_engin
 
 /*
  * An administrator's word after a decision of SPLIT, FULL or NO_SOURCE: the disk of server `server`
- * is right, and the other is written over. After a SPLIT it is the word for all sets; after a
+ * is right, and the other is written over. After a FULL the servers are together without that disk
+ * until then, in duplex as well. After a SPLIT it is the word for all sets; after a
  * NO_SOURCE the servers meet anew, and that disk is a whole one. NULL, or a line that says why not.
  */
 const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uint32_t server);

@@ -129,4 +129,9 @@ void engine_verify_asked(struct mirror_engine *engine, uint32_t index);
 void engine_verify_follow(struct mirror_engine *engine, uint32_t index, uint64_t region);
 void engine_verify_ended(struct mirror_engine *engine, uint32_t index, const struct mirror_message *message);
 
+/* The disk in the bay becomes the set's: from here on it is remembered. */
+void engine_bay_take(struct mirror_engine *engine, uint32_t index);
+/* The set goes on without the disk in the bay, which may become its own after a word. */
+void engine_bay_leave(struct mirror_engine *engine, uint32_t index, bool forget);
+
 #endif

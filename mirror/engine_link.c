@@ -58,7 +58,7 @@ static void meeting_renew(struct mirror_engine *engine, uint32_t number)
 	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
-		at->decided = at->decision_untold = at->joined = false;
+		at->decided = at->decision_untold = at->joined = at->apart = false;
 		at->keep = -1;
 		at->keep_owed = at->maps_owed = at->maps_in = false;
 		at->told_number = at->heard_number = at->dropped_number = 0;
@@ -193,6 +193,15 @@ static enum mirror_disk_state state_behind(const struct mirror_engine *engine, u
 	return MIRROR_OUTDATED;
 }
 
+/* Was what the servers have there one set before they met? */
+static bool is_one_set(const struct mirror_engine *engine, uint32_t index)
+{
+	const struct metadata_set *own = &engine->meeting.own.sets[index];
+	const struct metadata_set *peer = &engine->meeting.peer.sets[index];
+
+	return own->identity == peer->identity && own->sector_count == peer->sector_count;
+}
+
 /* The source's record knows the disk that it copies to. */
 static void source_remember(struct mirror_engine *engine, uint32_t index, bool full)
 {
@@ -211,22 +220,35 @@ static void source_remember(struct mirror_engine *engine, uint32_t index, bool f
  * The target's past is the source's from here on, but for the era in which the source is
  * alone: of that one it will know when they are together again.
  */
-static void target_remember(struct mirror_engine *engine, uint32_t index, bool full)
+static void target_remember(struct mirror_engine *engine, uint32_t index)
 {
 	struct metadata *own = &engine->metadata;
 	const struct metadata *peer = &engine->meeting.peer;
 	struct metadata_set *known = engine_known(engine, index);
 	uint32_t server = 1 - engine->server;
 
-	if (full) {
+	if (!is_one_set(engine, index))
 		engine_set_adopt(engine, index);
-		known->full_copy = METADATA_FULL_BEGINS;
-	}
 	memcpy(known->serials[server], peer->sets[index].serials[server], MIRROR_TEXT_SIZE);
 	known->disk_sector_counts[server] = peer->sets[index].disk_sector_counts[server];
 	memcpy(own->history, peer->history, sizeof(own->history));
 	own->era_count = peer->era_count - 1;
 	memset(&own->history[own->era_count], 0, sizeof(own->history[0]));
+}
+
+/* The disk in our bay, as TARGET: it waits for a word, is not there at all, or is to be copied to. */
+static void target_take_disk(struct mirror_engine *engine, uint32_t index, bool full)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+
+	if (at->apart) {
+		engine_bay_leave(engine, index, !is_one_set(engine, index));
+		return;
+	}
+	if (at->refusal && at->bay_sector_count != 0)
+		engine_bay_take(engine, index);
+	if (full)
+		engine_known(engine, index)->full_copy = METADATA_FULL_BEGINS;
 }
 
 static void set_join(struct mirror_engine *engine, uint32_t index)
@@ -236,19 +258,23 @@ static void set_join(struct mirror_engine *engine, uint32_t index)
 	bool is_source = at->decision.source == engine->server;
 
 	if (!at->decided || at->joined || runner_of(engine) == NOBODY ||
-	    at->decision.verdict == REMIRROR_SPLIT || at->decision.verdict == REMIRROR_NO_SOURCE ||
-	    (full && at->keep < 0))
+	    at->decision.verdict == REMIRROR_SPLIT || at->decision.verdict == REMIRROR_NO_SOURCE)
 		return;
 	at->joined = true;
+	at->apart = full && at->keep < 0;
 	memset(at->told, 0xff, sizeof(at->told));
 	memset(at->heard, 0xff, sizeof(at->heard));
-	if (is_source)
+	if (!is_source) {
+		target_take_disk(engine, index, full);
+		target_remember(engine, index);
+	} else if (!at->apart) {
 		source_remember(engine, index, full);
-	else
-		target_remember(engine, index, full);
-	mirror_set_meet(&at->set, is_source, state_behind(engine, index, is_source));
-	at->maps_in = is_source && full; /* there is nothing to learn from them */
-	at->maps_owed = !is_source && !full;
+	}
+	mirror_set_meet(&at->set, is_source,
+			at->apart ? MIRROR_MISSING : state_behind(engine, index, is_source));
+	/* Of what was no one set there is nothing to learn from them. */
+	at->maps_in = is_source && !is_one_set(engine, index);
+	at->maps_owed = !is_source && is_one_set(engine, index);
 	at->maps_next = 0;
 	at->target_ticket = engine_states_remember(engine, index);
 }
@@ -281,9 +307,30 @@ const struct remirror_decision *mirror_engine_decision(const struct mirror_engin
 	return engine->sets[index].decided ? &engine->sets[index].decision : NULL;
 }
 
+/* The disk in the target's bay is the set's from now on, and the source's server copies all to it. */
+static void apart_end(struct mirror_engine *engine, uint32_t index)
+{
+	struct mirror_engine_set *at = &engine->sets[index];
+
+	at->apart = false;
+	at->decision_untold = true;
+	if (at->decision.source == engine->server) {
+		source_remember(engine, index, true); /* before it hears that the disk is there */
+		return;
+	}
+	engine_bay_take(engine, index);
+	engine_known(engine, index)->full_copy = METADATA_FULL_BEGINS;
+	mirror_set_change(&at->set, MIRROR_OWN, MIRROR_FOUND);
+}
+
 /* Where both wrote alone, the word is one for all disks of the guest. */
 static void word_take(struct mirror_engine *engine, uint32_t index, uint32_t server)
 {
+	if (engine->sets[index].apart) {
+		engine->sets[index].keep = (int8_t)server;
+		apart_end(engine, index);
+		return;
+	}
 	bool split = engine->sets[index].decision.verdict == REMIRROR_SPLIT;
 
 	for (uint32_t i = 0; i < engine->sets_end; i++) {
@@ -295,6 +342,14 @@ static void word_take(struct mirror_engine *engine, uint32_t index, uint32_t ser
 		set_decide(engine, i);
 	}
 	sets_join(engine);
+}
+
+static bool is_present(const struct mirror_engine *engine, uint32_t index, uint32_t server)
+{
+	struct remirror_side sides[2];
+
+	sides_of(engine, index, sides);
+	return sides[server].disk_present;
 }
 
 /* Neither disk is whole. What may be done all the same is to take one that is there for whole. */
@@ -343,6 +398,8 @@ const char *mirror_engine_keep(struct mirror_engine *engine, uint32_t index, uin
 		return "nobody has to say which disk is right: that is known";
 	if (at->decision.verdict == REMIRROR_FULL && at->decision.source != server)
 		return "wrong direction: that disk is the new one";
+	if (at->apart && !is_present(engine, index, 1 - server))
+		return "this disk is not there";
 	if (engine->meeting.own_words.runs && engine->meeting.peer_words.runs)
 		return "the guest runs on both servers: stop one of them first";
 	if (runner != NOBODY && runner != server)
@@ -363,7 +420,8 @@ static void keep_receive(struct mirror_engine *engine, const struct mirror_messa
 		engine_meeting_begin(engine);
 		return;
 	}
-	if (!at->decided || at->joined)
+	if (!at->decided || (at->joined && !at->apart) ||
+	    (at->apart && !is_present(engine, message->header.set, 1 - at->decision.source)))
 		return;
 	if (at->decision.verdict != REMIRROR_NO_SOURCE) {
 		word_take(engine, message->header.set, message->keep.server);
@@ -621,6 +679,21 @@ static bool may_speak(struct mirror_engine *engine)
 	return mirror_engine_is_durable(engine, engine->change);
 }
 
+/* Of a disk that is not the set's yet the other one is to hear as of the one that is there. */
+static void show_bays(const struct mirror_engine *engine, struct metadata *shown)
+{
+	for (uint32_t i = 0; i < engine->sets_end; i++) {
+		const struct mirror_engine_set *at = &engine->sets[i];
+		struct metadata_set *set = &shown->sets[i];
+
+		if (!at->used || !at->refusal || at->bay_sector_count == 0)
+			continue;
+		memcpy(set->serials[engine->server], at->bay_serial, MIRROR_TEXT_SIZE);
+		set->disk_sector_counts[engine->server] = at->bay_sector_count;
+		set->disk_states[engine->server] = MIRROR_MISSING;
+	}
+}
+
 static bool metadata_make(struct mirror_engine *engine, struct mirror_message *message, uint8_t *data)
 {
 	struct mirror_engine_meeting *meeting = &engine->meeting;
@@ -631,9 +704,11 @@ static bool metadata_make(struct mirror_engine *engine, struct mirror_message *m
 	message->metadata.meeting = meeting->number;
 	message->metadata.runs = is_running(engine);
 	for (uint32_t i = 0; i < engine->sets_end; i++)
-		if (engine->sets[i].used && !engine->sets[i].refusal)
+		if (engine->sets[i].used &&
+		    (!engine->sets[i].refusal || engine->sets[i].bay_sector_count != 0))
 			message->metadata.disk_present |= (uint8_t)BIT(i);
 	meeting->own = engine->metadata;
+	show_bays(engine, &meeting->own);
 	metadata_seal(&meeting->own); /* faults are counted without a new record */
 	meeting->own_words = message->metadata;
 	memcpy(data, &meeting->own, METADATA_SIZE);

@@ -328,24 +328,54 @@ uint32_t metadata_fault_clear(struct metadata *metadata, uint32_t set, uint32_t 
 	return cleared;
 }
 
-const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own,
-				  const char *serial, uint64_t sector_count, bool large_sectors)
+static const char other_disk[] =
+	"this is not the disk that was here: `disk remirror` copies all of the set onto it";
+static const char new_disk[] = METADATA_DISK_NEW;
+
+static const char *refusal_by_serial(const struct metadata *metadata, uint32_t set, uint32_t own,
+				     const char *serial)
 {
 	const struct metadata_set *wanted = &metadata->sets[set];
 
-	if (strncmp(wanted->serials[own], serial, MIRROR_TEXT_SIZE) != 0 && wanted->serials[own][0] != '\0') {
-		if (strncmp(wanted->serials[1 - own], serial, MIRROR_TEXT_SIZE) == 0)
-			return "this is the other server's disk of this set: the disks are swapped between the servers";
-		for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
-			if (metadata->sets[i].identity != 0 &&
-			    strncmp(metadata->sets[i].serials[own], serial, MIRROR_TEXT_SIZE) == 0)
-				return "this is another set's disk: the disks are swapped between the bays";
-		return "this is not the disk that was here: `disk remirror` copies all of the set onto it";
-	}
-	if (sector_count < wanted->sector_count)
+	/* The set is the other server's, and no disk of ours has been in it. */
+	if (wanted->disk_sector_counts[own] == 0 && wanted->disk_sector_counts[1 - own] != 0 &&
+	    wanted->serials[own][0] == '\0')
+		return new_disk;
+	if (wanted->serials[own][0] == '\0' || strncmp(wanted->serials[own], serial, MIRROR_TEXT_SIZE) == 0)
+		return NULL;
+	if (strncmp(wanted->serials[1 - own], serial, MIRROR_TEXT_SIZE) == 0)
+		return "this is the other server's disk of this set: the disks are swapped between the servers";
+	for (uint32_t i = 0; i < MIRROR_SET_MAX; i++)
+		if (metadata->sets[i].identity != 0 &&
+		    strncmp(metadata->sets[i].serials[own], serial, MIRROR_TEXT_SIZE) == 0)
+			return "this is another set's disk: the disks are swapped between the bays";
+	return other_disk;
+}
+
+static const char *refusal_by_size(const struct metadata *metadata, uint32_t set, uint64_t sector_count,
+				   bool large_sectors)
+{
+	if (sector_count < metadata->sets[set].sector_count)
 		return "this disk is smaller than the set";
 	/* What the guest may write of 512 bytes would take a read of its neighbours first, which a crash may cost. */
 	if (large_sectors && !metadata->large_sectors[set])
 		return "this disk has sectors of 4096 bytes, and the guest knows the set's as 512";
 	return NULL;
+}
+
+const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own,
+				  const char *serial, uint64_t sector_count, bool large_sectors)
+{
+	const char *refusal = refusal_by_serial(metadata, set, own, serial);
+
+	return refusal ? refusal : refusal_by_size(metadata, set, sector_count, large_sectors);
+}
+
+bool metadata_disk_may_replace(const struct metadata *metadata, uint32_t set, uint32_t own,
+			       const char *serial, uint64_t sector_count, bool large_sectors)
+{
+	const char *refusal = refusal_by_serial(metadata, set, own, serial);
+
+	return (refusal == other_disk || refusal == new_disk) &&
+	       !refusal_by_size(metadata, set, sector_count, large_sectors);
 }

@@ -220,7 +220,11 @@ const char *metadata_verdict_name(enum metadata_verdict verdict);
  * or when the set knows none yet; else a reason that names what is there: too small, of larger
  * sectors, the other server's, another set's, or unknown. `own` is the server's index.
  */
+#define METADATA_DISK_NEW "this disk is new here: `disk remirror` copies all of the set onto it"
 const char *metadata_disk_refusal(const struct metadata *metadata, uint32_t set, uint32_t own,
 				  const char *serial, uint64_t sector_count, bool large_sectors);
+/* Of a disk that is refused: could it take the place of the one that was there? It is no other set's and has room. */
+bool metadata_disk_may_replace(const struct metadata *metadata, uint32_t set, uint32_t own,
+			       const char *serial, uint64_t sector_count, bool large_sectors);
 
 #endif

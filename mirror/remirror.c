@@ -91,14 +91,18 @@ static void decide_together(const struct remirror_side sides[2], struct remirror
 		decide(decision, REMIRROR_NO_SOURCE, 0, "neither disk is whole");
 }
 
-/* The disk that fell out is another one than before, or a full copy onto it never ended. */
+/*
+ * The disk that fell out is another one than before, as far as either server knows (its own tells of it
+ * as MISSING, though it is there: engine_link.c), or a full copy onto it never ended.
+ */
 static bool needs_full(const struct remirror_side sides[2], uint32_t source)
 {
 	const struct metadata_set *from = &sides[source].metadata->sets[sides[source].set];
 	const struct metadata_set *to = &sides[1 - source].metadata->sets[sides[1 - source].set];
 
-	return from->identity != to->identity || (to->full_copy && !from->full_copy) ||
-	       from->sector_count != to->sector_count || !sides[1 - source].disk_present ||
+	return from->identity != to->identity || from->sector_count != to->sector_count ||
+	       (to->full_copy && !from->full_copy) || from->disk_sector_counts[1 - source] == 0 ||
+	       (sides[1 - source].disk_present && to->disk_states[1 - source] == MIRROR_MISSING) ||
 	       strncmp(from->serials[1 - source], to->serials[1 - source], MIRROR_TEXT_SIZE) != 0;
 }
 

@@ -253,6 +253,13 @@ class Pair:
         self.kill(name)
         self._start(name)
 
+    def change_disk(self, name: str, disk: Disk | None):
+        """The server loses power, and `disk`, or none, is in the place of the guest's when it comes back."""
+        self.kill(name)
+        server = self.servers[name]
+        server.change_disks([server.disks[0]] + ([disk] if disk else []))
+        self._start(name)
+
     def pause(self, name: str):
         """The server hangs: it does nothing, and its cables keep their carrier."""
         self.servers[name].qmp("stop")
@@ -387,9 +394,9 @@ class Pair:
 
     def mirror_new_disks(self) -> str:
         """Two new disks: nobody knows that they are alike until an administrator says which may be written over.
-        Waits until the guest runs on one server, lets the other's disk become a copy, and returns the first."""
-        self.wait_until(lambda: any(self.state(name) == "simplex" for name in NAMES), "the guest runs on one")
-        first = next(name for name in NAMES if self.state(name) == "simplex")
+        Waits until the guest runs from the disk of one server, lets the other's become a copy, and returns the first."""
+        self.wait_until(self.leader, "the guest runs")
+        first = self.leader()
         self.mirror_from(first)
         return first
 

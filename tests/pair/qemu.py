@@ -187,7 +187,9 @@ class Server:
         self.arguments += self._firmware_arguments(uefi)
         self.arguments += self._kernel_arguments(kernel, append, initrd)
         self.arguments += [str(word) for word in extra]
-        self.arguments += self._disk_arguments(machine) + self._nic_arguments()
+        self._machine = machine
+        self._arguments_but_devices = self.arguments
+        self.change_disks(self.disks)
         self._output = ""
         self._pending = ""
         self._position = 0
@@ -200,6 +202,12 @@ class Server:
             disk.id = disk.id or f"disk{index}"
         for index, nic in enumerate(self.nics):
             nic.id = nic.id or f"net{index}"
+
+    def change_disks(self, disks):
+        """From the next start on."""
+        self.disks = list(disks)
+        self._name_devices()
+        self.arguments = self._arguments_but_devices + self._disk_arguments(self._machine) + self._nic_arguments()
 
     def _firmware_arguments(self, uefi) -> list:
         if not uefi:

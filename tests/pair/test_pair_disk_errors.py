@@ -3,6 +3,7 @@
 good copy is there, gets an I/O error when none is, and each fault is told once."""
 
 import contextlib
+import filecmp
 import itertools
 import socket
 
@@ -10,8 +11,8 @@ import pytest
 
 from tests.pair import disks
 from tests.pair.pair import GUEST_ADDRESS, NAMES, SMALL_LINUX_SCRIPT, Pair, other
-from tests.pair.qemu import TIMEOUT_FACTOR
-from tests.pair.test_pair_disk import bring_up, end, mirror
+from tests.pair.qemu import TIMEOUT_FACTOR, Disk
+from tests.pair.test_pair_disk import bring_up, end, image, mirror
 
 pytestmark = pytest.mark.pair
 
@@ -146,6 +147,68 @@ def test_a_server_without_its_disk_joins_and_never_goes_on_alone(pair):
     assert ask_guest(pair, "read 800") == "good"
     assert pair.leader() == leader
     end(pair)
+
+
+def told_missing(pair: Pair, name: str) -> list[str]:
+    """What the server has said since its start of a disk of its own that is not there."""
+    return [event["reason"] for event in pair.events(name)
+            if event["object"] == f"disk mirror1 {name}" and event["new_state"] == "missing"]
+
+
+def test_a_disk_that_is_not_there_at_the_start(pair):
+    """The server joins without it, says so once, and never goes on alone; when it is back it is brought up to date."""
+    pair, _ = bring_up(pair, SIZE, SCRIPT)
+    ready(pair)
+    leader = pair.leader()
+    victim = other(leader)
+    disk = pair.servers[victim].disks[1]
+    pair.change_disk(victim, None)
+    assert pair.wait_duplex() == leader
+    assert (states(pair, leader), states(pair, victim)) == (("good", "missing"), ("missing", "good"))
+    assert told_missing(pair, victim) == ["there is no disk"]
+    assert [ask_guest(pair, request) for request in ("write 800", "flush 2400", "read 800")] == ["good"] * 3
+    pair.kill(leader)
+    pair.wait_until(lambda: pair.state(victim) == "waiting", "the server without a disk stops")
+    assert "disks are not current" in pair.status(victim)["servers"][victim]["reason"]
+    pair.restart(leader)
+    assert pair.wait_duplex() == leader
+    ready(pair)
+    assert ask_guest(pair, "write 4000") == "good"
+    pair.change_disk(victim, disk)
+    assert pair.wait_duplex() == leader
+    assert states(pair, leader) == ("good", "good")
+    assert ask_guest(pair, "read 800") == "good"
+    assert pair.status(leader)["lockstep"]["divergences"] == 0
+    end(pair)
+
+
+def test_another_disk_waits_in_duplex_for_a_word(pair):
+    """The guest is protected against the death of a server that has no part in its disk; nothing is written on what is
+    in the bay until an administrator says so, and then all of it, while the guest runs on both."""
+    pair, _ = bring_up(pair, SIZE, SCRIPT)
+    ready(pair)
+    leader = pair.leader()
+    victim = other(leader)
+    new = disks.make_raw(pair.directory / "new.img", SIZE, seed=3)
+    before = disks.sha256(new)
+    pair.change_disk(victim, Disk(new, "ahci", serial="new"))
+    assert pair.wait_duplex() == leader
+    assert states(pair, leader) == ("good", "missing")
+    assert ["not the disk that was here" in reason for reason in told_missing(pair, victim)] == [True]
+    assert [ask_guest(pair, request) for request in ("write 800", "flush 2400", "read 800")] == ["good"] * 3
+    assert disks.sha256(new) == before
+    pair.ask(leader, f"disk remirror mirror1 {victim}", f"disk mirror1 {victim}: outdated -> remirroring")
+    pair.wait_until(lambda: states(pair, leader) == ("good", "good"), "both disks are good", 300)
+    assert (pair.state(leader), ask_guest(pair, "write 1600")) == ("duplex-leader", "good")
+    assert mirror(pair, leader)["peer_copied"] == SIZE
+    pair.kill(leader)
+    pair.wait_role(victim, "simplex")
+    assert [ask_guest(pair, f"read {sector}") for sector in (800, 1600, 2400)] == ["good"] * 3
+    pair.restart(leader)
+    assert pair.wait_duplex() == victim
+    for name in NAMES:
+        pair.kill(name)
+    assert filecmp.cmp(image(pair, leader), new, shallow=False)
 
 
 def test_alone_the_guest_gets_an_error(pair):

@@ -121,7 +121,7 @@ MUTATIONS = {
     ),
     "start alone though the peer may have gone on": (
         "lockstep/pair.c",
-        "	    pair->durable.state == PAIR_DURABLE_ALONE &&\n",
+        "	    pair->durable.state != PAIR_DURABLE_ALONE ||\n",
         "",
     ),
     "let time go back at a takeover": (
@@ -211,7 +211,7 @@ MUTATIONS = {
     ),
     "stop with a guest that lacks the rest of the log": (
         "lockstep/pair.c",
-        "	if (!pair->stopping || !log_is_drained(pair))",
+        "	if (!pair->stopping || (keeps && !log_is_drained(pair)))",
         "	if (!pair->stopping)",
     ),
     "yield to a slow follower only at the greatest lag": (

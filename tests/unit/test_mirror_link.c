@@ -28,6 +28,7 @@ struct server {
 	/* kept */
 	uint8_t partition[PARTITION_SIZE];
 	uint8_t disk[DISK_SIZE];
+	const char *in_bay; /* serial number; NULL: the one that belongs there, "": no disk */
 	/* lost with the power */
 	struct mirror_engine engine;
 	uint8_t inbox[INBOX_SIZE];
@@ -197,7 +198,8 @@ static void power_on(uint32_t index)
 	struct server *server = &servers[index];
 	const uint8_t *copies[METADATA_COPY_COUNT] = { server->partition,
 						       server->partition + METADATA_COPY_DISTANCE };
-	const struct mirror_engine_disk disk = { .serial = index ? "B1" : "A1", .sector_count = SECTORS };
+	const char *serial = server->in_bay ? server->in_bay : index ? "B1" : "A1";
+	const struct mirror_engine_disk disk = { .serial = serial, .sector_count = serial[0] ? SECTORS : 0 };
 	struct metadata_choice choice;
 	uint64_t offset;
 
@@ -248,6 +250,7 @@ static int begin(void **state)
 		known = &servers[i].engine.metadata.sets[0];
 		strcpy(known->serials[0], "A1");
 		strcpy(known->serials[1], "B1");
+		known->disk_sector_counts[0] = known->disk_sector_counts[1] = SECTORS;
 		known->disk_states[0] = known->disk_states[1] = MIRROR_GOOD;
 		era(i, 1, 11, false);
 		power_on(i);
@@ -774,12 +777,12 @@ static void new_disk_of_other_sectors_gets_nothing(void **state)
 			       "sectors of another size"));
 }
 
-static void join(void)
+static void join_now(void)
 {
 	const struct metadata_pair pair = { .generation = 3 };
 
-	part_and_meet();
-	settle();
+	assert_true(mirror_engine_may_join(&servers[0].engine));
+	assert_true(mirror_engine_may_join(&servers[1].engine));
 	mirror_engine_era_begin(&servers[0].engine, &pair, 4711, false, false);
 	assert_false(mirror_engine_era_is_told(&servers[0].engine));
 	settle();
@@ -790,6 +793,134 @@ static void join(void)
 		mirror_engine_mode(&servers[i].engine, MIRROR_DUPLEX);
 		servers[i].trail[0] = '\0';
 		memset(servers[i].sent, 0, sizeof(servers[i].sent));
+	}
+}
+
+static void join(void)
+{
+	part_and_meet();
+	settle();
+	join_now();
+}
+
+static void submit_on_both(enum mirror_operation operation, uint64_t sector, uint64_t tag, uint8_t byte)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		submit(i, operation, sector, 8, tag, byte);
+	settle();
+}
+
+/* The guest writes and reads on both, and only a's disk has it. */
+static void guest_goes_on_without_the_disk_of_b(void)
+{
+	static const uint8_t nothing[DISK_SIZE];
+
+	states_are("good", "missing");
+	submit_on_both(MIRROR_WRITE, 6 * MIRROR_REGION_SECTORS, 1, 0x66);
+	submit_on_both(MIRROR_READ, 6 * MIRROR_REGION_SECTORS, 2, 0);
+	for (uint32_t i = 0; i < 2; i++) {
+		assert_non_null(strstr(servers[i].trail, "finished 1:0; "));
+		assert_non_null(strstr(servers[i].trail, "finished 2:0; "));
+		assert_int_equal(servers[i].requests[2][0], 0x66);
+	}
+	assert_memory_equal(servers[1].disk, nothing, DISK_SIZE);
+	assert_false(mirror_engine_is_current(&servers[1].engine, 1));
+}
+
+/* One that is new, or another one than before: the servers are together without, and it is copied to after a word. */
+static void disk_of_unknown_past_waits_in_duplex(bool is_new, uint32_t told)
+{
+	if (is_new)
+		memset(servers[1].partition, 0, PARTITION_SIZE);
+	servers[1].in_bay = "C9";
+	power_on(1);
+	if (is_new)
+		servers[1].engine.metadata.sets[0].identity = 6;
+	memset(servers[0].disk, 0x5a, DISK_SIZE);
+	join();
+	assert_int_equal(decision()->verdict, REMIRROR_FULL);
+	guest_goes_on_without_the_disk_of_b();
+	assert_non_null(strstr(mirror_engine_command(&servers[told].engine, 0, MIRROR_COMMAND_REMIRROR, 0),
+			       "wrong direction"));
+	assert_null(mirror_engine_command(&servers[told].engine, 0, MIRROR_COMMAND_REMIRROR, 1));
+	submit_on_both(MIRROR_WRITE, 4 * MIRROR_REGION_SECTORS, 3, 0x77);
+	states_are("good", "good");
+	disks_are_equal();
+	assert_int_equal(servers[0].engine.metadata.sets[0].full_copy, 0);
+	connect_servers(false);
+	power_on(0);
+	power_on(1);
+	connect_servers(true);
+	settle();
+	assert_int_equal(decision()->verdict, REMIRROR_NOTHING);
+	assert_null(mirror_engine_refusal(&servers[1].engine, 0));
+}
+
+static void disks_of_unknown_past_wait_in_duplex(void **state)
+{
+	for (uint32_t told = 0; told < 2; told++)
+		for (uint32_t is_new = 0; is_new < 2; is_new++) {
+			begin(state);
+			disk_of_unknown_past_waits_in_duplex(is_new, told);
+		}
+}
+
+/* It asks again, whatever its server remembers by now; and the disk that was there before may be back instead. */
+static void disk_that_waits_is_not_taken_at_the_next_start(void **state)
+{
+	for (uint32_t is_new = 0; is_new < 2; is_new++) {
+		begin(state);
+		if (is_new)
+			memset(servers[1].partition, 0, PARTITION_SIZE);
+		servers[1].in_bay = "C9";
+		power_on(1);
+		if (is_new)
+			servers[1].engine.metadata.sets[0].identity = 6;
+		join();
+		guest_goes_on_without_the_disk_of_b();
+		connect_servers(false);
+		power_on(1);
+		go_alone(0, 4);
+		connect_servers(true);
+		settle();
+		assert_int_equal(decision()->verdict, REMIRROR_FULL);
+		states_are("good", "missing");
+		connect_servers(false);
+		servers[1].in_bay = NULL;
+		power_on(1);
+		connect_servers(true);
+		settle();
+		assert_int_equal(decision()->verdict, is_new ? REMIRROR_FULL : REMIRROR_RAPID);
+		states_are("good", is_new ? "missing" : "good");
+		if (!is_new)
+			disks_are_equal();
+	}
+}
+
+/* Pulled while the power was off: what it lacks is copied when it is back, be it at once or after both were off. */
+static void disk_that_is_not_there_at_the_start(void **state)
+{
+	for (uint32_t both_off = 0; both_off < 2; both_off++) {
+		begin(state);
+		servers[1].in_bay = "";
+		power_on(1);
+		join();
+		assert_non_null(
+			strstr(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 1),
+			       "not there"));
+		guest_goes_on_without_the_disk_of_b();
+		connect_servers(false);
+		servers[1].in_bay = NULL;
+		power_on(1);
+		if (both_off)
+			power_on(0);
+		go_alone(0, 4);
+		connect_servers(true);
+		settle();
+		assert_int_equal(decision()->verdict, REMIRROR_RAPID);
+		assert_int_equal(decision()->source, 0);
+		states_are("good", "good");
+		disks_are_equal();
 	}
 }
 
@@ -1177,6 +1308,9 @@ int main(void)
 		cmocka_unit_test_setup(full_copy_outlives_its_servers, begin),
 		cmocka_unit_test_setup(new_disk_of_other_sectors_gets_nothing, begin),
 		cmocka_unit_test_setup(parts_of_large_sectors_end_the_link, begin),
+		cmocka_unit_test_setup(disks_of_unknown_past_wait_in_duplex, begin),
+		cmocka_unit_test_setup(disk_that_waits_is_not_taken_at_the_next_start, begin),
+		cmocka_unit_test_setup(disk_that_is_not_there_at_the_start, begin),
 		cmocka_unit_test_setup(join_begins_one_era_on_both, begin),
 		cmocka_unit_test_setup(follower_reads_what_the_leader_read, begin),
 		cmocka_unit_test_setup(leader_waits_for_the_follower_to_come_so_far, begin),

@@ -483,6 +483,7 @@ static void histories(uint32_t a_alone, uint32_t b_alone, bool changed)
 		metadata_init(&servers[i], 9, i);
 		metadata_set_add(&servers[i], 4, SECTORS, 64 * MIB);
 		servers[i].sets[0].disk_states[0] = servers[i].sets[0].disk_states[1] = MIRROR_GOOD;
+		servers[i].sets[0].disk_sector_counts[0] = servers[i].sets[0].disk_sector_counts[1] = SECTORS;
 		servers[i].pair.was_leader = i == 1;
 		metadata_era_begin(&servers[i], &(struct metadata_era){ .generation = 1, .token = 11 });
 		for (uint32_t era = 0; era < (i ? b_alone : a_alone); era++)

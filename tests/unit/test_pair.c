@@ -191,6 +191,46 @@ static void refused_peer_goes_away(void **state)
 	assert_int_equal(pairs[0].role, PAIR_ALONE);
 }
 
+/* What it knows lies on a disk that is not there: its guest could read nothing. */
+static void nobody_starts_without_a_disk(void **state)
+{
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on_with(0, 1, "one", now_ns, PAIR_DURABLE_ALONE);
+	pair_disks(&pairs[0], false, true);
+	now_ns = be_lonely(now_ns, 2000 * MS);
+	assert_int_equal(pairs[0].role, PAIR_WAITING);
+	assert_string_equal(pairs[0].reason,
+			    "this server's disks are not current: the guest needs the peer's");
+	pair_start_alone(&pairs[0]);
+	now_ns = be_lonely(now_ns, 100 * MS);
+	assert_int_equal(pairs[0].role, PAIR_WAITING);
+	/* The peer comes, and its disk lacks what we know; then ours is found. */
+	pair_disks(&pairs[0], false, false);
+	power_on_with(1, 1, "one", now_ns, PAIR_DURABLE_DUPLEX);
+	now_ns = talk(now_ns, 3);
+	assert_int_equal(pairs[0].role, PAIR_WAITING);
+	assert_int_equal(pairs[1].role, PAIR_WAITING);
+	pair_disks(&pairs[0], true, false);
+	talk(now_ns, 3);
+	assert_int_equal(pairs[0].role, PAIR_ALONE);
+	assert_int_equal(pairs[1].role, PAIR_WAITING);
+}
+
+/* The guest runs from the peer's disk. */
+static void one_starts_with_the_disk_of_the_other(void **state)
+{
+	uint64_t now_ns = 1000 * MS;
+
+	(void)state;
+	power_on_with(0, 1, "one", now_ns, PAIR_DURABLE_ALONE);
+	power_on_with(1, 1, "one", now_ns, PAIR_DURABLE_DUPLEX);
+	pair_disks(&pairs[0], false, true);
+	talk(now_ns, 3);
+	assert_int_equal(pairs[0].role, PAIR_ALONE);
+}
+
 /* Each has seen what the other has not: nobody but an administrator can say which counts. */
 static void split_is_not_forgotten(void **state)
 {
@@ -425,6 +465,8 @@ int main(void)
 		cmocka_unit_test(refusal_takes_back_the_decision),
 		cmocka_unit_test(refused_peer_goes_away),
 		cmocka_unit_test(step_counters_that_are_not_exact),
+		cmocka_unit_test(nobody_starts_without_a_disk),
+		cmocka_unit_test(one_starts_with_the_disk_of_the_other),
 		cmocka_unit_test(split_is_not_forgotten),
 		cmocka_unit_test(another_version_is_refused_by_name),
 		cmocka_unit_test(another_ask_time_is_refused_by_name),
