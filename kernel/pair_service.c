@@ -212,13 +212,13 @@ static enum arbiter_server preferred(void)
 	}
 }
 
-/* The identity is durable: from here on struct pair decides. */
 static void tell_disks(void)
 {
 	pair_disks(&pair, mirror_engine_is_current(record(), self),
 		   mirror_engine_is_current(record(), 1 - self));
 }
 
+/* The identity is durable: from here on struct pair decides. */
 static void begin_pair(void)
 {
 	const struct pair_config pair_config = {
