@@ -126,29 +126,14 @@ struct position vcpu_position(const struct vcpu *vcpu)
 
 /* ---- running ---- */
 
-/* `window_watched`: an offered interrupt is not taken, but told of when it could be. */
-static ALWAYS_INLINE void run_once(struct vcpu *vcpu, uint64_t steps_max, bool window_watched,
-				   struct vcpu_exit *exit)
-{
-	uint32_t timer_count;
-
-	vcpu->window_watched = window_watched;
-	timer_count = vcpu->counter->ops->timer_count(vcpu->counter, steps_max);
-	vcpu->ops->run(vcpu, timer_count, exit);
-}
-
-static ALWAYS_INLINE void pass_exit(struct vcpu *vcpu)
-{
-	vcpu->position.exits++;
-	vcpu->position.steps = 0;
-}
-
 static void move_on(struct vcpu *vcpu, const struct vcpu_exit *exit)
 {
-	if (vcpu_exit_is_asynchronous(exit->kind))
+	if (vcpu_exit_is_asynchronous(exit->kind)) {
 		vcpu->position.steps += exit->steps;
-	else
-		pass_exit(vcpu);
+		return;
+	}
+	vcpu->position.exits++;
+	vcpu->position.steps = 0;
 }
 
 /*
@@ -177,7 +162,7 @@ static uint64_t step_on(struct vcpu *vcpu, struct vcpu_exit *exit)
 	if (is_shadow)
 		vcpu->interrupt_offered = false;
 	do {
-		run_once(vcpu, 1, vcpu->interrupt_offered, exit);
+		vcpu_enter(vcpu, 1, vcpu->interrupt_offered, exit);
 		move_on(vcpu, exit);
 	} while (vcpu_exit_is_asynchronous(exit->kind) && exit->steps == 0);
 	if (is_shadow) {
@@ -187,37 +172,20 @@ static uint64_t step_on(struct vcpu *vcpu, struct vcpu_exit *exit)
 	return exit->steps;
 }
 
-static ALWAYS_INLINE void run_for(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
-{
-	run_once(vcpu, steps_max, vcpu->interrupt_offered && !vcpu_can_take_interrupt(vcpu), exit);
-}
-
 /* The slice timer has come. Too early, when it was the last slice's and came while we were in the hypervisor. */
-static NOINLINE void finish_slice(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
+void vcpu_finish_slice(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
 {
 	uint64_t steps = exit->steps;
 
 	move_on(vcpu, exit);
 	while (vcpu_exit_is_asynchronous(exit->kind) && steps < steps_max) {
-		run_for(vcpu, steps_max - steps, exit);
+		vcpu_enter_for(vcpu, steps_max - steps, exit);
 		move_on(vcpu, exit);
 		steps += exit->steps;
 	}
 	while (is_between(vcpu, exit))
 		steps += step_on(vcpu, exit);
 	exit->steps = steps;
-}
-
-void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
-{
-	ASSERT(steps_max > 0);
-	ASSERT(vcpu->state.activity == VCPU_RUNNING);
-	vcpu->interrupt_taken = false;
-	run_for(vcpu, steps_max, exit);
-	if (vcpu_exit_is_asynchronous(exit->kind))
-		finish_slice(vcpu, steps_max, exit);
-	else
-		pass_exit(vcpu);
 }
 
 void vcpu_flags_done(struct vcpu *vcpu)
@@ -311,12 +279,6 @@ void vcpu_watch_nmi_return(struct vcpu *vcpu, bool on)
 {
 	vcpu->nmi_return_watched = on;
 	vcpu->ops->watch_nmi_return(vcpu, on);
-}
-
-bool vcpu_can_take_interrupt(const struct vcpu *vcpu)
-{
-	return (vcpu->state.rflags & VCPU_RFLAGS_IF) && !vcpu->state.interrupt_shadow &&
-	       vcpu->state.event.kind == VCPU_EVENT_NONE;
 }
 
 /* ---- registers with rules ---- */

@@ -23,6 +23,7 @@
 #ifndef KERNEL_VCPU_H
 #define KERNEL_VCPU_H
 
+#include "include/assert.h"
 #include "include/bits.h"
 #include "include/position.h"
 #include "include/vcpu_exit.h"
@@ -112,13 +113,6 @@ int vcpu_init(struct vcpu *vcpu, volatile uint32_t *timer, uint64_t guest_size);
 /* Empty address space, state after power-on, position 0, `fetch` to read its code. */
 void vcpu_reset(struct vcpu *vcpu, vcpu_fetch_function *fetch, void *owner);
 
-/*
- * Runs the guest until a synchronous exit, or for `steps_max` (1 or more) steps: with
- * an exact counter exactly that many, or a few more where that place is in an interrupt
- * shadow or where an offered interrupt is due. The position is moved on.
- */
-void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit);
-
 /* For vcpu_instruction_done(): RF and TF behind an instruction. */
 void vcpu_flags_done(struct vcpu *vcpu);
 
@@ -140,7 +134,49 @@ void vcpu_withdraw_interrupt(struct vcpu *vcpu);
 void vcpu_watch_nmi_return(struct vcpu *vcpu, bool on);
 
 /* Would the guest take an interrupt now? For a halted guest: does it wake it? */
-bool vcpu_can_take_interrupt(const struct vcpu *vcpu);
+static inline bool vcpu_can_take_interrupt(const struct vcpu *vcpu)
+{
+	return (vcpu->state.rflags & VCPU_RFLAGS_IF) && !vcpu->state.interrupt_shadow &&
+	       vcpu->state.event.kind == VCPU_EVENT_NONE;
+}
+
+/*
+ * One entry, for vcpu_run(). `window_watched`: an offered interrupt is not taken, but told of
+ * when it could be.
+ */
+static ALWAYS_INLINE void vcpu_enter(struct vcpu *vcpu, uint64_t steps_max, bool window_watched,
+				     struct vcpu_exit *exit)
+{
+	vcpu->window_watched = window_watched;
+	vcpu->ops->run(vcpu, vcpu->counter->ops->timer_count(vcpu->counter, steps_max), exit);
+}
+
+static ALWAYS_INLINE void vcpu_enter_for(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
+{
+	vcpu_enter(vcpu, steps_max, vcpu->interrupt_offered && !vcpu_can_take_interrupt(vcpu), exit);
+}
+
+/* For vcpu_run(): the slice timer has come, too early perhaps. */
+void vcpu_finish_slice(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit);
+
+/*
+ * Runs the guest until a synchronous exit, or for `steps_max` (1 or more) steps: with
+ * an exact counter exactly that many, or a few more where that place is in an interrupt
+ * shadow or where an offered interrupt is due. The position is moved on. Inline: each exit comes by here.
+ */
+static ALWAYS_INLINE void vcpu_run(struct vcpu *vcpu, uint64_t steps_max, struct vcpu_exit *exit)
+{
+	ASSERT(steps_max > 0);
+	ASSERT(vcpu->state.activity == VCPU_RUNNING);
+	vcpu->interrupt_taken = false;
+	vcpu_enter_for(vcpu, steps_max, exit);
+	if (vcpu_exit_is_asynchronous(exit->kind)) {
+		vcpu_finish_slice(vcpu, steps_max, exit);
+		return;
+	}
+	vcpu->position.exits++;
+	vcpu->position.steps = 0;
+}
 
 /*
  * What the guest writes. False: raise #GP(0), nothing was changed. CR8 is the

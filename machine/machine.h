@@ -302,7 +302,10 @@ static inline void machine_time_pass(struct machine *machine, uint64_t now_ns)
 uint64_t machine_next_deadline_ns(const struct machine *machine);
 
 /* The guest's time stamp counter at now_ns. */
-uint64_t machine_tsc(const struct machine *machine);
+static inline uint64_t machine_tsc(const struct machine *machine)
+{
+	return machine->now_ns + machine->msr.tsc_offset;
+}
 
 /* ---- accesses ---- */
 

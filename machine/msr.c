@@ -70,11 +70,6 @@ void machine_msr_mtrr_setup(struct machine *machine)
 	msr->mtrr_default = MTRR_WRITE_BACK | MTRR_ENABLED;
 }
 
-uint64_t machine_tsc(const struct machine *machine)
-{
-	return machine->now_ns + machine->msr.tsc_offset;
-}
-
 /* The fixed-range register, or NULL: one of 64 KiB units, two of 16 KiB, eight of 4 KiB. */
 static uint64_t *mtrr_fixed(struct machine_msr *msr, uint32_t index)
 {

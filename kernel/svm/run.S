@@ -27,8 +27,6 @@ svm_run:
 	pushq %rbp
 	pushq %rsi
 
-	movq RUN_HOST_VMCB(%rsi), %rax
-	vmsave %rax
 	movq RUN_TIMER(%rsi), %rdi
 	movl RUN_TIMER_COUNT(%rsi), %ecx
 	clgi

@@ -82,6 +82,8 @@ static int svm_init(struct vcpu *vcpu, uint64_t guest_size)
 	/* A machine check in the guest must reach the server's handler, not shut it down. */
 	cpu_write_cr4(cpu_read_cr4() | CR4_MACHINE_CHECK);
 
+	/* What each exit loads: nothing of it changes from here on. */
+	__asm__ volatile("vmsave %0" : : "a"(host) : "memory");
 	vmcb = pages_pointer(guest);
 	run_frame = (struct svm_run){ .gpr = vcpu->state.gpr,
 				      .vmcb_physical = guest,

@@ -32,17 +32,17 @@ static const struct phase {
 	uint32_t kind;
 	uint64_t cost_max;
 } phases[] = {
-	{ "CPUID", VCPU_EXIT_CPUID, 365 },
-	{ "RDTSC", VCPU_EXIT_TSC, 370 },
-	{ "IN of the 8254, with the time", VCPU_EXIT_PORT, 400 },
-	{ "OUT to nothing", VCPU_EXIT_PORT, 350 },
-	{ "IN of COM1's status", VCPU_EXIT_PORT, 365 },
-	{ "IN of the 8259's mask", VCPU_EXIT_PORT, 375 },
-	{ "RDMSR of the APIC base", VCPU_EXIT_MSR, 395 },
-	{ "RDMSR of an MTRR", VCPU_EXIT_MSR, 390 },
-	{ "MMIO of the local APIC", VCPU_EXIT_MEMORY, 1200 },
-	{ "virtio notify, with a frame of 60 bytes", VCPU_EXIT_PORT, 1420 },
-	{ "WRMSR of the end of an interrupt", VCPU_EXIT_MSR, 380 },
+	{ "CPUID", VCPU_EXIT_CPUID, 345 },
+	{ "RDTSC", VCPU_EXIT_TSC, 345 },
+	{ "IN of the 8254, with the time", VCPU_EXIT_PORT, 380 },
+	{ "OUT to nothing", VCPU_EXIT_PORT, 332 },
+	{ "IN of COM1's status", VCPU_EXIT_PORT, 342 },
+	{ "IN of the 8259's mask", VCPU_EXIT_PORT, 352 },
+	{ "RDMSR of the APIC base", VCPU_EXIT_MSR, 378 },
+	{ "RDMSR of an MTRR", VCPU_EXIT_MSR, 370 },
+	{ "MMIO of the local APIC", VCPU_EXIT_MEMORY, 1180 },
+	{ "virtio notify, with a frame of 60 bytes", VCPU_EXIT_PORT, 1400 },
+	{ "WRMSR of the end of an interrupt", VCPU_EXIT_MSR, 358 },
 };
 
 extern const uint8_t exits_guest_image[];
