@@ -105,9 +105,9 @@ bool guest_devices_take(const struct machine_output *output, const struct guest_
 	}
 }
 
-bool guest_devices_input(struct machine_input *input)
+bool guest_devices_input(struct machine_input *input, bool patient)
 {
-	return guest_disk_input(input) || guest_entropy_input(input) || guest_net_input(input);
+	return guest_disk_input(input, patient) || guest_entropy_input(input) || guest_net_input(input);
 }
 
 bool guest_devices_have_room(void)

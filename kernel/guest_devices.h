@@ -33,8 +33,11 @@ void guest_devices_restart(void);
 /* An output of the guest: true when it was one of these devices'. */
 bool guest_devices_take(const struct machine_output *output, const struct guest_memory *memory);
 
-/* The next input of these devices; false when there is none. Its data stays until the next call. */
-bool guest_devices_input(struct machine_input *input);
+/*
+ * The next input of these devices; false when there is none. Its data stays until the next call.
+ * `patient`: see guest_disk_input().
+ */
+bool guest_devices_input(struct machine_input *input, bool patient);
 
 /* Can they take all that the guest may ask for in a slice? Else it is not to run now. */
 bool guest_devices_have_room(void);

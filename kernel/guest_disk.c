@@ -34,6 +34,7 @@
 #include "kernel/mirror_disk.h"
 #include "kernel/mirror_service.h"
 #include "kernel/page_map.h"
+#include "kernel/time.h"
 #include "machine/digest.h"
 
 TRACE_FILE("guest", TRACE_INFO);
@@ -46,6 +47,8 @@ TRACE_FILE("guest", TRACE_INFO);
 #define PAGE_COUNT (2 * LIFE_PAGE_MAX + REQUEST_PAGE_MAX)
 #define REQUEST_MAX (2 * MACHINE_DISK_REQUEST_MAX + 1)
 #define NO_REQUEST UINT32_MAX
+/* An answer waits so long for others, while the guest runs and more are under way. */
+#define TOGETHER_NS (50 * NS_PER_US)
 
 enum request_state {
 	REQUEST_NEW,	   /* the set has no room for it yet */
@@ -82,6 +85,8 @@ struct guest_disk {
 	uint32_t last;
 	uint32_t new_count;	 /* NEW ones in the list */
 	uint32_t finished_count; /* FINISHED ones */
+	uint64_t finished_ns;	 /* when the first of them was */
+	bool telling;		 /* them, one after the other, to the last */
 	uint32_t told;		 /* its data was given out by the last guest_disk_input() */
 
 	uint64_t errors;
@@ -311,7 +316,8 @@ static void finish(struct guest_disk *disk, struct request *request, int error)
 {
 	request->state = REQUEST_FINISHED;
 	request->error = error;
-	disk->finished_count++;
+	if (disk->finished_count++ == 0)
+		disk->finished_ns = time_now_ns();
 }
 
 static enum mirror_operation mirror_operation_of(const struct request *request)
@@ -447,13 +453,18 @@ static void drop_stale(struct guest_disk *disk)
 	}
 }
 
-bool guest_disk_busy(void)
+uint32_t guest_disk_under_way(void)
 {
 	uint32_t count = 0;
 
 	for (uint32_t index = 0; index < disks_end; index++)
 		count += disks[index].request_count;
-	return count > 0;
+	return count;
+}
+
+bool guest_disk_busy(void)
+{
+	return guest_disk_under_way() > 0;
 }
 
 static bool poll_disks(void)
@@ -514,13 +525,24 @@ static void end_told(struct guest_disk *disk, struct request *before, struct req
 	disk->told = (uint32_t)(request - disk->requests);
 }
 
+/*
+ * Answers told together are one interrupt, and one look at the clock where each would have had
+ * its own. A guest that waits for them, with nothing else to do or nothing else under way, gets
+ * them at once.
+ */
+static bool may_tell(struct guest_disk *disk, bool patient)
+{
+	if (!disk->telling)
+		disk->telling = !patient || disk->finished_count == disk->request_count ||
+				time_reached(disk->finished_ns + TOGETHER_NS);
+	return disk->telling;
+}
+
 static bool input_of(struct guest_disk *disk, struct machine_input *input)
 {
 	struct request *before = NULL;
 	struct request *request;
 
-	if (disk->finished_count == 0)
-		return false;
 	for (request = request_at(disk, disk->first); request; request = request_at(disk, request->next)) {
 		if (request->state == REQUEST_FINISHED && !request->stale)
 			break;
@@ -535,7 +557,7 @@ static bool input_of(struct guest_disk *disk, struct machine_input *input)
 	return true;
 }
 
-bool guest_disk_input(struct machine_input *input)
+bool guest_disk_input(struct machine_input *input, bool patient)
 {
 	for (uint32_t index = 0; index < disks_end; index++) {
 		struct guest_disk *disk = &disks[index];
@@ -543,6 +565,9 @@ bool guest_disk_input(struct machine_input *input)
 		if (!disk->used)
 			continue;
 		forget_told(disk);
+		disk->telling &= disk->finished_count > 0;
+		if (disk->finished_count == 0 || !may_tell(disk, patient))
+			continue;
 		*input = (struct machine_input){ .kind = MACHINE_INPUT_DISK_COMPLETION, .index = index };
 		if (input_of(disk, input))
 			return true;

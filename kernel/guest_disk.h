@@ -38,9 +38,13 @@ void guest_disk_take(uint32_t index, const struct machine_disk_request *request,
 
 /*
  * The next answer, as a DISK_COMPLETION; false when there is none. A read's data stays
- * until the next call.
+ * until the next call. `patient`: the guest has other things to do, so answers may wait a
+ * little for those behind them.
  */
-bool guest_disk_input(struct machine_input *input);
+bool guest_disk_input(struct machine_input *input, bool patient);
+
+/* How many requests have not been answered. */
+uint32_t guest_disk_under_way(void);
 
 /* Of a read's data in `input`, for the log of a pair. */
 uint32_t guest_disk_checksum(const struct machine_input *input);

@@ -43,6 +43,11 @@ TRACE_FILE("guest", TRACE_INFO);
 #define TYPED_SIZE 256
 /* As fast as a line of 115200 baud: the guest's chip holds 16 bytes, and more at once would be lost. */
 #define TYPED_INTERVAL_NS (87 * NS_PER_US)
+/*
+ * A request is given to the disk when the slice ends: at once when the disk has nothing to do, else
+ * in so many steps, in which the guest may make more. A round of the main loop then serves them all.
+ */
+#define STEPS_TO_MORE 25000
 /* What the guest's clock shows at power-on where the server's own shows no date: 2026-01-01 UTC. */
 #define EPOCH_S UINT64_C(1767225600)
 
@@ -88,8 +93,10 @@ static void take_output(const struct machine_output *output)
 		guest_debug_port_take(output->data, output->size);
 	else if (guest.door.mode != GUEST_DOOR_REPLAY)
 		take_for_device(output);
-	if (output->kind == MACHINE_OUTPUT_DISK || !guest_output_has_room())
+	if (!guest_output_has_room())
 		guest.steps_left = 0;
+	else if (output->kind == MACHINE_OUTPUT_DISK)
+		guest.steps_left = min_u64(guest.steps_left, guest_disk_under_way() > 1 ? STEPS_TO_MORE : 0);
 }
 
 static bool give_button(struct machine_input *input)
@@ -120,7 +127,7 @@ static bool give_input(struct machine_input *input)
 		return false;
 	if (give_date(input))
 		return true;
-	if (guest_devices_input(input)) {
+	if (guest_devices_input(input, guest.vcpu.state.activity == VCPU_RUNNING && !guest.drains)) {
 		if (input->kind == MACHINE_INPUT_DISK_COMPLETION && pair && pair->role == PAIR_LEADER)
 			input->value = guest_disk_checksum(input);
 		return true;
