@@ -59,14 +59,15 @@ enum request_state {
 
 struct request {
 	enum request_state state;
-	bool stale;		    /* of a former life of the guest: nobody waits for the answer */
-	bool checked;		    /* follower: our disk has read what the leader's has */
-	uint32_t number;	    /* the machine's */
-	uint32_t operation;	    /* enum machine_disk_operation */
-	struct mirror_disk_job job; /* its range and its slot in the set; done when the set says so */
-	int error;		    /* 0: none */
-	uint32_t next;		    /* in the list, or of the free ones; NO_REQUEST: last */
+	bool stale;	    /* of a former life of the guest: nobody waits for the answer */
+	bool checked;	    /* follower: our disk has read what the leader's has */
+	uint32_t number;    /* the machine's */
+	uint32_t operation; /* enum machine_disk_operation */
+	int error;	    /* 0: none */
+	uint32_t next;	    /* in the list, or of the free ones; NO_REQUEST: last */
 	uint32_t page_count;
+	/* Not zeroed: what is needed of them is written. */
+	struct mirror_disk_job job; /* its range and its slot in the set; done when the set says so */
 	uint16_t pages[REQUEST_PAGE_MAX];
 };
 
@@ -83,7 +84,7 @@ struct guest_disk {
 	uint32_t request_count; /* in the list */
 	uint32_t first;
 	uint32_t last;
-	uint32_t new_count;	 /* NEW ones in the list */
+	uint32_t first_new;	 /* NEW ones are the last in the list */
 	uint32_t finished_count; /* FINISHED ones */
 	uint64_t finished_ns;	 /* when the first of them was */
 	bool telling;		 /* them, one after the other, to the last */
@@ -130,7 +131,7 @@ static struct request *take_request(struct guest_disk *disk)
 	ASSERT(disk->free_request != NO_REQUEST); /* guest_disk_has_room() */
 	request = &disk->requests[disk->free_request];
 	disk->free_request = request->next;
-	memset(request, 0, offsetof(struct request, pages));
+	memset(request, 0, offsetof(struct request, job));
 	request->next = NO_REQUEST;
 	return request;
 }
@@ -187,6 +188,8 @@ static void append(struct guest_disk *disk, struct request *request)
 	else
 		disk->requests[disk->last].next = index;
 	disk->last = index;
+	if (disk->first_new == NO_REQUEST)
+		disk->first_new = index;
 	disk->request_count++;
 }
 
@@ -220,6 +223,7 @@ static void init_lists(struct guest_disk *disk)
 {
 	disk->first = NO_REQUEST;
 	disk->last = NO_REQUEST;
+	disk->first_new = NO_REQUEST;
 	disk->told = NO_REQUEST;
 	disk->free_request = 0;
 	for (uint32_t i = 0; i < REQUEST_MAX; i++)
@@ -356,15 +360,10 @@ static bool submit_to_set(struct guest_disk *disk, struct request *request)
 /* In the order in which the guest made them: both servers' sets number them alike. */
 static void give_to_set(struct guest_disk *disk)
 {
-	struct request *request = request_at(disk, disk->first);
+	struct request *request;
 
-	for (; request && disk->new_count > 0; request = request_at(disk, request->next)) {
-		if (request->state != REQUEST_NEW)
-			continue;
-		if (!submit_to_set(disk, request))
-			return;
-		disk->new_count--;
-	}
+	while ((request = request_at(disk, disk->first_new)) != NULL && submit_to_set(disk, request))
+		disk->first_new = request->next;
 }
 
 /* Its answer has its place in the guest's stream, or nobody waits for it. */
@@ -428,7 +427,6 @@ void guest_disk_take(uint32_t index, const struct machine_disk_request *from,
 	if (from->operation == MACHINE_DISK_WRITE)
 		copy_in(disk, request, from, memory);
 	append(disk, request);
-	disk->new_count++;
 	give_to_set(disk);
 }
 

@@ -130,7 +130,8 @@ static NOINLINE uint32_t port_read_wide(struct machine *machine, const struct gu
 		return machine_pci_port_read(machine, memory, port, size) & size_mask(size);
 	window = machine_pci_window_find(machine, port, size, true);
 	if (window)
-		return (uint32_t)machine_pci_window_read(machine, memory, window, port - window->base, size) &
+		return (uint32_t)machine_bar_read(machine, memory, window->function, window->bar,
+						  port - window->base, size) &
 		       size_mask(size);
 	for (uint32_t i = 0; i < size; i++)
 		value |= (uint32_t)port_read8(machine, (uint16_t)(port + i)) << i * 8;
@@ -164,7 +165,8 @@ static NOINLINE void port_write_wide(struct machine *machine, const struct guest
 	}
 	window = machine_pci_window_find(machine, port, size, true);
 	if (window) {
-		machine_pci_window_write(machine, memory, window, port - window->base, size, value);
+		machine_bar_write(machine, memory, window->function, window->bar, port - window->base, size,
+				  value);
 		return;
 	}
 	for (uint32_t i = 0; i < size; i++)

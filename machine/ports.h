@@ -9,6 +9,7 @@
 struct machine;
 
 #define MACHINE_NARROW_PORT_END 0x500 /* below it all devices are 8 bits wide */
+#define MACHINE_FIXED_PORT_END 0xd00  /* from here on there are port BARs only */
 
 /* machine_reads_time() for ports: of any, and without further ado for most that are narrow. */
 bool machine_port_asks_time(const struct machine *machine, uint16_t port, uint32_t size, bool is_write);
@@ -21,6 +22,8 @@ static inline bool machine_port_reads_time(const struct machine *machine, uint16
 		if (port == MACHINE_PIT_SPEAKER_PORT)
 			return true;
 	}
+	if (port >= MACHINE_FIXED_PORT_END)
+		return false;
 	return machine_port_asks_time(machine, port, size, is_write);
 }
 

@@ -462,6 +462,14 @@ uint64_t machine_virtio_read(struct machine *machine, uint32_t index, uint32_t o
 	}
 }
 
+static bool has_notified_queue(const struct machine_virtio_device *device)
+{
+	for (uint32_t queue = 0; queue < device->queue_count; queue++)
+		if (device->queues[queue].notified)
+			return true;
+	return false;
+}
+
 /* Its queues are looked at next: machine_virtio_output_take(). */
 static void ring(struct machine *machine, const struct machine_virtio_device *device)
 {
@@ -526,18 +534,11 @@ bool machine_virtio_input(struct machine *machine, const struct guest_memory *me
 
 	if (!device)
 		return false;
-	ring(machine, device);
 	if (ops_of(device)->input(machine, device, memory, input))
 		device_break(machine, device, "broken queue");
+	if (has_notified_queue(device))
+		ring(machine, device);
 	return true;
-}
-
-static bool has_notified_queue(const struct machine_virtio_device *device)
-{
-	for (uint32_t queue = 0; queue < device->queue_count; queue++)
-		if (device->queues[queue].notified)
-			return true;
-	return false;
 }
 
 static bool device_output_take(struct machine *machine, struct machine_virtio_device *device,
