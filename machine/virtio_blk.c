@@ -251,11 +251,17 @@ static uint8_t request_prepare(const struct machine_disk_config *config, const s
 /* 5.2.6: reads the header and demands room for the status. 0 or -EINVAL. */
 static int request_read(const struct guest_memory *memory, struct request *request)
 {
-	uint8_t header[HEADER_SIZE];
+	const uint8_t *header = machine_virtqueue_readable_at(&request->chain, memory, 0, HEADER_SIZE);
+	uint8_t gathered[HEADER_SIZE];
 
-	if (request->chain.writable_size == 0 ||
-	    machine_virtqueue_read(&request->chain, memory, 0, header, sizeof(header)) != sizeof(header))
+	if (request->chain.writable_size == 0)
 		return -EINVAL;
+	if (!header) {
+		if (machine_virtqueue_read(&request->chain, memory, 0, gathered, sizeof(gathered)) !=
+		    sizeof(gathered))
+			return -EINVAL;
+		header = gathered;
+	}
 	request->type = load_le32(header + HEADER_TYPE);
 	request->sector = load_le64(header + HEADER_SECTOR);
 	return 0;
