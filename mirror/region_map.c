@@ -214,6 +214,17 @@ bool region_map_get_block(const struct region_map *map, uint64_t block, uint8_t 
 	return any;
 }
 
+/* From here on the disk may hold the old block or the new one: only bits in both are sure. */
+static void block_doubt(struct region_map *map, uint64_t block)
+{
+	uint64_t *durable = map->durable + block * BLOCK_WORDS;
+	const uint64_t *bits = map->bits + block * BLOCK_WORDS;
+
+#pragma GCC unroll 8
+	for (uint64_t word = 0; word < BLOCK_WORDS; word++)
+		durable[word] &= bits[word];
+}
+
 int64_t region_map_take_block(struct region_map *map, uint8_t *bytes)
 {
 	if (map->pending_count == 0)
@@ -226,9 +237,7 @@ int64_t region_map_take_block(struct region_map *map, uint8_t *bytes)
 		map->states[block] = REGION_MAP_WRITING;
 		map->next_block = (block + 1) % map->block_count;
 		block_seal(map, block, bytes);
-		/* From here on the disk may hold the old block or the new one: only bits in both are sure. */
-		for (uint64_t word = block * BLOCK_WORDS; word < (block + 1) * BLOCK_WORDS; word++)
-			map->durable[word] &= map->bits[word];
+		block_doubt(map, block);
 		return (int64_t)block;
 	}
 	return -ENOENT;
