@@ -288,6 +288,35 @@ static void disk_reads_writes_and_flushes(void **state)
 	assert_int_equal(used_index(0), 3);
 }
 
+/* How a request is laid out in descriptors is the driver's to choose (2.6.4). */
+static void disk_takes_a_header_in_pieces(void **state)
+{
+	static const uint32_t sizes[] = { 3, 8, 5 };
+	uint8_t header[16] = { 0 };
+	uint32_t taken = 0;
+
+	(void)state;
+	device_start(DISK, 0);
+	store_le32(header, 1);
+	store_le64(header + 8, 300);
+	for (uint16_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		uint64_t gpa = BUFFERS + UINT64_C(0x2000) * i;
+
+		memcpy(memory_bytes + gpa, header + taken, sizes[i]);
+		descriptor_set(DESCRIPTORS(0), i, gpa, sizes[i], DESCRIPTOR_NEXT, (uint16_t)(i + 1));
+		taken += sizes[i];
+	}
+	descriptor_set(DESCRIPTORS(0), 3, BUFFERS + 0x8000, 512, DESCRIPTOR_NEXT, 4);
+	descriptor_set(DESCRIPTORS(0), 4, BUFFERS + 0x9000, 1, DESCRIPTOR_WRITE, 0);
+	make_available(0, 0, 128);
+	notify(DISK, 0);
+	assert_true(take());
+	assert_int_equal(output.disk.operation, MACHINE_DISK_WRITE);
+	assert_int_equal(output.disk.sector, 300);
+	assert_int_equal(output.disk.segment_count, 1);
+	assert_int_equal(output.disk.segments[0].gpa, BUFFERS + 0x8000);
+}
+
 static void disk_tells_serial_and_refuses_bad_ranges(void **state)
 {
 	(void)state;
@@ -698,6 +727,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(disk_reads_writes_and_flushes, set_up),
+		cmocka_unit_test_setup(disk_takes_a_header_in_pieces, set_up),
 		cmocka_unit_test_setup(disk_tells_serial_and_refuses_bad_ranges, set_up),
 		cmocka_unit_test_setup(disk_of_large_sectors_does_whole_ones, set_up),
 		cmocka_unit_test_setup(disk_answer_to_an_older_request_is_dropped, set_up),
