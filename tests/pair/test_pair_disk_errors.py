@@ -125,6 +125,17 @@ def test_the_guest_sees_no_fault_of_one_disk(pair):
     assert (pair.leader(), pair.status(leader)["lockstep"]["divergences"]) == (leader, 0)
 
 
+def lose_the_only_disk(pair: Pair, leader: str):
+    """The leader dies, and the other server, which has no current disk, stops; then both run the guest from the leader's."""
+    victim = other(leader)
+    pair.kill(leader)
+    pair.wait_until(lambda: pair.state(victim) == "waiting", "the server without a disk stops")
+    assert "disks are not current" in pair.status(victim)["servers"][victim]["reason"]
+    pair.restart(leader)
+    assert pair.wait_duplex() == leader
+    ready(pair)
+
+
 def test_a_server_without_its_disk_joins_and_never_goes_on_alone(pair):
     """The guest runs on both, from one disk. When the server that has it dies the other stops, though it could go on but
     for that; the guest starts again from that disk, and the failed one, enabled, is brought up to date in duplex."""
@@ -137,12 +148,7 @@ def test_a_server_without_its_disk_joins_and_never_goes_on_alone(pair):
     assert pair.wait_duplex() == leader
     assert states(pair, victim) == ("failed", "good")
     assert ask_guest(pair, "write 800") == ask_guest(pair, "flush 2400") == "good"
-    pair.kill(leader)
-    pair.wait_until(lambda: pair.state(victim) == "waiting", "the server without a disk stops")
-    assert "disks are not current" in pair.status(victim)["servers"][victim]["reason"]
-    pair.restart(leader)
-    assert pair.wait_duplex() == leader
-    ready(pair)
+    lose_the_only_disk(pair, leader)
     whole_again(pair, leader, victim)
     assert ask_guest(pair, "read 800") == "good"
     assert pair.leader() == leader
@@ -167,12 +173,7 @@ def test_a_disk_that_is_not_there_at_the_start(pair):
     assert (states(pair, leader), states(pair, victim)) == (("good", "missing"), ("missing", "good"))
     assert told_missing(pair, victim) == ["there is no disk"]
     assert [ask_guest(pair, request) for request in ("write 800", "flush 2400", "read 800")] == ["good"] * 3
-    pair.kill(leader)
-    pair.wait_until(lambda: pair.state(victim) == "waiting", "the server without a disk stops")
-    assert "disks are not current" in pair.status(victim)["servers"][victim]["reason"]
-    pair.restart(leader)
-    assert pair.wait_duplex() == leader
-    ready(pair)
+    lose_the_only_disk(pair, leader)
     assert ask_guest(pair, "write 4000") == "good"
     pair.change_disk(victim, disk)
     assert pair.wait_duplex() == leader

@@ -684,16 +684,28 @@ static void intents_are_compared_first(void **state)
 	states_are("good", "good");
 }
 
-static void new_disk_gets_all_after_a_word(void **state)
+/* b's server has another boot disk: its set is another one. */
+static void power_on_anew_b(void)
 {
-	(void)state;
 	memset(servers[1].partition, 0, PARTITION_SIZE);
-	memset(servers[0].disk, 0x5a, DISK_SIZE);
 	power_on(1);
 	servers[1].engine.metadata.sets[0].identity = 6;
+}
+
+/* And so meets a, which has run the guest alone and written all of its disk. */
+static void meet_new_b(void)
+{
+	power_on_anew_b();
+	memset(servers[0].disk, 0x5a, DISK_SIZE);
 	go_alone(0, 2);
 	connect_servers(true);
 	settle();
+}
+
+static void new_disk_gets_all_after_a_word(void **state)
+{
+	(void)state;
+	meet_new_b();
 	assert_int_equal(decision()->verdict, REMIRROR_FULL);
 	assert_int_equal(servers[0].sent[MIRROR_MESSAGE_OFFER], 0);
 	assert_non_null(strstr(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 0),
@@ -727,13 +739,7 @@ static void full_copy_is_cut_short(void **state, uint32_t victim)
 
 	for (uint64_t writes = 0; was_off; writes++) {
 		begin(state);
-		memset(servers[1].partition, 0, PARTITION_SIZE);
-		memset(servers[0].disk, 0x5a, DISK_SIZE);
-		power_on(1);
-		servers[1].engine.metadata.sets[0].identity = 6;
-		go_alone(0, 2);
-		connect_servers(true);
-		settle();
+		meet_new_b();
 		assert_null(mirror_engine_command(&servers[0].engine, 0, MIRROR_COMMAND_REMIRROR, 1));
 		servers[victim].state_writes_left = writes;
 		settle();
@@ -763,9 +769,7 @@ static void full_copy_outlives_its_servers(void **state)
 static void new_disk_of_other_sectors_gets_nothing(void **state)
 {
 	(void)state;
-	memset(servers[1].partition, 0, PARTITION_SIZE);
-	power_on(1);
-	servers[1].engine.metadata.sets[0].identity = 6;
+	power_on_anew_b();
 	servers[1].engine.metadata.sets[0].sector_count = align_up(SECTORS, MIRROR_LARGE_SECTOR_COUNT);
 	servers[1].engine.metadata.large_sectors[0] = 1;
 	go_alone(0, 2);
@@ -830,12 +834,11 @@ static void guest_goes_on_without_the_disk_of_b(void)
 /* One that is new, or another one than before: the servers are together without, and it is copied to after a word. */
 static void disk_of_unknown_past_waits_in_duplex(bool is_new, uint32_t told)
 {
-	if (is_new)
-		memset(servers[1].partition, 0, PARTITION_SIZE);
 	servers[1].in_bay = "C9";
-	power_on(1);
 	if (is_new)
-		servers[1].engine.metadata.sets[0].identity = 6;
+		power_on_anew_b();
+	else
+		power_on(1);
 	memset(servers[0].disk, 0x5a, DISK_SIZE);
 	join();
 	assert_int_equal(decision()->verdict, REMIRROR_FULL);
@@ -870,12 +873,11 @@ static void disk_that_waits_is_not_taken_at_the_next_start(void **state)
 {
 	for (uint32_t is_new = 0; is_new < 2; is_new++) {
 		begin(state);
-		if (is_new)
-			memset(servers[1].partition, 0, PARTITION_SIZE);
 		servers[1].in_bay = "C9";
-		power_on(1);
 		if (is_new)
-			servers[1].engine.metadata.sets[0].identity = 6;
+			power_on_anew_b();
+		else
+			power_on(1);
 		join();
 		guest_goes_on_without_the_disk_of_b();
 		connect_servers(false);
