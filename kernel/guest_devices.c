@@ -17,12 +17,13 @@ static const char *open_disk(const struct guest_devices *devices, const struct c
 	static char reason[160];
 	struct disk_device *device = devices->disks[index];
 	const char *missing = device ? NULL : devices->missing[index];
+	bool remembered = missing && guest_disk_is_remembered(index);
 	const char *name = disk_role_name(DISK_MIRROR1 + index);
 	const char *wrong;
 
-	if (!device && (!missing || (!missing[0] && !guest_disk_is_remembered(index))))
+	if (!device && !remembered && (!missing || !missing[0]))
 		return NULL;
-	if (!device && !guest_disk_is_remembered(index))
+	if (!device && !remembered)
 		wrong = missing;
 	else if (index >= MACHINE_DISK_MAX)
 		wrong = "the guest has four disks at most";

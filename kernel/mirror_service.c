@@ -208,9 +208,9 @@ static const char *open_set(uint32_t index, const struct mirror_engine_disk *dis
 const char *mirror_service_open_disk(uint32_t index, struct disk_device *device,
 				     struct mirror_service_geometry *geometry)
 {
-	bool is_there = device && !(device->gone && mirror_service_remembers_disk(index));
-	const struct mirror_engine_disk disk = disk_in_bay(is_there ? device : NULL, geometry);
 	bool may_be_missing = mirror_service_remembers_disk(index);
+	bool is_there = device && !(device->gone && may_be_missing);
+	const struct mirror_engine_disk disk = disk_in_bay(is_there ? device : NULL, geometry);
 	const char *wrong = is_there ? mirror_disk_open(index, device) : NULL;
 
 	ASSERT(is_there || may_be_missing);

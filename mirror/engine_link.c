@@ -133,7 +133,6 @@ static void decision_respect_room(struct remirror_decision *decision, const stru
 {
 	const struct metadata_set *from = &sides[decision->source].metadata->sets[sides[0].set];
 	const struct metadata_set *to = &sides[1 - decision->source].metadata->sets[sides[0].set];
-
 	bool from_large = sides[decision->source].metadata->large_sectors[sides[0].set];
 	bool to_large = sides[1 - decision->source].metadata->large_sectors[sides[0].set];
 
@@ -326,13 +325,13 @@ static void apart_end(struct mirror_engine *engine, uint32_t index)
 /* Where both wrote alone, the word is one for all disks of the guest. */
 static void word_take(struct mirror_engine *engine, uint32_t index, uint32_t server)
 {
+	bool split = engine->sets[index].decision.verdict == REMIRROR_SPLIT;
+
 	if (engine->sets[index].apart) {
 		engine->sets[index].keep = (int8_t)server;
 		apart_end(engine, index);
 		return;
 	}
-	bool split = engine->sets[index].decision.verdict == REMIRROR_SPLIT;
-
 	for (uint32_t i = 0; i < engine->sets_end; i++) {
 		struct mirror_engine_set *at = &engine->sets[i];
 
